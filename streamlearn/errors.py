@@ -1,0 +1,32 @@
+"""Errors, named by whose fault they are; each one's text is one line that a user can act on.
+
+The data's fault is not an exception: it is a `Rejected` record. Our own fault is an `AssertionError`.
+"""
+
+from __future__ import annotations
+
+
+class StreamlearnError(Exception):
+    """What all of streamlearn's own errors have in common: an exit code."""
+
+    exit_code = 1
+
+
+class ConfigurationError(StreamlearnError):
+    """The operator's fault: names the key and the fix. Exit code 2."""
+
+    exit_code = 2
+
+
+class CannotStart(StreamlearnError):
+    """The stored state and the outside do not fit together. Exit code 3."""
+
+    exit_code = 3
+
+
+class Fenced(StreamlearnError):
+    """Another daemon of the same name has taken over; this one must stop. Exit code 1."""
+
+
+class Unavailable(StreamlearnError):
+    """The world's fault (broker away, disk full): try again later. The daemon backs off and goes on."""

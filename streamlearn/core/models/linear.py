@@ -1,0 +1,78 @@
+"""The linear model f = X Wᵀ on a flat parameter vector, with every loss.
+
+θ is W (k, D) laid out by output: θ[c·D + j] is the weight of column j for output c. X (n, D) is the design matrix: its
+first column is 1, so the intercepts are θ[c·D]. All sums over examples are weighted means, E = (1/W) Σ wᵢ ℓᵢ, W = Σ wᵢ
+(1)–(3). Everything is one or two matrix products; the Hessian–vector product is Xᵀ(curvature ∘ (X v)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from streamlearn.core.losses import Array, Loss
+
+
+@final
+@dataclass(frozen=True)
+class Linear:
+    """f = X Wᵀ, k outputs of D columns each; d = k·D parameters."""
+
+    loss: Loss
+    outputs_count: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        return self.outputs_count * self.columns
+
+    def matrix(self, theta: Array) -> Array:
+        """θ as W (k, D): a view."""
+        return theta.reshape(self.outputs_count, self.columns)
+
+    def outputs(self, theta: Array, X: Array) -> Array:
+        """f, shape (n, k)."""
+        return X @ self.matrix(theta).T
+
+    def response(self, theta: Array, v: Array, X: Array) -> tuple[Array, Array]:
+        """f and f′ = J v, each (n, k), by one matrix product."""
+        both = X @ np.concatenate([self.matrix(theta), self.matrix(v)]).T
+        return both[:, : self.outputs_count], both[:, self.outputs_count :]
+
+    def gradient(self, theta: Array, X: Array, y: Array, w: Array) -> tuple[float, Array]:
+        """Mean loss and its gradient (d,)."""
+        f, share = self.outputs(theta, X), w / w.sum()
+        return float(share @ self.loss.value(f, y)), ((share[:, None] * self.loss.gradient(f, y)).T @ X).ravel()
+
+    def gradient_hvp(self, theta: Array, v: Array, X: Array, y: Array, w: Array) -> tuple[float, Array, Array]:
+        """Mean loss, gradient (d,) and Hessian times v (d,), sharing the forward pass."""
+        (f, f_dot), share = self.response(theta, v, X), (w / w.sum())[:, None]
+        both = np.concatenate([share * self.loss.gradient(f, y), share * self.loss.curvature_product(f, f_dot)], axis=1)
+        products = both.T @ X
+        k = self.outputs_count
+        return float(share[:, 0] @ self.loss.value(f, y)), products[:k].ravel(), products[k:].ravel()
+
+    def example_gradients(self, theta: Array, X: Array, y: Array) -> Array:
+        """∇ℓᵢ, shape (n, d)."""
+        g = self.loss.gradient(self.outputs(theta, X), y)
+        return np.asarray((g[:, :, None] * X[:, None, :]).reshape(len(X), self.size))
+
+    def hessian(self, theta: Array, X: Array, w: Array) -> Array:
+        """The Hessian of the mean loss, (d, d); for models small enough to form it."""
+        k, D = self.outputs_count, self.columns
+        curvature = self.loss.curvature(self.outputs(theta, X)) * (w / w.sum())[:, None, None]
+        H = np.empty((k, D, k, D))
+        for a in range(k):
+            for b in range(a, k):
+                H[a, :, b, :] = (X * curvature[:, a, b, None]).T @ X
+                H[b, :, a, :] = H[a, :, b, :].T
+        return H.reshape(self.size, self.size)
+
+    def covariance(self, inverse: Array, X: Array) -> Array:
+        """J A Jᵀ for every example, (n, k, k): the covariance of f where A (d, d) is that of θ."""
+        k, D = self.outputs_count, self.columns
+        blocks = inverse.reshape(k, D, k, D).transpose(1, 0, 2, 3).reshape(D, k * k * D)
+        half = (X @ blocks).reshape(len(X), k * k, D)
+        return np.einsum("nkd,nd->nk", half, X).reshape(len(X), k, k)

@@ -1,0 +1,285 @@
+"""The store: one SQLite file, every commit one transaction.
+
+WAL with `synchronous=FULL`: a commit is one append and one fsync, readers (`inspect`) never wait for it, and what is
+durable is durable when `commit` returns. Clearing the outbox need not be durable by itself, because publishing again is
+harmless or known to be done (see `Sink.open`), so it goes without an fsync and becomes durable with the next commit.
+
+What is read back must be what was written: the snapshot carries a sha256, every other row a CRC of its columns, and the
+file's structure is checked on load. A store that fails this is refused rather than learned from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, final
+from urllib.parse import quote
+
+import msgspec
+
+from streamlearn.edges.system import disk_errors, lock
+from streamlearn.errors import CannotStart, ConfigurationError, StreamlearnError, Unavailable
+from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
+BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
+WAL_BYTES = 64 << 20  # the WAL is cut back to this after a burst
+
+# In outbox, pending and waiting `serial` keeps the order in which rows were added. `crc` is over the other columns.
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value, crc INTEGER);
+CREATE TABLE positions (role TEXT, partition INTEGER, next INTEGER, crc INTEGER, PRIMARY KEY (role, partition));
+CREATE TABLE snapshot (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB, sha256 BLOB);
+CREATE TABLE outputs (role TEXT PRIMARY KEY, begin INTEGER, crc INTEGER);
+CREATE TABLE outbox (serial INTEGER PRIMARY KEY, role TEXT, key BLOB, value BLOB, crc INTEGER);
+CREATE TABLE events (id TEXT PRIMARY KEY, ordinal INTEGER, x BLOB, crc INTEGER);
+CREATE INDEX events_by_ordinal ON events (ordinal);
+CREATE TABLE pending (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, x BLOB, reason TEXT, expires REAL,
+    crc INTEGER);
+CREATE TABLE waiting (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, label BLOB, crc INTEGER);
+CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, role TEXT, audit INTEGER,
+    crc INTEGER);
+"""
+WORLDS_FAULT = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+}
+
+Row = tuple[Any, ...]
+
+
+@final
+class SqliteStore(Store):
+    """The durable state in one file. `read_only` leaves it and its writer alone, for `inspect` beside a daemon."""
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._lock = -1
+        self._connection: sqlite3.Connection | None = None
+        with disk_errors(path):
+            if read_only and not path.is_file():
+                raise ConfigurationError(f"there is no store at {path}: name the file that `streamlearn run` writes")
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = lock(path.with_name(path.name + ".lock"), path)
+        try:
+            with self._faults():
+                self._open()
+                self._number = int(self._meta()["number"])
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        self._connection = connection = sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode={'ro' if self._read_only else 'rwc'}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,  # transactions are begun here, by name
+            check_same_thread=False,
+        )
+        new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if new and not self._read_only:
+            self._create(connection)
+        if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+            raise CannotStart(f"{self._path} is not a store of streamlearn: set store.path to another file")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            raise CannotStart(
+                f"the store {self._path} has schema {version} and this streamlearn reads {SCHEMA_VERSION}: "
+                "run the version that wrote it, or start a new store"
+            )
+        if not self._read_only:
+            self._set_durable(connection)
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        self._set_durable(connection)
+        with self._transaction() as database:
+            for statement in SCHEMA.split(";\n"):
+                database.execute(statement)
+            meta = [("store_id", uuid.uuid4().hex), ("number", 0)]
+            database.executemany("INSERT INTO meta VALUES (?, ?, ?)", _sealed(meta))
+            database.execute("INSERT INTO snapshot VALUES (1, ?, ?)", (b"", hashlib.sha256(b"").digest()))
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @staticmethod
+    def _set_durable(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+
+    def load(self) -> Saved:
+        with self._faults(), self._transaction("DEFERRED") as database:  # one view, whatever a daemon commits meanwhile
+            for (finding,) in database.execute("PRAGMA quick_check(1)"):
+                if finding != "ok":
+                    raise self._damaged(finding)
+            meta = self._meta()
+            snapshot, sha256 = database.execute("SELECT value, sha256 FROM snapshot").fetchone() or (b"", b"")
+            if hashlib.sha256(snapshot).digest() != sha256:
+                raise self._damaged("the snapshot does not match its checksum")
+            positions = self._rows("SELECT role, partition, next, crc FROM positions")
+            examples = self._rows("SELECT serial, id, x, y, weight, role, audit, crc FROM examples ORDER BY serial")
+            return Saved(
+                store_id=str(meta["store_id"]),
+                number=int(meta["number"]),
+                positions={(role, partition): next for role, partition, next in positions},
+                snapshot=snapshot,
+                outputs=dict(self._rows("SELECT role, begin, crc FROM outputs")),
+                outbox=[
+                    Message(*row) for row in self._rows("SELECT role, key, value, crc FROM outbox ORDER BY serial")
+                ],
+                # Without reading x, which is most of the file: its CRC is compared when it is recalled.
+                event_ids=database.execute("SELECT id, ordinal FROM events ORDER BY ordinal").fetchall(),
+                pending=[
+                    Pending(*row)
+                    for row in self._rows("SELECT id, ordinal, x, reason, expires, crc FROM pending ORDER BY serial")
+                ],
+                waiting=[
+                    Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
+                ],
+                examples=[Example(*columns, audit=bool(audit)) for *columns, audit in examples],
+            )
+
+    def commit(self, commit: Commit) -> None:
+        assert not self._read_only, "this store was opened for reading"
+        assert commit.number == self._number + 1, f"commit {commit.number} after {self._number}"
+        with self._faults(), self._transaction() as database:
+            _write_changes(database, commit.changes)
+            positions = [(role, int(number), int(next)) for (role, number), next in commit.positions.items()]
+            database.execute("DELETE FROM positions")
+            database.executemany("INSERT INTO positions VALUES (?, ?, ?, ?)", _sealed(positions))
+            database.execute("DELETE FROM outputs")
+            outputs = [(role, int(begin)) for role, begin in commit.outputs.items()]
+            database.executemany("INSERT INTO outputs VALUES (?, ?, ?)", _sealed(outputs))
+            database.execute("DELETE FROM outbox")
+            outbox = [(message.role, message.key, message.value) for message in commit.outbox]
+            database.executemany("INSERT INTO outbox (role, key, value, crc) VALUES (?, ?, ?, ?)", _sealed(outbox))
+            sha256 = hashlib.sha256(commit.snapshot).digest()
+            database.execute(
+                "UPDATE snapshot SET value = ?, sha256 = ? WHERE sha256 <> ?", (commit.snapshot, sha256, sha256)
+            )
+            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _sealed([("number", commit.number)]))
+        self._number = commit.number
+
+    def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
+        with self._faults():
+            query = "SELECT id, ordinal, x, crc FROM events WHERE id = ?"
+            return {id: Remembered(*row) for id in ids for row in self._rows(query, (id,))}
+
+    def clear_outbox(self) -> None:
+        assert not self._read_only, "this store was opened for reading"
+        with self._faults():
+            database = self._database()
+            database.execute("PRAGMA synchronous = NORMAL")
+            try:
+                database.execute("DELETE FROM outbox")
+            finally:
+                database.execute("PRAGMA synchronous = FULL")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):  # closing folds the WAL into the file; left undone, the next start does it
+                self._connection.close()
+            self._connection = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _database(self) -> sqlite3.Connection:
+        assert self._connection is not None, "this store is closed"
+        return self._connection
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        database = self._database()
+        database.execute(f"BEGIN {kind}")
+        try:
+            yield database
+            database.execute("COMMIT")
+        finally:
+            if database.in_transaction:  # something failed, and SQLite has not rolled back by itself
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+
+    def _meta(self) -> dict[str, Any]:
+        meta = dict(self._rows("SELECT key, value, crc FROM meta"))
+        if meta.keys() != {"store_id", "number"}:
+            raise self._damaged("its number is missing")
+        return meta
+
+    def _rows(self, query: str, parameters: Row = ()) -> Iterator[Row]:
+        """The rows of a query whose last column is the CRC of the others, without it."""
+        for *columns, crc in self._database().execute(query, parameters):
+            if _crc(columns) != crc:
+                raise self._damaged("a row does not match its checksum")
+            yield tuple(columns)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """SQLite's errors by whose fault they are."""
+        try:
+            yield
+        except (StreamlearnError, AssertionError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension that says which call failed
+            if code in WORLDS_FAULT:
+                raise Unavailable(f"{self._path}: {error}") from error
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, finding: str) -> CannotStart:
+        finding = " ".join(finding.split())
+        return CannotStart(
+            f"the store {self._path} is damaged: {finding}; put a copy in its place, or start a new store"
+        )
+
+
+def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:
+    """Deletions first. Adding an id again replaces it and puts it last."""
+    horizon = changes.events_horizon
+    events = [(event.id, int(event.ordinal), event.x) for event in changes.events_added if event.ordinal >= horizon]
+    pending = [
+        (query.id, int(query.ordinal), query.x, query.reason, float(query.expires)) for query in changes.pending_added
+    ]
+    waiting = [(label.id, int(label.ordinal), label.label) for label in changes.waiting_added]
+    database.executemany("DELETE FROM events WHERE id = ?", [(id,) for id in changes.events_forgotten])
+    database.execute("DELETE FROM events WHERE ordinal < ?", (horizon,))
+    database.executemany("DELETE FROM pending WHERE id = ?", [(id,) for id in changes.pending_removed])
+    database.executemany("DELETE FROM waiting WHERE id = ?", [(id,) for id in changes.waiting_removed])
+    database.executemany("DELETE FROM examples WHERE serial = ?", [(serial,) for serial in changes.examples_removed])
+    database.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", _sealed(events))
+    database.executemany(
+        "INSERT OR REPLACE INTO pending (id, ordinal, x, reason, expires, crc) VALUES (?, ?, ?, ?, ?, ?)",
+        _sealed(pending),
+    )
+    database.executemany(
+        "INSERT OR REPLACE INTO waiting (id, ordinal, label, crc) VALUES (?, ?, ?, ?)", _sealed(waiting)
+    )
+    examples = [
+        (int(one.serial), one.id, one.x, one.y, float(one.weight), one.role, int(one.audit))
+        for one in changes.examples_put
+    ]
+    database.executemany("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _sealed(examples))
+
+
+def _sealed(rows: Sequence[Row]) -> list[Row]:
+    return [(*row, _crc(row)) for row in rows]
+
+
+def _crc(columns: Sequence[object]) -> int:
+    return zlib.crc32(msgspec.msgpack.encode(columns))

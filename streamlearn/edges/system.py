@@ -1,0 +1,55 @@
+"""What the operating system gives: the clock, a lock that keeps a second daemon out, and the names of disk errors.
+
+The lock is `flock` on a file that stays: the kernel lets go of it when its holder dies, however it dies, so a crash
+leaves nothing to clean up; and a file that is never removed cannot be locked twice under one name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+from streamlearn.errors import CannotStart, Unavailable
+from streamlearn.service.ports import Clock
+
+
+@final
+class SystemClock(Clock):
+    """The machine's clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """An `OSError` inside (disk full, permission, a volume gone) is the world's fault: the daemon tries again later."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{error.filename or path}: {error.strerror or error}") from error
+
+
+def lock(path: Path, guarded: Path) -> int:
+    """Locks `path` and returns the descriptor, which holds the lock until closed; `CannotStart` where another one does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise CannotStart(f"another streamlearn is running on {guarded} (pid {pid})") from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

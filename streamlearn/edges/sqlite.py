@@ -152,7 +152,7 @@ class SqliteStore(Store):
                 waiting=[
                     Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
                 ],
-                examples=[Example(*columns, audit=bool(audit)) for *columns, audit in examples],
+                examples=[Example(*row[:-1], audit=bool(row[-1])) for row in examples],
             )
 
     def commit(self, commit: Commit) -> None:
@@ -217,7 +217,7 @@ class SqliteStore(Store):
                     database.execute("ROLLBACK")
 
     def _meta(self) -> dict[str, Any]:
-        meta = dict(self._rows("SELECT key, value, crc FROM meta"))
+        meta: dict[str, Any] = dict(self._rows("SELECT key, value, crc FROM meta"))
         if meta.keys() != {"store_id", "number"}:
             raise self._damaged("its number is missing")
         return meta

@@ -39,7 +39,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def lock(path: Path, guarded: Path) -> int:
-    """Locks `path` and returns the descriptor, which holds the lock until closed; `CannotStart` where another one does."""
+    """Locks `path` until the returned descriptor is closed; `CannotStart` where another one holds the lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -81,23 +81,23 @@ class _Tail:
 
     def take(self, taken: list[Record], room: int) -> int:
         """Appends records to `taken` while there is room (in bytes); returns the room left."""
-        while len(taken) < POLL_RECORDS and room > 0:
-            line = next(self._lines, None)
-            if line is None:
-                if not self._read():
+        while True:
+            position = self.position
+            for line in self._lines if len(taken) < POLL_RECORDS and room > 0 else ():
+                begin, oversize, self._oversize = position, self._oversize, 0
+                position = begin + (oversize or len(line)) + 1
+                room -= len(line) + 1
+                if line.endswith(b"\r"):
+                    line = line[:-1]
+                if oversize or (line and not line.isspace()):
+                    taken.append(Record(self.role, PARTITION, begin, position, None, line, oversize))
+                if len(taken) >= POLL_RECORDS or room <= 0:
                     break
-                if self._head_size > RECORD_BYTES:
-                    room -= CHUNK_BYTES  # scanning is work too: one poll does not go through a line without end
-                continue
-            oversize, self._oversize = self._oversize, 0
-            begin = self.position
-            self.position = end = begin + (oversize or len(line)) + 1
-            room -= len(line) + 1
-            if line.endswith(b"\r"):
-                line = line[:-1]
-            if oversize or (line and not line.isspace()):
-                taken.append(Record(self.role, PARTITION, begin, end, None, line, oversize))
-        return room
+            self.position = position
+            if len(taken) >= POLL_RECORDS or room <= 0 or not self._read():
+                return room
+            if self._head_size > RECORD_BYTES:
+                room -= CHUNK_BYTES  # scanning is work too: one poll does not go through a line without end
 
     def _read(self) -> bool:
         """Reads one chunk, once all earlier lines were taken; False: nothing has come since the end was last read."""

@@ -152,7 +152,7 @@ class SqliteStore(Store):
                 waiting=[
                     Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
                 ],
-                examples=[Example(*row[:-1], audit=bool(row[-1])) for row in examples],
+                examples=[Example(*row) for row in ((*columns, bool(audit)) for *columns, audit in examples)],
             )
 
     def commit(self, commit: Commit) -> None:

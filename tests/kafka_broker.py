@@ -52,7 +52,7 @@ num.io.threads=2
 """
 
 
-class NoBroker(Exception):
+class BrokerError(Exception):
     """This machine cannot run a broker; the text says why."""
 
 
@@ -60,7 +60,7 @@ def jars() -> Path:
     """The folder with the broker's jars, filled on first use."""
     java, maven = shutil.which("java"), shutil.which("mvn")
     if java is None:
-        raise NoBroker("no `java` on the PATH")
+        raise BrokerError("no `java` on the PATH")
     cache = Path.home() / ".cache" / "streamlearn-test"
     folder = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     cache.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def jars() -> Path:
         if folder.is_dir():
             return folder
         if maven is None:
-            raise NoBroker("no `mvn` on the PATH to get Kafka's jars with")
+            raise BrokerError("no `mvn` on the PATH to get Kafka's jars with")
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             # The pom is copied: Maven may write beside it.
             pom = Path(shutil.copy(POM, temporary))
@@ -78,7 +78,7 @@ def jars() -> Path:
             command += ["-DincludeScope=runtime", f"-DoutputDirectory={target}"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=600)
             if done.returncode != 0 or not any(target.glob("kafka_*.jar")):
-                raise NoBroker(f"Maven could not get Kafka's jars: {(done.stdout + done.stderr)[-500:]}")
+                raise BrokerError(f"Maven could not get Kafka's jars: {(done.stdout + done.stderr)[-500:]}")
             target.rename(folder)
     return folder
 
@@ -96,7 +96,7 @@ def free_ports(count: int) -> list[int]:
 
 @final
 class LocalBroker:
-    """One broker in a folder of its own: `start`, then `stop`, `kill`, `pause`, `restart` as a test likes, then `discard`."""
+    """One broker in a folder of its own: `start`; `stop`, `kill`, `pause`, `restart` as a test likes; `discard`."""
 
     def __init__(self, properties: str = "") -> None:
         """properties: further lines for server.properties."""
@@ -115,7 +115,7 @@ class LocalBroker:
             timeout=START_S,
         )
         if done.returncode != 0:
-            raise NoBroker(f"the broker's storage could not be formatted: {(done.stdout + done.stderr)[-500:]}")
+            raise BrokerError(f"the broker's storage could not be formatted: {(done.stdout + done.stderr)[-500:]}")
 
     def _java(self) -> list[str]:
         return ["java", *JAVA, *LOGGING, "-cp", f"{self._jars}/*"]
@@ -135,7 +135,7 @@ class LocalBroker:
         threading.Thread(target=self._drain, args=(self._process.stdout, lines, started), daemon=True).start()
         if not started.wait(START_S) or STARTED not in "".join(lines[-1:]):
             self.kill()
-            raise NoBroker(f"the broker did not start: {''.join(lines)[-800:]}")
+            raise BrokerError(f"the broker did not start: {''.join(lines)[-800:]}")
         return self
 
     @staticmethod

@@ -13,26 +13,26 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaAdminClient
 
-from tests.kafka_broker import LocalBroker, NoBroker
+from tests.kafka_broker import BrokerError, LocalBroker
 
 DOCKER_S = 5  # an engine that does not answer in this time is none
 
 
 def container() -> Iterator[str]:
-    """The address of a broker in a container; raises NoBroker where no engine answers."""
+    """The address of a broker in a container; raises BrokerError where no engine answers."""
     try:
         import docker
         from testcontainers.community.kafka import KafkaContainer
 
         docker.from_env(timeout=DOCKER_S).ping()
     except Exception as error:  # a client library has many ways of not finding an engine
-        raise NoBroker(f"no container engine answers ({type(error).__name__})") from error
+        raise BrokerError(f"no container engine answers ({type(error).__name__})") from error
     with KafkaContainer().with_kraft() as broker:
         yield broker.get_bootstrap_server()
 
 
 def local() -> Iterator[str]:
-    """The address of a local broker; raises NoBroker where it cannot run."""
+    """The address of a local broker; raises BrokerError where it cannot run."""
     broker = LocalBroker()
     try:
         yield broker.start().address
@@ -60,7 +60,7 @@ def kafka() -> Iterator[str]:
         brokers = way()
         try:
             address = next(brokers)
-        except NoBroker as error:
+        except BrokerError as error:
             reasons.append(str(error))
             continue
         yield address
@@ -74,7 +74,7 @@ def own_broker() -> Iterator[LocalBroker]:
     """A started broker of the test's own, which it may stop, kill and pause."""
     try:
         broker = LocalBroker()
-    except NoBroker as error:
+    except BrokerError as error:
         without_broker(str(error))
         raise
     try:

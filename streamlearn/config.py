@@ -2,28 +2,41 @@
 
 A section is a frozen dataclass, a key one of its fields; the default stands beside the name. Order of precedence:
 defaults, the TOML file, the environment (`STREAMLEARN__QUERIES__BUDGET=0.05`), `--set queries.budget=0.05`.
+
+This file is the tree and nothing else: `settings.py` reads it, `limits.py` says what each key allows. So a part of the
+program can be handed its section, and a test can write one down, without any file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import final
 
 
+@final
 @dataclass(frozen=True)
 class Log:
+    """Where events and labels are read and queries are written. path: the embedded log's folder (`files`)."""
+
     kind: str = "files"  # files | kafka | memory
     path: str = "streamlearn-data"
 
 
+@final
 @dataclass(frozen=True)
 class Kafka:
+    """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there."""
+
     bootstrap_servers: str = "localhost:9092"
     client: str = "kafka-python"
     settings: dict[str, object] = field(default_factory=dict)
 
 
+@final
 @dataclass(frozen=True)
 class Topics:
+    """The topics' names (file names without `.jsonl` in the embedded log). "" switches an output off."""
+
     events: str = "events"
     labels: str = "labels"
     queries: str = "queries"
@@ -31,28 +44,40 @@ class Topics:
     rejected: str = "rejected"
 
 
+@final
 @dataclass(frozen=True)
 class Features:
+    """What an event's `x` becomes. names: the only columns, in this order; () takes them from the data."""
+
     kind: str = "dense"
     names: tuple[str, ...] = ()
     standardise: bool = True
 
 
+@final
 @dataclass(frozen=True)
 class Model:
+    """What is fitted. classes: the only classes, in this order; () takes them from the labels."""
+
     kind: str = "linear"
     loss: str = ""  # "": taken from the labels; squared | logistic | softmax
     classes: tuple[str | int | float | bool, ...] = ()
 
 
+@final
 @dataclass(frozen=True)
 class Labels:
+    """Labels and events meet by id. wait: events for which a label waits for its own; remember: events kept."""
+
     wait: int = 10_000
     remember: int = 100_000
 
 
+@final
 @dataclass(frozen=True)
 class Training:
+    """How labels are learned. steps_per_label and batch_size: of SGDF."""
+
     solver: str = "auto"  # auto | newton | sgdf
     learning_rate: float = 0.0  # 0: half the critical step
     batch_size: int = 32
@@ -60,8 +85,11 @@ class Training:
     keep: int = 0  # newest labeled examples kept; 0: all
 
 
+@final
 @dataclass(frozen=True)
 class Regularity:
+    """How λ is chosen: learned from test examples, starting at initial_precision (α = λW), or fixed."""
+
     learn: bool = True
     initial_precision: float = 10.0
     precision_bounds: tuple[float, float] = (0.01, 1000.0)
@@ -70,13 +98,21 @@ class Regularity:
     validation: str = "progressive"  # progressive | holdout
 
 
+@final
 @dataclass(frozen=True)
 class Validation:
+    """test_share: of the labels, with `regularity.validation = "holdout"` only."""
+
     test_share: float = 0.2
 
 
+@final
 @dataclass(frozen=True)
 class Queries:
+    """Which events are asked about. budget: share of the stream; outstanding: cap on unanswered queries;
+    audit_share: of the budget, for queries chosen by chance; expire_s: seconds until an unanswered query is given up.
+    """
+
     strategy: str = "auto"  # auto | uncertainty | leverage | sld | random
     budget: float = 0.1
     outstanding: int = 100
@@ -85,24 +121,36 @@ class Queries:
     seed: int = 0
 
 
+@final
 @dataclass(frozen=True)
 class Users:
+    """Weighting by user; none as yet."""
+
     kind: str = "none"
 
 
+@final
 @dataclass(frozen=True)
 class StoreSection:
+    """Where the durable state is kept."""
+
     path: str = ""  # "": streamlearn.db beside the embedded log, or NAME.db on Kafka
 
 
+@final
 @dataclass(frozen=True)
 class Http:
+    """Where /metrics, /healthz and /readyz are served."""
+
     host: str = "127.0.0.1"
     port: int = 9464  # 0: any free port; -1: no HTTP
 
 
+@final
 @dataclass(frozen=True)
 class Configuration:
+    """The whole tree. A part is handed the sections that it needs, not this."""
+
     name: str = "streamlearn"  # also consumer group and transactional id
     log: Log = field(default_factory=Log)
     kafka: Kafka = field(default_factory=Kafka)

@@ -1,0 +1,180 @@
+"""What each key of the configuration allows: one table, and the few rules that tie keys together.
+
+A refusal is one line that names the key, its value, what is allowed, and what to do. Words and keys that are designed
+but not built yet are told apart from mistakes. Values of secret keys are never shown: whoever reads the line may not be
+the one who may read the secret.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+from streamlearn.config import Configuration
+from streamlearn.errors import ConfigurationError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # also a file name, a consumer group and a transactional id
+SERVERS = re.compile(
+    r"[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*|(\[[0-9A-Fa-f:.]+\]:\d{1,5})(\s*,\s*\[[0-9A-Fa-f:.]+\]:\d{1,5})*"
+)
+SECRET = re.compile(r"password|secret|token|credential|^kafka\.settings\.", re.IGNORECASE)
+CLASSES_MOST = 256
+SEED_MOST = 2**63 - 1
+SHOWN_MOST = 80  # characters of a value
+
+
+@final
+@dataclass(frozen=True)
+class Limit:
+    """What a key allows, in words and as a predicate on a value of the right type. `later`: words not built yet."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+    later: re.Pattern[str] | None = None
+
+
+def _words(*words: str, later: str = "") -> Limit:
+    text = [f'"{word}"' for word in words]
+    allowed = text[0] if len(text) == 1 else f"one of {', '.join(text[:-1])} or {text[-1]}"
+    return Limit(allowed, lambda value: value in words, re.compile(later) if later else None)
+
+
+def _whole(least: int, most: int | None = None) -> Limit:
+    allowed = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+    return Limit(allowed, lambda value: value >= least and (most is None or value <= most))
+
+
+def _topic(optional: bool) -> Limit:
+    allowed = 'a topic name (letters, digits, ".", "_", "-")' + (', or "" for none' if optional else "")
+    return Limit(allowed, lambda value: bool(NAME.fullmatch(value)) or (optional and value == ""))
+
+
+def _distinct(values: tuple[Any, ...]) -> bool:
+    return len({(isinstance(value, bool), value) for value in values}) == len(values)  # True is not 1 here
+
+
+def _classes(values: tuple[Any, ...]) -> bool:
+    fractions = any(isinstance(value, float) and not value.is_integer() for value in values)
+    return not fractions and _distinct(values) and (not values or 2 <= len(values) <= CLASSES_MOST)
+
+
+def _bounds(values: tuple[float, float]) -> bool:
+    return 0 < values[0] < values[1] < math.inf
+
+
+_FLAG = Limit("true or false", lambda _: True)
+_PATH = Limit("a path", lambda value: value != "" and "\0" not in value)
+_POSITIVE = Limit("a number above 0", lambda value: 0 < value < math.inf)
+_NOT_NEGATIVE = Limit("a number of at least 0", lambda value: 0 <= value < math.inf)
+
+LIMITS: dict[str, Limit] = {
+    "name": Limit('up to 200 letters, digits, ".", "_" and "-"', lambda value: bool(NAME.fullmatch(value))),
+    "log.kind": _words("files", "kafka", "memory"),
+    "log.path": _PATH,
+    "kafka.bootstrap_servers": Limit("host:port, or several with commas", lambda value: bool(SERVERS.fullmatch(value))),
+    "kafka.client": _words("kafka-python", later="confluent"),
+    "kafka.settings": Limit("a table of the client library's settings", lambda _: True),
+    "topics.events": _topic(optional=False),
+    "topics.labels": _topic(optional=False),
+    "topics.queries": _topic(optional=True),
+    "topics.predictions": _topic(optional=True),
+    "topics.rejected": _topic(optional=True),
+    "features.kind": _words("dense", later="sparse"),
+    "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
+    "features.standardise": _FLAG,
+    "model.kind": _words("linear", later=r"mlp|cnn|[\w.]+:\w+"),
+    "model.loss": _words("", "squared", "logistic", "softmax", later="poisson"),
+    "model.classes": Limit(f"a list of 2 to {CLASSES_MOST} distinct texts, whole numbers or booleans, or []", _classes),
+    "labels.wait": _whole(0),
+    "labels.remember": _whole(0),
+    "training.solver": _words("auto", "newton", "sgdf", later="cg"),
+    "training.learning_rate": _NOT_NEGATIVE,
+    "training.batch_size": _whole(1),
+    "training.steps_per_label": _whole(1),
+    "training.keep": _whole(0),
+    "regularity.learn": _FLAG,
+    "regularity.initial_precision": _POSITIVE,
+    "regularity.precision_bounds": Limit("two numbers above 0, the smaller first", _bounds),
+    "regularity.fixed": _POSITIVE,
+    "regularity.intercept_precision": _NOT_NEGATIVE,
+    "regularity.validation": _words("progressive", "holdout", later="rotating|leave-one-out"),
+    "validation.test_share": Limit("a number above 0 and below 1", lambda value: 0 < value < 1),
+    "queries.strategy": _words("auto", "uncertainty", "leverage", "sld", "random"),
+    "queries.budget": Limit("a number above 0 and at most 1", lambda value: 0 < value <= 1),
+    "queries.outstanding": _whole(1),
+    "queries.audit_share": Limit("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "queries.expire_s": _POSITIVE,
+    "queries.seed": _whole(0, SEED_MOST),
+    "users.kind": _words("none", later=".+"),
+    "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),
+    "http.host": Limit("a host name or address", lambda value: bool(re.fullmatch(r"\S+", value))),
+    "http.port": _whole(-1, 65_535),
+}
+
+KEYS_LATER = {  # keys that are designed but not built yet, and what to do without them
+    "topics.candidates": "remove it: every unlabeled event is a candidate",
+    "topics.models": "remove it, and read the model with `streamlearn inspect`",
+    "features.river": "remove it, and use features.standardise",
+    "model.device": "remove it: the model runs on the CPU",
+    "model.dtype": "remove it: the model computes in float64",
+    "validation.folds": "remove it, and use validation.test_share",
+}
+
+
+def refuse(text: str) -> ConfigurationError:
+    """The error, on one line and safe to print, whatever was in the value."""
+    return ConfigurationError("".join(c if c.isprintable() else "?" for c in " ".join(text.split())))
+
+
+def show(key: str, value: object) -> str:
+    """The value as TOML writes it, cut where it is long, hidden where it is secret."""
+    if SECRET.search(key) or key == "kafka.settings":
+        return "***"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_MOST else text[:SHOWN_MOST] + "..."
+
+
+def check(key: str, value: Any, default: object, origin: str) -> None:
+    """Refuse a value (of the right type) that its key does not allow."""
+    limit = LIMITS[key]
+    if limit.accepts(value):
+        return
+    if limit.later is not None and limit.later.fullmatch(value):
+        use = f"use {key} = {show(key, default)}"
+        raise refuse(f"{origin}: {key} = {show(key, value)} is not available in this version; {use} ({limit.allowed})")
+    raise not_allowed(key, value, default, origin)
+
+
+def not_allowed(key: str, value: object, default: object, origin: str) -> ConfigurationError:
+    example = f"set, for example, {key} = {show(key, default)}" if default != {} else f"write a section [{key}]"
+    return refuse(f"{origin}: {key} = {show(key, value)} is not {LIMITS[key].allowed}; {example}")
+
+
+def check_together(configuration: Configuration) -> None:
+    """Refuse keys that contradict each other."""
+    model, topics = configuration.model, configuration.topics
+    if configuration.queries.strategy == "uncertainty" and model.loss == "squared":
+        raise refuse(
+            'queries.strategy = "uncertainty" needs classes and model.loss = "squared" has none; '
+            'set queries.strategy = "leverage", "sld" or "auto"'
+        )
+    if model.classes and model.loss == "squared":
+        raise refuse('model.classes is given and model.loss = "squared" has no classes; remove one of the two')
+    if model.classes and model.loss == "logistic" and len(model.classes) != 2:
+        raise refuse(
+            f'model.loss = "logistic" has 2 classes and model.classes names {len(model.classes)}; '
+            'set model.loss = "softmax"'
+        )
+    seen: dict[str, str] = {}
+    for role in ("events", "labels", "queries", "predictions", "rejected"):
+        name = getattr(topics, role)
+        if name and name in seen:
+            raise refuse(
+                f'topics.{role} and topics.{seen[name]} are both "{name}", and every topic needs its own name; '
+                f'set topics.{role} = "{name}-{role}"'
+            )
+        seen[name] = role

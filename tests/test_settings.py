@@ -1,0 +1,329 @@
+"""Every key can be set three ways, and whatever cannot be meant is refused in one line that says what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamlearn import limits, settings
+from streamlearn.config import Configuration
+from streamlearn.errors import ConfigurationError
+
+# A value of every key that is not its default: as in TOML, and what it is read as.
+OTHER: dict[str, tuple[str, Any]] = {
+    "name": ('"churn"', "churn"),
+    "log.kind": ('"memory"', "memory"),
+    "log.path": ('"elsewhere"', "elsewhere"),
+    "kafka.bootstrap_servers": ('"a:9092, b:9093"', "a:9092, b:9093"),
+    "kafka.client": ('"kafka-python"', "kafka-python"),
+    "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
+    "topics.events": ('"e"', "e"),
+    "topics.labels": ('"l"', "l"),
+    "topics.queries": ('""', ""),
+    "topics.predictions": ('"p"', "p"),
+    "topics.rejected": ('"r"', "r"),
+    "features.kind": ('"dense"', "dense"),
+    "features.names": ('["a", "b"]', ("a", "b")),
+    "features.standardise": ("false", False),
+    "model.kind": ('"linear"', "linear"),
+    "model.loss": ('"softmax"', "softmax"),
+    "model.classes": ('["x", 2, true]', ("x", 2, True)),
+    "labels.wait": ("0", 0),
+    "labels.remember": ("7", 7),
+    "training.solver": ('"sgdf"', "sgdf"),
+    "training.learning_rate": ("0.5", 0.5),
+    "training.batch_size": ("1", 1),
+    "training.steps_per_label": ("3", 3),
+    "training.keep": ("100", 100),
+    "regularity.learn": ("false", False),
+    "regularity.initial_precision": ("2", 2.0),
+    "regularity.precision_bounds": ("[1, 5.5]", (1.0, 5.5)),
+    "regularity.fixed": ("0.25", 0.25),
+    "regularity.intercept_precision": ("0", 0.0),
+    "regularity.validation": ('"holdout"', "holdout"),
+    "validation.test_share": ("0.5", 0.5),
+    "queries.strategy": ('"leverage"', "leverage"),
+    "queries.budget": ("1", 1.0),
+    "queries.outstanding": ("1", 1),
+    "queries.audit_share": ("0", 0.0),
+    "queries.expire_s": ("60", 60.0),
+    "queries.seed": ("12", 12),
+    "users.kind": ('"none"', "none"),
+    "store.path": ('"s.db"', "s.db"),
+    "http.host": ('"0.0.0.0"', "0.0.0.0"),
+    "http.port": ("-1", -1),
+}
+OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
+
+
+def get(configuration: Configuration, key: str) -> Any:
+    value: Any = configuration
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def toml(path: Path, key: str, value: str) -> Path:
+    section, _, name = key.rpartition(".")
+    path.write_text(f"[{section}]\n{name} = {value}\n" if section else f"{name} = {value}\n")
+    return path
+
+
+def refusal(
+    path: Path | None = None, environment: dict[str, str] | None = None, overrides: tuple[str, ...] = ()
+) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        settings.read(path, environment or {}, overrides)
+    text = str(caught.value)
+    assert text.isprintable(), "one line"
+    assert caught.value.exit_code == 2
+    return text
+
+
+def test_every_key_has_a_limit_and_a_test() -> None:
+    assert set(settings.TYPES) == set(limits.LIMITS) == set(OTHER)
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert settings.read(None, {"PATH": "/bin", "STREAMLEARN_TEST_KAFKA": "x:1"}, ()) == Configuration()
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_default_is_within_its_limit(key: str) -> None:
+    limits.check(key, settings.DEFAULTS[key], settings.DEFAULTS[key], "default")
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_can_be_set_three_ways(key: str, tmp_path: Path) -> None:
+    text, value = OTHER[key]
+    bare = json.loads(text) if text.startswith('"') else text
+    variable = "STREAMLEARN__" + key.upper().replace(".", "__")
+
+    from_file = settings.read(toml(tmp_path / "c.toml", key, text), {}, ())
+    from_environment = settings.read(None, {variable: bare}, ())
+    from_override = settings.read(None, {}, (f"{key}={bare}",))
+
+    assert value == get(from_file, key)
+    assert type(value) is type(get(from_file, key))
+    assert from_file == from_environment == from_override
+
+
+def test_the_override_beats_the_environment_and_that_the_file(tmp_path: Path) -> None:
+    path = toml(tmp_path / "c.toml", "queries.budget", "0.1")
+    environment = {"STREAMLEARN__QUERIES__BUDGET": "0.2"}
+    assert settings.read(path, {}, ()).queries.budget == 0.1
+    assert settings.read(path, environment, ()).queries.budget == 0.2
+    assert settings.read(path, environment, ("queries.budget=0.3", "queries.budget=0.4")).queries.budget == 0.4
+
+
+def test_one_client_setting_is_added_to_those_of_the_file(tmp_path: Path) -> None:
+    path = toml(tmp_path / "c.toml", "kafka.settings", '{ client_id = "a" }')
+    environment = {"STREAMLEARN__KAFKA__SETTINGS__SASL_PLAIN_PASSWORD": "12"}
+    read = settings.read(path, environment, ("kafka.settings.retry_backoff_ms=20",))
+    assert read.kafka.settings == {"client_id": "a", "sasl_plain_password": "12", "retry_backoff_ms": 20}
+
+
+def test_lists_may_be_written_with_commas() -> None:
+    read = settings.read(None, {"STREAMLEARN__MODEL__CLASSES": "1, no, true"}, ("features.names=a, 1",))
+    assert read.model.classes == (1, "no", True)
+    assert read.features.names == ("a", "1")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "churn"\r\n[http]\r\nport = 1\r\n')
+    read = settings.read(path, {}, ())
+    assert (read.name, read.http.port) == ("churn", 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("queries.buget", "queries.budget"),
+        ("querys.budget", "queries.budget"),
+        ("budget", "queries.budget"),
+        ("topic.events", "topics.events"),
+        ("model.standardise", "features.standardise"),
+        ("training.batchsize", "training.batch_size"),
+        ("nmae", "name"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one(given: str, nearest: str, tmp_path: Path) -> None:
+    expected = f"{given} is not a key; did you mean {nearest}?"
+    variable = "STREAMLEARN__" + given.upper().replace(".", "__")
+    assert f"{variable}: {expected}" == refusal(environment={variable: "1"})
+    assert f"--set: {expected}" == refusal(overrides=(f"{given}=1",))
+    path = toml(tmp_path / "c.toml", given, "1")
+    assert f"{path}: {expected}" == refusal(path)
+
+
+def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[querys]\n")
+    assert f"{path}: querys is not a key; did you mean " in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "3"),
+        ("name", '"a b"'),
+        ("name", '"../up"'),
+        ("name", '""'),
+        ("log.kind", '"kafak"'),
+        ("log.path", '""'),
+        ("kafka.bootstrap_servers", '"localhost"'),
+        ("kafka.client", '"librdkafka"'),
+        ("kafka.settings", "3"),
+        ("topics.events", '""'),
+        ("topics.queries", '"a/b"'),
+        ("features.names", '["a", "a"]'),
+        ("features.names", "[1]"),
+        ("features.names", '"a"'),
+        ("features.standardise", '"yes"'),
+        ("features.standardise", "1"),
+        ("model.loss", '"hinge"'),
+        ("model.classes", '["a"]'),
+        ("model.classes", '["a", "b", "a"]'),
+        ("model.classes", "[1, 1.0]"),
+        ("model.classes", "[0.5, 1]"),
+        ("model.classes", "[[1], [2]]"),
+        ("labels.wait", "-1"),
+        ("labels.remember", "1.5"),
+        ("training.solver", '"lbfgs"'),
+        ("training.learning_rate", "-0.1"),
+        ("training.batch_size", "0"),
+        ("training.batch_size", "true"),
+        ("training.steps_per_label", "0"),
+        ("training.keep", "-1"),
+        ("regularity.initial_precision", "0"),
+        ("regularity.initial_precision", "inf"),
+        ("regularity.precision_bounds", "[5, 1]"),
+        ("regularity.precision_bounds", "[0, 1]"),
+        ("regularity.precision_bounds", "[1]"),
+        ("regularity.precision_bounds", "[1, nan]"),
+        ("regularity.fixed", "0"),
+        ("regularity.intercept_precision", "-1"),
+        ("regularity.validation", '"loo"'),
+        ("validation.test_share", "0"),
+        ("validation.test_share", "1"),
+        ("queries.strategy", '"margin"'),
+        ("queries.budget", "0"),
+        ("queries.budget", "1.01"),
+        ("queries.budget", "nan"),
+        ("queries.budget", '"lots"'),
+        ("queries.budget", "1" + "0" * 400),
+        ("queries.outstanding", "0"),
+        ("queries.audit_share", "1.5"),
+        ("queries.expire_s", "0"),
+        ("queries.seed", "-1"),
+        ("http.host", '""'),
+        ("http.port", "65536"),
+        ("http.port", "-2"),
+        ("http.port", "1979-05-27"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_with_what_is(key: str, value: str, tmp_path: Path) -> None:
+    path = toml(tmp_path / "c.toml", key, value)
+    text = refusal(path)
+    assert text.startswith(f"{path}: {key} = ")
+    assert f"is not {limits.LIMITS[key].allowed}; " in text
+    assert text.endswith((f"{key} = {limits.show(key, settings.DEFAULTS[key])}", f"write a section [{key}]"))
+
+
+def test_a_refusal_reads_like_this() -> None:
+    assert refusal(overrides=("queries.budget=2",)) == (
+        "--set: queries.budget = 2.0 is not a number above 0 and at most 1; set, for example, queries.budget = 0.1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.solver", "cg"),
+        ("regularity.validation", "rotating"),
+        ("regularity.validation", "leave-one-out"),
+        ("model.kind", "mlp"),
+        ("model.kind", "cnn"),
+        ("model.kind", "my.package:factory"),
+        ("model.loss", "poisson"),
+        ("features.kind", "sparse"),
+        ("kafka.client", "confluent"),
+        ("users.kind", "weighted"),
+    ],
+)
+def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, value: str) -> None:
+    text = refusal(overrides=(f"{key}={value}",))
+    assert text.startswith(f'--set: {key} = "{value}" is not available in this version; use {key} = "')
+
+
+@pytest.mark.parametrize("key", limits.KEYS_LATER)
+def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_path: Path) -> None:
+    path = toml(tmp_path / "c.toml", key, '"x"')
+    assert refusal(path) == f"{path}: {key} is not available in this version; {limits.KEYS_LATER[key]}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "beginning"),
+    [
+        (("queries.strategy=uncertainty", "model.loss=squared"), 'queries.strategy = "uncertainty" needs classes'),
+        (("model.classes=a,b", "model.loss=squared"), "model.classes is given and"),
+        (("model.classes=a,b,c", "model.loss=logistic"), 'model.loss = "logistic" has 2 classes'),
+        (("topics.labels=events",), 'topics.labels and topics.events are both "events"'),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:
+    assert refusal(overrides=overrides).startswith(beginning)
+
+
+def test_two_outputs_may_be_switched_off() -> None:
+    read = settings.read(None, {}, ("topics.queries=", "topics.rejected="))
+    assert (read.topics.queries, read.topics.predictions, read.topics.rejected) == ("", "", "")
+
+
+@pytest.mark.parametrize("text", ["a = 1\nb = = 2\n", "a = 1\nb = [1,", "a = 1\na = 2\n"])
+def test_a_syntax_error_names_its_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    assert refusal(path).startswith(f"{path}: is not TOML: ")
+    assert "line 2" in refusal(path)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+    assert "there is no such file" in refusal(tmp_path / "none.toml")
+    assert "cannot be read" in refusal(tmp_path)
+    assert "is not UTF-8" in refusal(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize("given", ["queries=3", "queries"])
+def test_a_section_is_not_a_value(given: str, tmp_path: Path) -> None:
+    assert refusal(overrides=(given,)).startswith("--set")
+    path = tmp_path / "c.toml"
+    path.write_text("queries = 3\n")
+    assert "queries is a section" in refusal(path)
+
+
+def test_secrets_are_not_echoed(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    lines = ['[kafka]\nsettings = "hunter2"', '[kafka]\npassword = "hunter2"', '[kafka.setting]\nsasl = "hunter2"']
+    for text in lines:
+        path.write_text(text)
+        assert "hunter2" not in refusal(path)
+    for override in ("kafka.settings=hunter2", "kafka.password=hunter2", "kafka.settings.x hunter2", "hunter2"):
+        assert "hunter2" not in refusal(overrides=(override,))
+    assert "hunter2" not in refusal(environment={"STREAMLEARN__KAFKA__TOKEN": "hunter2"})
+
+
+def test_differences_show_what_was_set_and_hide_secrets() -> None:
+    read = settings.read(None, {}, ("queries.budget=0.05", "kafka.settings.sasl_plain_password=hunter2"))
+    assert settings.differences(read) == {"kafka.settings.sasl_plain_password": "***", "queries.budget": "0.05"}
+
+
+def test_the_store_lies_in_the_logs_folder_or_has_the_daemons_name() -> None:
+    assert settings.store_path(settings.read(None, {}, ())) == Path("streamlearn-data/streamlearn.db")
+    assert settings.store_path(settings.read(None, {}, ("log.kind=kafka", "name=churn"))) == Path("churn.db")
+    assert settings.store_path(settings.read(None, {}, ("store.path=x.db",))) == Path("x.db")

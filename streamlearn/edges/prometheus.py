@@ -1,0 +1,45 @@
+"""The measurements as Prometheus reads them. The only file that imports its client library.
+
+The library's usual way is metrics as module-level globals, which two daemons in one process would share. Here a
+collector made from the table turns one `Measurements` into families at the moment of a scrape, in a registry of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from streamlearn.service.metrics import COUNTER, METRICS, Measurements
+
+
+@final
+class MeasurementsCollector(Collector):
+    """One `Measurements`, as the library wants to be given metrics."""
+
+    def __init__(self, measurements: Measurements) -> None:
+        self._measurements = measurements
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._measurements.snapshot()
+        for metric in METRICS:
+            family: CounterMetricFamily | GaugeMetricFamily
+            if metric.kind == COUNTER:
+                family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+            else:
+                family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for labels, value in snapshot[metric.name].items():
+                family.add_metric(labels, value)
+            yield family
+
+
+def render(measurements: Measurements, accept: str = "") -> tuple[bytes, str]:
+    """(body, content type): the text format, or OpenMetrics where the Accept header asks for it."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(MeasurementsCollector(measurements))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -4,8 +4,8 @@ WAL with `synchronous=FULL`: a commit is one append and one fsync, readers (`ins
 durable is durable when `commit` returns. Clearing the outbox need not be durable by itself, because publishing again is
 harmless or known to be done (see `Sink.open`), so it goes without an fsync and becomes durable with the next commit.
 
-What is read back must be what was written: the snapshot carries a sha256, every other row a CRC of its columns, and the
-file's structure is checked on load. A store that fails this is refused rather than learned from.
+What is read back must be what was written: the snapshot carries a sha256, every other row a CRC of its columns, and on
+load the file's structure is checked, indices against tables. What fails this is refused rather than learned from.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Row = tuple[Any, ...]
 class SqliteStore(Store):
     """The durable state in one file. `read_only` leaves it and its writer alone, for `inspect` beside a daemon."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
+    def __init__(self, path: Path, read_only: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._path = path
         self._read_only = read_only
         self._lock = -1
@@ -78,17 +78,17 @@ class SqliteStore(Store):
                 self._lock = lock(path.with_name(path.name + ".lock"), path)
         try:
             with self._faults():
-                self._open()
+                self._open(busy_timeout_s)
                 self._number = int(self._meta()["number"])
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, busy_timeout_s: float) -> None:
         self._connection = connection = sqlite3.connect(
             f"file:{quote(str(self._path))}?mode={'ro' if self._read_only else 'rwc'}",
             uri=True,
-            timeout=BUSY_TIMEOUT_S,
+            timeout=busy_timeout_s,
             isolation_level=None,  # transactions are begun here, by name
             check_same_thread=False,
         )
@@ -125,7 +125,7 @@ class SqliteStore(Store):
 
     def load(self) -> Saved:
         with self._faults(), self._transaction("DEFERRED") as database:  # one view, whatever a daemon commits meanwhile
-            for (finding,) in database.execute("PRAGMA quick_check(1)"):
+            for (finding,) in database.execute("PRAGMA integrity_check(1)"):
                 if finding != "ok":
                     raise self._damaged(finding)
             meta = self._meta()
@@ -143,7 +143,7 @@ class SqliteStore(Store):
                 outbox=[
                     Message(*row) for row in self._rows("SELECT role, key, value, crc FROM outbox ORDER BY serial")
                 ],
-                # Without reading x, which is most of the file: its CRC is compared when it is recalled.
+                # The CRCs of events are compared on recall; ids and ordinals have been, with their indices.
                 event_ids=database.execute("SELECT id, ordinal FROM events ORDER BY ordinal").fetchall(),
                 pending=[
                     Pending(*row)
@@ -236,6 +236,8 @@ class SqliteStore(Store):
             yield
         except (StreamlearnError, AssertionError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
+        except UnicodeDecodeError as error:  # text, or a message of SQLite's that quotes it, is no longer text
+            raise self._damaged("text in it is not UTF-8") from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension that says which call failed
             if code in WORLDS_FAULT:
@@ -250,19 +252,18 @@ class SqliteStore(Store):
 
 
 def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:
-    """Deletions first. Adding an id again replaces it and puts it last."""
-    horizon = changes.events_horizon
-    events = [(event.id, int(event.ordinal), event.x) for event in changes.events_added if event.ordinal >= horizon]
+    """Deletions first. Adding an id again replaces it and puts it last. The horizon holds for what is added, too."""
+    events = [(event.id, int(event.ordinal), event.x) for event in changes.events_added]
     pending = [
         (query.id, int(query.ordinal), query.x, query.reason, float(query.expires)) for query in changes.pending_added
     ]
     waiting = [(label.id, int(label.ordinal), label.label) for label in changes.waiting_added]
     database.executemany("DELETE FROM events WHERE id = ?", [(id,) for id in changes.events_forgotten])
-    database.execute("DELETE FROM events WHERE ordinal < ?", (horizon,))
     database.executemany("DELETE FROM pending WHERE id = ?", [(id,) for id in changes.pending_removed])
     database.executemany("DELETE FROM waiting WHERE id = ?", [(id,) for id in changes.waiting_removed])
     database.executemany("DELETE FROM examples WHERE serial = ?", [(serial,) for serial in changes.examples_removed])
     database.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", _sealed(events))
+    database.execute("DELETE FROM events WHERE ordinal < ?", (changes.events_horizon,))
     database.executemany(
         "INSERT OR REPLACE INTO pending (id, ordinal, x, reason, expires, crc) VALUES (?, ?, ?, ?, ?, ?)",
         _sealed(pending),

@@ -7,7 +7,7 @@ The commit order that these ports carry is numbered in `service/daemon.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -136,6 +136,67 @@ class Saved:
     pending: list[Pending]
     waiting: list[Waiting]
     examples: list[Example]
+
+
+class Event(NamedTuple):
+    """An event as decoded: x an array or a map of names; time in s since 1970 where the event carries it."""
+
+    id: str
+    x: Sequence[float | bool | None] | Mapping[str, float | bool | str | None]
+    time: float | None
+
+
+class Label(NamedTuple):
+    """A label as decoded. y None forgets the example; x None: to be joined to the event of that id."""
+
+    id: str
+    y: bool | int | float | str | None
+    x: Sequence[float | bool | None] | Mapping[str, float | bool | str | None] | None
+    weight: float
+    time: float | None
+
+
+class Query(NamedTuple):
+    """A query to publish; see the README's table of topics. time, expires: s since 1970."""
+
+    id: str
+    x: object
+    score: float | None
+    strategy: str
+    reason: str
+    probability: float
+    prediction: bool | int | float | str | None
+    model_version: int
+    time: float
+    expires: float
+
+
+class Codec(ABC):
+    """The wire format: bytes to values and back. What cannot be decoded comes back as the reason, a string."""
+
+    @abstractmethod
+    def event(self, record: Record) -> Event | str: ...
+
+    @abstractmethod
+    def label(self, record: Record) -> Label | str: ...
+
+    @abstractmethod
+    def query(self, query: Query) -> bytes: ...
+
+    @abstractmethod
+    def prediction(
+        self, id: str, prediction: bool | int | float | str | None, score: float | None, model_version: int
+    ) -> bytes: ...
+
+    @abstractmethod
+    def rejected(self, record: Record, reason: str) -> bytes: ...
+
+    @abstractmethod
+    def waiting(self, record: Record) -> bytes:
+        """A label's record as stored while it waits."""
+
+    @abstractmethod
+    def waited(self, stored: bytes) -> Record: ...
 
 
 class Source(ABC):

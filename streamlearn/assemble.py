@@ -1,0 +1,87 @@
+"""Configuration → running parts: the only file that knows every edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from streamlearn.config import Configuration
+from streamlearn.edges.files import FilesSink, FilesSource
+from streamlearn.edges.json import JsonCodec
+from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource
+from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.system import SystemClock
+from streamlearn.learner import settings, state
+from streamlearn.queries.budget import Budget
+from streamlearn.service.daemon import Daemon, Ports
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.pipeline import Pipeline, Rules
+from streamlearn.service.ports import Clock, Remembered, Sink, Source
+
+
+def store_path(configuration: Configuration) -> Path:
+    """Where the store lies: beside the embedded log, or in the working directory under the daemon's name."""
+    if configuration.store.path:
+        return Path(configuration.store.path)
+    if configuration.log.kind == "files":
+        return Path(configuration.log.path) / "streamlearn.db"
+    return Path(f"{configuration.name}.db")
+
+
+def pipeline(
+    configuration: Configuration,
+    recall: Callable[[Sequence[str]], dict[str, Remembered]],
+    measurements: Measurements,
+) -> Pipeline:
+    """A pipeline as configured, with no data yet."""
+    learner = settings.from_configuration(configuration)
+    queries = configuration.queries
+    rules = Rules(
+        learner=learner,
+        budget=Budget(queries.budget, queries.audit_share, queries.outstanding),
+        strategy=queries.strategy,
+        expire_s=queries.expire_s,
+        wait=configuration.labels.wait,
+        remember=configuration.labels.remember,
+        predictions=bool(configuration.topics.predictions),
+    )
+    start = state.init(learner, configuration.features.names, configuration.model.loss, configuration.model.classes)
+    return Pipeline(rules, start, JsonCodec(), recall, measurements)
+
+
+def source(configuration: Configuration) -> Source:
+    if configuration.log.kind == "kafka":
+        from streamlearn.edges.kafka_source import KafkaSource  # a heavy import, needed only here
+
+        return KafkaSource(configuration.name, configuration.kafka, configuration.topics)
+    if configuration.log.kind == "memory":
+        return MemorySource(MemoryLog())
+    return FilesSource(Path(configuration.log.path), configuration.topics)
+
+
+def sink(configuration: Configuration) -> Sink:
+    if configuration.log.kind == "kafka":
+        from streamlearn.edges.kafka_sink import KafkaSink  # a heavy import, needed only here
+
+        return KafkaSink(configuration.name, configuration.kafka, configuration.topics)
+    if configuration.log.kind == "memory":
+        return MemorySink(MemoryLog())
+    return FilesSink(Path(configuration.log.path), configuration.topics)
+
+
+def daemon(
+    configuration: Configuration,
+    health: Health,
+    measurements: Measurements,
+    pause: Callable[[float], bool],
+    clock: Clock | None = None,
+    poll_timeout_s: float = 0.25,
+) -> Daemon:
+    """The daemon with its edges; the store is opened (and locked) here."""
+    path = store_path(configuration)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store = SqliteStore(path)
+    ports = Ports(source(configuration), sink(configuration), store, clock or SystemClock())
+    parts = pipeline(configuration, store.recall, measurements)
+    return Daemon(parts, ports, health, measurements, pause, poll_timeout_s)

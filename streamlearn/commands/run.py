@@ -1,0 +1,51 @@
+"""`streamlearn run`: the daemon until it is told to stop. One SIGTERM or Ctrl-C drains and commits; a second stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from streamlearn import __version__, assemble
+from streamlearn.commands.logs import set_up_logs
+from streamlearn.config import Configuration
+from streamlearn.edges.http import HttpServer
+from streamlearn.edges.system import SystemClock
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+
+
+def run(configuration: Configuration) -> int:
+    """Exit code 0: drained."""
+    log = set_up_logs()
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(1)  # the second one: at once; the store is whole at every moment
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    health, measurements, clock = Health(), Measurements(), SystemClock()
+    health.turned(clock.monotonic())
+    health.unready("start", "not recovered yet")
+    measurements.set("streamlearn_build_info", 1, version=__version__)
+    daemon = assemble.daemon(configuration, health, measurements, stop.wait, clock)
+    server = None
+    if configuration.http.port >= 0:
+        server = HttpServer(configuration.http.host, configuration.http.port, measurements, health, clock)
+        server.start()
+    where = configuration.log.path if configuration.log.kind == "files" else configuration.kafka.bootstrap_servers
+    metrics = f"; metrics on http://{configuration.http.host}:{server.port}/metrics" if server else ""
+    log.info("running on %s%s", where, metrics, extra={"action": "start"})
+    try:
+        daemon.run()
+    finally:
+        if server is not None:
+            server.stop()
+    log.info("drained; %d commits", daemon.number, extra={"action": "drained"})
+    sys.stderr.flush()
+    return 0

@@ -1,0 +1,90 @@
+"""The labeled set: what training draws on again and again, since labels are scarce and compute is not.
+
+Rows are appended; a forgotten one keeps its place with weight 0 and no features. Arrays grow by doubling and are shared
+between a state and its successors: an append writes behind the end that older states see, so it costs what it adds. When
+only the newest are kept, the oldest are dropped by moving the beginning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.core.losses import Array
+from streamlearn.learner.problem import Label
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """Serials first … end − 1 are kept, at rows 0 … end − first − 1 (capacity may be more).
+
+    X: features as encoded, NaN = missing; y: labels as given; target: as the loss takes them; weight: 0 = forgotten; test: never trained on (hold-out).
+    """
+
+    first: int
+    end: int
+    X: Array
+    y: list[Label]
+    target: Array
+    weight: Array
+    test: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+
+def init(columns: int = 0, serial: int = 0) -> State:
+    return State(serial, serial, np.empty((0, columns)), [], np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+
+
+def append(state: State, x: Array, y: Label, target: float, weight: float, test: bool) -> State:
+    """One more example with features x (columns,)."""
+    n = len(state)
+    if len(state.y) != n or n >= len(state.X):
+        state = _grown(state, max(64, 2 * n))
+    state.X[n], state.target[n], state.weight[n], state.test[n] = x, target, weight, test
+    state.y.append(y)
+    return replace(state, end=state.end + 1)
+
+
+def replaced(state: State, serial: int, x: Array, y: Label, target: float, weight: float) -> State:
+    """The same example with other contents; weight 0 forgets it."""
+    state = _grown(state, max(64, len(state)))
+    row = serial - state.first
+    state.X[row], state.target[row], state.weight[row] = x, target, weight
+    state.y[row] = y
+    return state
+
+
+def widened(state: State, X: Array) -> State:
+    """The same examples with more columns; X (len, columns)."""
+    return replace(_part(state, 0), X=X)
+
+
+def retargeted(state: State, target: Array) -> State:
+    """The same examples under a problem that has just been decided; target (len,)."""
+    return replace(_part(state, 0), target=target)
+
+
+def newest(state: State, keep: int) -> State:
+    """Only the newest `keep` examples (0: all)."""
+    return _part(state, len(state) - keep) if 0 < keep < len(state) else state
+
+
+def _part(state: State, start: int) -> State:
+    part, X = slice(start, len(state)), state.X
+    return State(
+        state.first + start, state.end, X[part], state.y[part], state.target[part], state.weight[part], state.test[part]
+    )
+
+
+def _grown(state: State, capacity: int) -> State:
+    n = len(state)
+    X, target, weight = np.zeros((capacity, state.X.shape[1])), np.zeros(capacity), np.zeros(capacity)
+    test = np.zeros(capacity, dtype=bool)
+    X[:n], target[:n], weight[:n], test[:n] = state.X[:n], state.target[:n], state.weight[:n], state.test[:n]
+    return State(state.first, state.end, X, state.y[:n], target, weight, test)

@@ -1,0 +1,102 @@
+"""A fit: θ and θ̇ with all that is needed to use them on raw features, whichever solver made them.
+
+Features and (squared loss) targets are standardised with the moments as of the fit, frozen until the next one: θ has a
+meaning only together with them. When they move on, `adapted` re-expresses θ so that it computes the same function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from streamlearn.core import sgdf
+from streamlearn.core.losses import Array, Logistic, Loss, Softmax, Squared
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.moments import Scaling
+from streamlearn.core.objective import Objective
+
+
+@final
+@dataclass(frozen=True)
+class Frame:
+    """How raw rows become design rows, and outputs become values.
+
+    scaling: shift and scale (width,) of the first `width` columns; standardise: False uses them only to fill what is
+    missing; target_shift, target_scale: of values (0 and 1 for classes).
+    """
+
+    scaling: Scaling
+    standardise: bool
+    target_shift: float
+    target_scale: float
+
+    def design(self, X: Array) -> Array:
+        """Design rows (n, 1 + width) from raw rows (n, at least width)."""
+        shift, scale = self.scaling.shift, self.scaling.scale
+        rows = X[:, : len(shift)]
+        missing = np.isnan(rows)
+        out = np.ones((len(X), 1 + len(shift)))
+        out[:, 1:] = (
+            np.where(missing, 0.0, (rows - shift) / scale) if self.standardise else np.where(missing, shift, rows)
+        )
+        return out
+
+    def targets(self, y: Array) -> Array:
+        return (y - self.target_shift) / self.target_scale
+
+
+@final
+@dataclass(frozen=True)
+class Fit:
+    """theta, log_tangent (d,) under `frame`; covariance (W H)⁻¹ or None; regularity λ that θ belongs to.
+
+    end: the serial behind the last example it was fitted on. descent: the SGDF iterates, None with the exact solver;
+    rate, rated_at: SGDF's step size, and after how many labels it was last computed.
+    """
+
+    model: Linear
+    frame: Frame
+    theta: Array
+    log_tangent: Array
+    covariance: Array | None
+    regularity: float
+    end: int
+    residual: float
+    loss: float
+    descent: sgdf.State | None = None
+    rate: float = 0.0
+    rated_at: int = 0
+
+    def objective(self, anchor: float) -> Objective:
+        return Objective(self.model, anchor)
+
+
+def loss_of(name: str, noise: float) -> Loss:
+    """The head by its name; noise σ² for the squared loss."""
+    if name == "squared":
+        return Squared(noise)
+    return Logistic() if name == "logistic" else Softmax()
+
+
+def adapted(old: Fit, vector: Array, model: Linear, frame: Frame, is_theta: bool) -> Array:
+    """θ or θ̇ of `old` as parameters of `model` under `frame`: the same function where nothing new was added.
+
+    New columns and classes start at 0; a logistic θ becomes a softmax one whose log-odds of class 1 over 0 are the same.
+    """
+    before, W = old.frame, old.model.matrix(vector).copy()
+    if before.standardise:
+        W[:, 1:] /= before.scaling.scale
+        W[:, 0] -= W[:, 1:] @ before.scaling.shift
+    W *= before.target_scale / frame.target_scale
+    if is_theta:
+        W[:, 0] += (before.target_shift - frame.target_shift) / frame.target_scale
+    if model.outputs_count > 1 and len(W) == 1:
+        W = np.concatenate([np.zeros_like(W), W])
+    new = np.zeros((model.outputs_count, model.columns))
+    new[: len(W), : W.shape[1]] = W
+    if frame.standardise:
+        new[:, 0] += new[:, 1:] @ frame.scaling.shift
+        new[:, 1:] *= frame.scaling.scale
+    return new.ravel()

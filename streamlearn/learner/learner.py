@@ -1,0 +1,161 @@
+"""The learner: labels in, a model out. Theory in `core/`; here is what one label does, in order.
+
+1. The problem hears it (a class may be new).
+2. Progressive validation: it is a test example for the model as it stands, gives its loss and the scalar gradient ∇ℓ·θ̇
+   that moves ρ. Only an id's first label does.
+3. It joins the labeled set.
+4. The solver learns: a refit when the cut is full (exact), or a fixed number of steps (stochastic).
+
+Every step is a function: the state given is left as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from streamlearn.core import moments
+from streamlearn.core.losses import Array
+from streamlearn.core.objective import Data
+from streamlearn.core.regularity import capped
+from streamlearn.core.regularity.progressive import STEP_MOST
+from streamlearn.learner import columns, exact, examples, problem, progress, stochastic, tuner
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.settings import Settings
+from streamlearn.learner.state import State
+from streamlearn.learner.testing import losses_gradients
+from streamlearn.queries.strategy import View
+
+BLOCK = 128  # rows of a scoring block; a multiple of the moments' needs is not required
+SETTLE_ROUNDS = 30
+
+
+@final
+@dataclass(frozen=True)
+class Labeled:
+    """A label joined to its features: x (columns,) as encoded; audit: it answers an audit query; test: held out."""
+
+    x: Array
+    y: problem.Label
+    weight: float
+    audit: bool
+    test: bool
+
+
+def observe(state: State, new_columns: columns.State, rows: Array) -> State:
+    """Feature statistics take in newly seen rows (n, columns of new_columns)."""
+    if len(new_columns.columns) > len(state.columns.columns) or new_columns.kind != state.columns.kind:
+        kept = state.examples
+        wide = columns.widen(new_columns, kept.X[: len(kept)])
+        counts = columns.sibling_counts(new_columns, state.moments.count)
+        wider = moments.extend(state.moments, columns.widen(new_columns, state.moments.rows))
+        state = replace(
+            state,
+            columns=new_columns,
+            moments=replace(wider, count=counts),
+            examples=examples.widened(kept, wide),
+        )
+    return replace(state, moments=moments.step(state.moments, rows))
+
+
+def step(state: State, settings: Settings, label: Labeled) -> State:
+    """Learn one new label."""
+    state = _hear(state, label.y)
+    state = _validate(state, settings, label)
+    target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
+    serial = state.examples.end
+    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.test)
+    state = replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
+    if not state.problem.trainable:
+        return state
+    if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
+        if state.fit is None or state.fit.covariance is None or state.unfitted >= exact.cut(state.labels):
+            state = exact.refit(replace(state, examples=examples.newest(state.examples, settings.keep)), settings)
+        return state
+    kept = (
+        state.examples if len(state.examples) < 1.25 * settings.keep else examples.newest(state.examples, settings.keep)
+    )
+    state = replace(state, examples=kept, unfitted=0)
+    return stochastic.learn(state, settings, serial, train_weight(state, settings))
+
+
+def revise(state: State, settings: Settings, serial: int, label: Labeled | None) -> State:
+    """Replace the example `serial`, or forget it (None); the model is refitted without what it was."""
+    if serial < state.examples.first:
+        return state  # no longer kept: nothing learns from it
+    if label is None:
+        width = len(state.columns.columns)
+        kept = examples.replaced(state.examples, serial, np.zeros(width), 0, 0.0, 0.0)
+    else:
+        state = _hear(state, label.y)
+        target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
+        kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight)
+    state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    return settle(state, settings, rounds=0)
+
+
+def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> State:
+    """Close the cut early: the stream is quiet, or at its end. θ is then at the optimum on all labels (exact solver)."""
+    exactly = settings.exact(state.problem.outputs * (1 + len(state.columns.columns)))
+    if state.unfitted == 0 or not state.problem.trainable or not exactly:
+        return state
+    return exact.refit(state, settings, rounds)
+
+
+def view(state: State) -> View | None:
+    """What query strategies see, pending queries not counted yet."""
+    fit = state.published
+    if fit is None:
+        return None
+    return View(fit.model, fit.theta, fit.log_tangent, fit.covariance, fit.covariance)
+
+
+def train_weight(state: State, settings: Settings) -> float:
+    """W of the training examples that are kept."""
+    kept = state.examples
+    n = len(kept)
+    part = slice(max(0, n - settings.keep) if settings.keep else 0, n)
+    return max(float((kept.weight[part] * ~kept.test[part]).sum()), 1e-12)
+
+
+def _hear(state: State, y: problem.Label) -> State:
+    heard = problem.step(state.problem, y)
+    if heard == state.problem:
+        return state
+    decided, kept = heard.classes[: len(state.problem.classes)] != state.problem.classes, state.examples
+    if heard.loss and (decided or heard.loss != state.problem.loss):
+        n = len(kept)
+        target = [problem.target(heard, kept.y[i]) if kept.weight[i] > 0.0 else 0.0 for i in range(n)]
+        state = replace(state, examples=examples.retargeted(kept, np.array(target, dtype=float)))
+    return replace(state, problem=heard)
+
+
+def _validate(state: State, settings: Settings, label: Labeled) -> State:
+    fit = state.fit
+    if fit is None or label.test:
+        return state
+    target = problem.target(state.problem, label.y)
+    if fit.model.loss.name != "squared" and target >= max(2, fit.model.outputs_count):
+        return state  # a class that this model has never heard of
+    test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
+    losses, gradients = losses_gradients(fit, test)
+    state = replace(
+        state, progress=progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
+    )
+    if settings.holdout or not settings.learn_regularity:
+        return state
+    change_most = STEP_MOST
+    if fit.descent is not None:
+        change_most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity)
+    gradient = float(gradients[0]) * label.weight / _scale(state, fit)
+    return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))
+
+
+def _scale(state: State, fit: Fit) -> float:
+    """The natural scale of the loss: the rule's constants are meant for losses around 1."""
+    if fit.model.loss.name != "squared" or fit.frame.standardise:
+        return 1.0
+    kept = state.examples
+    return max(float(kept.target[: len(kept)].var()), 1e-12)

@@ -1,0 +1,47 @@
+"""Progressive validation: the loss of each label's first sight, by a model that had not trained on it.
+
+Losses that are reported as the *stream's* use audit labels only: labels chosen by their score are a biased sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+FADE = 0.99  # of the running means: about the last hundred labels
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """count, total: labels scored before they were learned, and the sum of their losses; recent: running mean.
+
+    audits, audit_total, audit_recent: the same over audit labels.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    recent: float = 0.0
+    audits: int = 0
+    audit_total: float = 0.0
+    audit_recent: float = 0.0
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+def step(state: State, loss: float, audit: bool) -> State:
+    """Count the loss of one label."""
+    state = replace(
+        state, count=state.count + 1, total=state.total + loss, recent=_faded(state.recent, loss, state.count + 1)
+    )
+    if not audit:
+        return state
+    count = state.audits + 1
+    recent = _faded(state.audit_recent, loss, count)
+    return replace(state, audits=count, audit_total=state.audit_total + loss, audit_recent=recent)
+
+
+def _faded(mean: float, value: float, count: int) -> float:
+    return mean + max(1.0 / count, 1.0 - FADE) * (value - mean)

@@ -1,0 +1,53 @@
+"""What the learner was told, gathered from the configuration's sections; frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from streamlearn.config import Configuration
+
+EXACT_MOST = 700  # parameters: a Newton refit there takes about as long as a commit to disk
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    standardise: bool
+    solver: str
+    learning_rate: float
+    batch_size: int
+    steps_per_label: int
+    keep: int
+    learn_regularity: bool
+    initial_precision: float
+    bounds: tuple[float, float]
+    fixed_regularity: float
+    intercept_precision: float
+    holdout: bool
+    test_share: float
+    seed: int
+
+    def exact(self, size: int) -> bool:
+        """Whether a model with this many parameters is solved by Newton and Cholesky."""
+        return self.solver == "newton" or (self.solver == "auto" and size <= EXACT_MOST)
+
+
+def from_configuration(configuration: Configuration) -> Settings:
+    training, regularity = configuration.training, configuration.regularity
+    return Settings(
+        standardise=configuration.features.standardise,
+        solver=training.solver,
+        learning_rate=training.learning_rate,
+        batch_size=training.batch_size,
+        steps_per_label=training.steps_per_label,
+        keep=training.keep,
+        learn_regularity=regularity.learn,
+        initial_precision=regularity.initial_precision,
+        bounds=regularity.precision_bounds,
+        fixed_regularity=regularity.fixed,
+        intercept_precision=regularity.intercept_precision,
+        holdout=regularity.validation == "holdout",
+        test_share=configuration.validation.test_share,
+        seed=configuration.queries.seed,
+    )

@@ -1,0 +1,83 @@
+"""The learner's state: everything that learning carries from one label to the next, as one frozen value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+from streamlearn.core import moments
+from streamlearn.core.objective import Data
+from streamlearn.learner import columns, examples, problem, progress, tuner
+from streamlearn.learner.fit import Fit, Frame
+from streamlearn.learner.settings import Settings
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """fit: trained on training examples; published: what is served (with a hold-out, trained on all; else the same).
+
+    weight: total weight of training examples; unfitted: labels since the last refit; skipped, failing: updates that were
+    not finite and not taken, in all and in a row.
+    """
+
+    columns: columns.State
+    problem: problem.State
+    moments: moments.State
+    examples: examples.State
+    tuner: tuner.State
+    progress: progress.State
+    fit: Fit | None = None
+    published: Fit | None = None
+    labels: int = 0
+    unfitted: int = 0
+    updates: int = 0
+    skipped: int = 0
+    failing: int = 0
+    test_loss: float | None = None
+
+
+def init(settings: Settings, names: tuple[str, ...], loss: str, classes: tuple[problem.Label, ...]) -> State:
+    return State(
+        columns=columns.State(fixed=names),
+        problem=problem.init(loss, classes),
+        moments=moments.init(0),
+        examples=examples.init(),
+        tuner=tuner.init(settings.initial_precision),
+        progress=progress.State(),
+    )
+
+
+def data(state: State, settings: Settings, frame: Frame, end: int, which: str) -> Data:
+    """The newest `keep` examples before serial `end`, as solvers take them; which: `train`, `test` or `all`.
+
+    Forgotten ones are left out.
+    """
+    kept = state.examples
+    stop = end - kept.first
+    part = slice(max(0, stop - settings.keep) if settings.keep else 0, stop)
+    mask = kept.weight[part] > 0.0
+    if which != "all":
+        mask &= kept.test[part] if which == "test" else ~kept.test[part]
+    return Data(frame.design(kept.X[part][mask]), frame.targets(kept.target[part][mask]), kept.weight[part][mask])
+
+
+def frame(state: State, settings: Settings) -> Frame:
+    """The frame that the moments and targets of this moment give."""
+    scaling = moments.scaling(state.moments)
+    if not (settings.standardise and state.problem.loss == "squared"):
+        return Frame(scaling, settings.standardise, 0.0, 1.0)
+    kept = state.examples
+    part = slice(0, len(kept))
+    mask = (kept.weight[part] > 0.0) & ~kept.test[part]
+    values = kept.target[part][mask]
+    scale = float(values.std()) if len(values) > 1 else 1.0
+    return Frame(scaling, True, float(values.mean()) if len(values) else 0.0, scale if scale > 0.0 else 1.0)
+
+
+def regularity(state: State, settings: Settings, weight: float) -> float:
+    """λ = α/W for total weight W, or the fixed one."""
+    if not settings.learn_regularity:
+        return settings.fixed_regularity
+    return math.exp(state.tuner.log_precision) / weight

@@ -1,0 +1,58 @@
+"""Queries not yet answered, counted as labels.
+
+Labels come late. Until they do, every score would see the same hole in the data and ask the same question again. A pending
+query x will add its curvature to the Hessian of the summed objective whatever the answer is: with A = (W H)⁻¹,
+c = ∂²ℓ/∂f² = L Lᵀ and U = Jᵀ L, by Sherman, Morrison and Woodbury
+
+    A ← A − G S Gᵀ,     G = A U,   S = (I + Uᵀ A U)⁻¹
+    θ̇ ← θ̇ − G S Uᵀ θ̇   (θ̇ = A·(−αC), and C does not change)
+
+θ stays: over y ~ p(y|x, θ) its expected step is zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from streamlearn.core.losses import Array
+from streamlearn.queries.strategy import View
+
+
+def count(view: View, x: Array) -> View:
+    """The view after one more pending query with design row x (D,)."""
+    if view.covariance is None:
+        return view
+    U = _curvature_root(view, x[None, :])
+    G = view.covariance @ U
+    S = np.linalg.inv(np.eye(U.shape[1]) + U.T @ G)
+    half = G @ S
+    return replace(
+        view, covariance=view.covariance - half @ G.T, log_tangent=view.log_tangent - half @ (U.T @ view.log_tangent)
+    )
+
+
+def count_all(view: View, X: Array) -> View:
+    """The view after the pending queries with design rows X (m, D), none of which it counts yet."""
+    if view.covariance is None or len(X) == 0:
+        return view
+    U = _curvature_root(view, X)
+    if U.shape[1] < view.model.size:
+        G = view.covariance @ U
+        half = np.linalg.solve(np.eye(U.shape[1]) + U.T @ G, G.T).T
+        covariance = view.covariance - half @ G.T
+        log_tangent = view.log_tangent - half @ (U.T @ view.log_tangent)
+    else:
+        information = np.linalg.inv(view.covariance)
+        covariance = np.linalg.inv(information + U @ U.T)
+        log_tangent = covariance @ (information @ view.log_tangent)
+    return replace(view, covariance=0.5 * (covariance + covariance.T), log_tangent=log_tangent)
+
+
+def _curvature_root(view: View, X: Array) -> Array:
+    """U with U Uᵀ = Σ Jᵀ c J over the rows of X, shape (d, m·k)."""
+    k = view.model.outputs_count
+    values, vectors = np.linalg.eigh(view.model.loss.curvature(view.model.outputs(view.theta, X)))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]  # (m, k, k)
+    return np.einsum("mcr,mj->cjmr", root, X).reshape(view.model.size, len(X) * k)

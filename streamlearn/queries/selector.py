@@ -1,0 +1,123 @@
+"""The selector: which events are asked about. Strategy and budget meet here.
+
+An event is asked about when it is an audit (a hash of its id, before any score is looked at) or when its score reaches the
+threshold: the quantile of the last `WINDOW` scores that lets the share pass which the budget wants at this moment. So the
+threshold follows the stream. Until there are scores to compare with, everything that the budget has room for is asked.
+
+Defined event by event. Computed many at once: between two queries the debt of every coming event is known, so the next
+query is found by one vectorised comparison; the loop is over queries, not over events. The sorted window is renewed
+whenever the count of events is a multiple of `REFRESH`, wherever a batch ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.core.losses import Array
+from streamlearn.queries.budget import Budget
+
+WINDOW, REFRESH, JUDGE_LEAST = 256, 32, 8
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """seen: events; entitled: those that could be asked about; issued, audits: queries; outstanding: unanswered ones.
+
+    window: ring of the last scores (WINDOW,), `written` of them so far; ranked: the scores in order as of the last renewal.
+    threshold: the last one used (−inf while there is none).
+    """
+
+    seen: int
+    entitled: int
+    issued: int
+    audits: int
+    outstanding: int
+    window: Array
+    written: int
+    ranked: Array
+    threshold: float
+
+
+@final
+@dataclass(frozen=True)
+class Info:
+    """used: how many events were dealt with; chosen: whether the last of them is to be asked about; reason: audit | score.
+
+    probability: the propensity, known before the event's score: the audit rate, or 1.
+    """
+
+    used: int
+    chosen: bool
+    reason: str
+    probability: float
+
+
+def init() -> State:
+    return State(0, 0, 0, 0, 0, np.zeros(WINDOW), 0, np.empty(0), -np.inf)
+
+
+def forget_scores(state: State) -> State:
+    """The scores so far mean nothing any more (another strategy acts)."""
+    return replace(state, window=np.zeros(WINDOW), written=0, ranked=np.empty(0), threshold=-np.inf)
+
+
+def answered(state: State, count: int) -> State:
+    """`count` pending queries were answered, forgotten or expired."""
+    assert state.outstanding >= count, "more answers than questions"
+    return replace(state, outstanding=state.outstanding - count)
+
+
+def step(
+    state: State, budget: Budget, scores: Array, audit: NDArray[np.bool_], askable: NDArray[np.bool_]
+) -> tuple[State, Info]:
+    """Deal with events in order, up to and including the first that is to be asked about, or a renewal of the window."""
+    count = min(len(scores), REFRESH - state.seen % REFRESH)
+    scores, audit, askable = scores[:count], audit[:count], askable[:count]
+    chosen, reason, threshold = -1, "", state.threshold
+    if state.outstanding >= budget.outstanding_most:
+        entitled = np.full(count, state.entitled)
+    else:
+        entitled = state.entitled + np.cumsum(askable)
+        room_audit, room_score = budget.room(entitled.astype(float), state.issued)
+        thresholds = _thresholds(state.ranked, budget.level(entitled.astype(float), state.issued))
+        passes = ~(scores < thresholds)  # also where a score is NaN: nothing can be judged yet
+        audits = askable & audit & room_audit
+        hits = np.flatnonzero(audits | (askable & passes & room_score))
+        last = int(hits[0]) if len(hits) else count - 1
+        threshold = float(thresholds[last])
+        if len(hits):
+            chosen, reason = last, "audit" if audits[last] else "score"
+    used = chosen + 1 if chosen >= 0 else count
+    state = _consume(state, scores[:used], askable[:used], int(entitled[used - 1]), threshold)
+    if chosen >= 0:
+        state = replace(
+            state,
+            issued=state.issued + 1,
+            outstanding=state.outstanding + 1,
+            audits=state.audits + (reason == "audit"),
+        )
+    return state, Info(used, chosen >= 0, reason, budget.audit_rate if reason == "audit" else 1.0)
+
+
+def _thresholds(ranked: Array, level: Array) -> Array:
+    if len(ranked) < JUDGE_LEAST:
+        return np.full(len(level), -np.inf)
+    index = np.minimum(((1.0 - level) * len(ranked)).astype(int), len(ranked) - 1)
+    return np.where(level >= 1.0, -np.inf, ranked[index])
+
+
+def _consume(state: State, scores: Array, askable: NDArray[np.bool_], entitled: int, threshold: float) -> State:
+    kept = scores[askable & np.isfinite(scores)]
+    window = state.window.copy()
+    window[(state.written + np.arange(len(kept))) % WINDOW] = kept
+    written, seen, ranked = state.written + len(kept), state.seen + len(scores), state.ranked
+    if seen % REFRESH == 0:
+        ranked = np.sort(window[: min(written, WINDOW)])
+    return replace(
+        state, seen=seen, entitled=entitled, window=window, written=written, ranked=ranked, threshold=threshold
+    )

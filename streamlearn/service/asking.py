@@ -1,0 +1,124 @@
+"""Score and select: which of the events just read are asked about.
+
+Scores are computed in blocks of `BLOCK` rows in which every event has the place that its ordinal gives it, so that a score
+has the same bits whatever else was polled with it. Where the inverse Hessian is at hand each query changes the scores of
+the events behind it (`queries/pending.py`), so the block is scored again; the loop is over queries, not over events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.core.losses import Array
+from streamlearn.learner import columns, learner, problem
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.state import State
+from streamlearn.queries import choose, pending, selector
+from streamlearn.queries.budget import Budget
+from streamlearn.queries.strategy import Strategy, View
+from streamlearn.service.ledger import Ledger, row
+
+BLOCK = learner.BLOCK
+
+
+@final
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive events under one model: raw rows (n, columns), first ordinal, audit and askable flags, draws (n,)."""
+
+    rows: Array
+    first: int
+    audit: NDArray[np.bool_]
+    askable: NDArray[np.bool_]
+    draws: Array
+
+
+@final
+@dataclass(frozen=True)
+class Scored:
+    """What the model says of some events: scores (n,), NaN where it cannot judge; outputs (n, k), None without a model."""
+
+    scores: Array
+    outputs: Array | None
+
+
+@final
+class Asking:
+    """The strategy in force, the selector's state, and the view that counts pending queries."""
+
+    def __init__(self, name: str, budget: Budget) -> None:
+        self._name, self._budget = name, budget
+        self.selector = selector.init()
+        self.acting = ""  # the strategy whose scores fill the selector's window
+        self._view: View | None = None
+        self._fresh = False
+
+    def model_moved(self) -> None:
+        """The model, or which queries are pending, is not what it was: the view is made anew when it is next needed."""
+        self._fresh = False
+
+    def settled(self, count: int) -> None:
+        """`count` queries were answered, forgotten or have expired."""
+        self.selector = selector.answered(self.selector, count)
+        self.model_moved()
+
+    def strategy(self, state: State) -> Strategy:
+        exact = state.published is None or state.published.covariance is not None
+        return choose.choose(self._name, state.problem.loss, exact)
+
+    def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
+        """Scores of the segment's events start … stop − 1, which lie in one block."""
+        place = (segment.first + start) % BLOCK
+        view, strategy = self._current_view(state, ledger), self.strategy(state)
+        if strategy.name != self.acting:
+            if self.acting:
+                self.selector = selector.forget_scores(self.selector)
+            self.acting = strategy.name
+        draws = np.zeros(BLOCK)
+        draws[place : place + stop - start] = segment.draws[start:stop]
+        part = slice(place, place + stop - start)
+        if view is None or state.published is None:
+            return Scored(strategy.score(None, np.empty((BLOCK, 0)), draws)[part], None)
+        block = np.zeros((BLOCK, segment.rows.shape[1]))
+        block[part] = segment.rows[start:stop]
+        X = state.published.frame.design(block)
+        return Scored(strategy.score(view, X, draws)[part], view.model.outputs(view.theta, X)[part])
+
+    def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
+        """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
+        self.selector, info = selector.step(
+            self.selector,
+            self._budget,
+            scored.scores[: stop - start],
+            segment.audit[start:stop],
+            segment.askable[start:stop],
+        )
+        return info
+
+    def count_pending(self, state: State, rows: Array) -> bool:
+        """One more query is pending, with raw row (1, columns); whether that changes the scores of other events."""
+        if self._view is None or state.published is None or self._view.covariance is None:
+            return False
+        self._view = pending.count(self._view, state.published.frame.design(rows)[0])
+        return True
+
+    def _current_view(self, state: State, ledger: Ledger) -> View | None:
+        if not self._fresh:
+            self._view = learner.view(state)
+            if self._view is not None and self._view.covariance is not None and ledger.pending and state.published:
+                rows = [columns.widen(state.columns, row(entry.x)) for entry in ledger.pending.values()]
+                self._view = pending.count_all(self._view, state.published.frame.design(np.concatenate(rows)))
+            self._fresh = True
+        return self._view
+
+
+def predicted(state: State, fit: Fit, outputs: Array) -> problem.Label:
+    """The prediction that outputs (k,) of one event stand for: the value, or the likeliest class."""
+    if fit.model.loss.name == "squared":
+        return float(outputs[0]) * fit.frame.target_scale + fit.frame.target_shift
+    index = int(outputs.argmax()) if len(outputs) > 1 else int(outputs[0] > 0.0)
+    return problem.prediction(state.problem, index)

@@ -1,0 +1,190 @@
+"""The daemon's loop, and the order in which a commit happens.
+
+1. A step changes state in memory and puts messages into the outbox.
+2. One transaction of the store writes all of it with the source positions and the commit number N.
+3. The outbox is published (on Kafka in one transaction with the positions and N).
+4. The outbox is cleared, at the latest by commit N + 1, which replaces it.
+
+Killed before 2, everything since the last commit is read again. Killed between 2 and 3, the outbox is found at the start
+and published then, unless the log says that N was. So a label changes the state once and a query is published once.
+
+The world's faults (`Unavailable`) are waited out with growing pauses, unready meanwhile. All others end the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, final
+
+from streamlearn.errors import Unavailable
+from streamlearn.service import restore
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.observe import measure
+from streamlearn.service.pipeline import Pipeline
+from streamlearn.service.ports import Clock, Commit, Position, Record, Saved, Sink, Source, Store
+
+T = TypeVar("T")
+POLL_TIMEOUT_S = 0.25
+PAUSE_LEAST_S, PAUSE_MOST_S = 0.1, 15.0
+COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
+
+log = logging.getLogger("streamlearn")
+
+
+@final
+class Stopped(Exception):
+    """Asked to stop while waiting for the world: nothing is lost, what was not committed is read again."""
+
+
+@final
+@dataclass(frozen=True)
+class Ports:
+    """The outside, as the daemon needs it."""
+
+    source: Source
+    sink: Sink
+    store: Store
+    clock: Clock
+
+
+@final
+class Daemon:
+    """`start`, then `turn` as long as wanted, then `close`; or `run`, which is all of that."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        ports: Ports,
+        health: Health,
+        measurements: Measurements,
+        pause: Callable[[float], bool],
+        poll_timeout_s: float = POLL_TIMEOUT_S,
+    ) -> None:
+        """pause(seconds) waits and says whether the daemon should stop."""
+        self.pipeline, self._ports, self._health, self._measurements = pipeline, ports, health, measurements
+        self._pause, self._poll_timeout_s = pause, poll_timeout_s
+        self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
+        self._committed_at = 0.0
+
+    @property
+    def number(self) -> int:
+        """The last commit's."""
+        return self._number
+
+    def run(self) -> None:
+        """Until `pause(0)` says stop; then drain and commit."""
+        try:
+            self.start()
+            while not self._pause(0.0):
+                self.turn()
+            self.drain()
+        except Stopped:
+            log.info("stopped while waiting", extra={"action": "stopped"})
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Recover: state from the store, then the outbox that may not have been published, then the positions."""
+        saved = self._patiently("store", self._ports.store.load)
+        restore.put_back(self.pipeline, saved)
+        self._store_id, self._number, self._positions = saved.store_id, saved.number, dict(saved.positions)
+        self._patiently("log", lambda: self._recover(saved))
+        self._patiently("log", lambda: self._ports.source.open(self._positions))
+        self._committed_at = self._ports.clock.now()
+        self._health.ready("start")
+        self._report()
+
+    def turn(self) -> int:
+        """Poll once and deal with what came; how many records that were."""
+        records = self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
+        before = self.pipeline.state
+        self.pipeline.step(records, self._ports.clock.now())
+        if not records:
+            self.pipeline.settle()
+        changes = self.pipeline.ledger.changes
+        due = self._number > 0 and self._ports.clock.now() - self._committed_at >= COMMIT_AGAIN_S
+        if records or changes.pending_removed or self.pipeline.state is not before or due:
+            self._commit(records)
+        self._report()
+        return len(records)
+
+    def drain(self) -> None:
+        """Learn what waits for a cut to fill, and commit it."""
+        before = self.pipeline.state
+        self.pipeline.settle()
+        if self.pipeline.state is not before:
+            self._commit([])
+        self._report()
+
+    def close(self) -> None:
+        for port in (self._ports.source, self._ports.sink, self._ports.store):
+            port.close()
+
+    def _commit(self, records: list[Record]) -> None:
+        self._positions.update({(record.role, record.partition): record.next for record in records})
+        began = self._ports.clock.monotonic()
+        commit = Commit(
+            number=self._number + 1,
+            positions=dict(self._positions),
+            snapshot=restore.take(self.pipeline),
+            changes=self.pipeline.ledger.take_changes(),
+            outputs=self._ports.sink.ends(),
+            outbox=self.pipeline.take_outbox(),
+        )
+        self._patiently("store", lambda: self._ports.store.commit(commit))
+        self._number = commit.number
+        self._publish(commit)
+        self._committed_at = self._ports.clock.now()
+        self._measurements.add("streamlearn_commits_total", 1)
+        self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
+
+    def _publish(self, commit: Commit) -> None:
+        attempts = 0
+
+        def publish() -> None:
+            nonlocal attempts
+            attempts += 1
+            # After a failure nobody knows how far it got: what recovers a restart recovers this.
+            if attempts > 1 and self._ports.sink.open(self._store_id, commit.number) == commit.number:
+                return
+            self._ports.sink.publish(commit)
+
+        self._patiently("log", publish)
+
+    def _recover(self, saved: Saved) -> None:
+        published = self._ports.sink.open(saved.store_id, saved.number)
+        if saved.number == 0 or published == saved.number:
+            return
+        if published is None and not saved.outbox:
+            return
+        commit = Commit(
+            saved.number, saved.positions, b"", self.pipeline.ledger.changes, saved.outputs, saved.outbox
+        )
+        self._ports.sink.publish(commit)
+        self._ports.store.clear_outbox()
+
+    def _patiently(self, part: str, action: Callable[[], T]) -> T:
+        pause_s = PAUSE_LEAST_S
+        while True:
+            self._health.turned(self._ports.clock.monotonic())
+            try:
+                result = action()
+            except Unavailable as error:
+                self._health.unready(part, str(error))
+                self._measurements.set("streamlearn_ready", 0, part=part)
+                log.warning("%s; trying again", error, extra={"action": "unavailable"})
+                if self._pause(pause_s):
+                    raise Stopped from error
+                pause_s = min(2.0 * pause_s, PAUSE_MOST_S)
+            else:
+                self._health.ready(part)
+                return result
+
+    def _report(self) -> None:
+        self._measurements.set("streamlearn_commit_number", self._number)
+        measure(self.pipeline, self._health, self._measurements)
+        for (role, partition), lag in self._ports.source.lag().items():
+            self._measurements.set("streamlearn_lag", lag, topic=role, partition=str(partition))

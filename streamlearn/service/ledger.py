@@ -1,0 +1,144 @@
+"""The ledger: which ids are known, pending, waiting or labeled; every entry is noted as a change for the next commit.
+
+    known     recent events that a label may still join: the last `remember` ones
+    pending   queries not yet answered (never dropped but by answer or expiry)
+    waiting   labels whose event has not come: at most `wait`, for at most `wait` events
+    labeled   examples, by serial
+
+Whether an id is still known depends on the count of events alone, not on when the dictionary was last cleaned.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+
+from streamlearn.core.losses import Array
+from streamlearn.service.ports import Changes, Example, Pending, Remembered, Saved, Waiting
+
+
+@final
+class Ledger:
+    def __init__(self, remember: int, wait: int) -> None:
+        self._remember, self._wait = remember, wait
+        self.known: dict[str, int] = {}
+        self.pending: dict[str, Pending] = {}
+        self.waiting: dict[str, Waiting] = {}
+        self.labeled: dict[str, int] = {}
+        self.count = 0  # events so far: the ordinal of the next one
+        self.changes = Changes()
+        self._fresh: dict[str, bytes] = {}  # events that the store does not hold yet
+
+    def restore(self, saved: Saved, count: int) -> None:
+        self.count = count
+        self.known = dict(saved.event_ids)
+        self.pending = {entry.id: entry for entry in saved.pending}
+        self.waiting = {entry.id: entry for entry in saved.waiting}
+        self.labeled = {example.id: example.serial for example in saved.examples}
+
+    def take_changes(self) -> Changes:
+        """The changes since the last call; the caller commits them."""
+        changes, self.changes, self._fresh = self.changes, Changes(), {}
+        changes.events_horizon = max(0, self.count - self._remember)
+        # Deletions come before additions in a commit, so what came and went within it must not be added.
+        changes.pending_added = [entry for entry in changes.pending_added if self.pending.get(entry.id) is entry]
+        changes.waiting_added = [entry for entry in changes.waiting_added if self.waiting.get(entry.id) is entry]
+        changes.events_added = [entry for entry in changes.events_added if self.known.get(entry.id) == entry.ordinal]
+        latest = {entry.serial: entry for entry in changes.examples_put}
+        changes.examples_put = [entry for entry in latest.values() if self.labeled.get(entry.id) == entry.serial]
+        while self.known:
+            oldest = next(iter(self.known))
+            if self.known[oldest] >= changes.events_horizon:
+                break
+            del self.known[oldest]
+        return changes
+
+    def knows(self, id: str, ahead: int = 0) -> bool:
+        """Whether an event of this id is remembered, once `ahead` more events will have been counted."""
+        return id in self.pending or self.known.get(id, -1) >= max(0, self.count + ahead - self._remember)
+
+    def has_label(self, id: str, ordinal: int) -> bool:
+        """Whether the event of this id and ordinal comes with its label already here."""
+        entry = self.waiting.get(id)
+        return id in self.labeled or (entry is not None and ordinal < entry.ordinal + self._wait)
+
+    def fresh(self, id: str) -> bytes | None:
+        """The features of a pending or just read event; others are in the store."""
+        if id in self.pending:
+            return self.pending[id].x
+        return self._fresh.get(id)
+
+    def add_events(self, ids: list[str], rows: Array) -> None:
+        ordinals = range(self.count, self.count + len(ids))
+        features = [row.tobytes() for row in rows]
+        self.known.update(zip(ids, ordinals, strict=True))
+        self._fresh.update(zip(ids, features, strict=True))
+        self.changes.events_added += [Remembered(*entry) for entry in zip(ids, ordinals, features, strict=True)]
+        self.count += len(ids)
+
+    def ask(self, entry: Pending) -> None:
+        self.pending[entry.id] = entry
+        self.changes.pending_added.append(entry)
+
+    def settle_query(self, id: str) -> Pending | None:
+        """The query of this id was answered, forgotten or has expired."""
+        entry = self.pending.pop(id, None)
+        if entry is not None:
+            self.changes.pending_removed.append(id)
+        return entry
+
+    def wait_for_event(self, id: str, label: bytes) -> Waiting | None:
+        """Keep a label until its event comes; gives back the one that has to go for it, if any."""
+        dropped = None
+        if id not in self.waiting and len(self.waiting) >= self._wait:
+            dropped = self.stop_waiting(next(iter(self.waiting)))
+        self.stop_waiting(id)
+        self.waiting[id] = Waiting(id, self.count, label)
+        self.changes.waiting_added.append(self.waiting[id])
+        return dropped
+
+    def stop_waiting(self, id: str) -> Waiting | None:
+        entry = self.waiting.pop(id, None)
+        if entry is not None:
+            self.changes.waiting_removed.append(id)
+        return entry
+
+    def overdue(self) -> list[Waiting]:
+        """Labels that have waited for more than `wait` events; they wait no longer."""
+        gone = []
+        while self.waiting:
+            oldest = self.waiting[next(iter(self.waiting))]
+            if self.count - oldest.ordinal <= self._wait:
+                break
+            self.stop_waiting(oldest.id)
+            gone.append(oldest)
+        return gone
+
+    def add_example(self, example: Example) -> None:
+        self.labeled[example.id] = example.serial
+        self.changes.examples_put.append(example)
+
+    def drop_examples(self, first: int) -> None:
+        """Examples with a smaller serial are no longer kept."""
+        while self.labeled:
+            oldest = next(iter(self.labeled))
+            if self.labeled[oldest] >= first:
+                break
+            self.changes.examples_removed.append(self.labeled.pop(oldest))
+
+    def forget(self, id: str) -> int | None:
+        """Remove all that is kept under this id; the serial of its example, if there was one."""
+        self.stop_waiting(id)
+        if self.known.pop(id, None) is not None:
+            self.changes.events_forgotten.append(id)
+            self._fresh.pop(id, None)
+        serial = self.labeled.pop(id, None)
+        if serial is not None:
+            self.changes.examples_removed.append(serial)
+        return serial
+
+
+def row(features: bytes) -> Array:
+    """Stored features as a row (1, columns)."""
+    return np.frombuffer(features, dtype=float)[None, :]

@@ -1,0 +1,46 @@
+"""What the metrics say of a pipeline's state after a turn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.pipeline import Pipeline
+
+FAILING_MOST = 3  # updates in a row that were not finite, before the daemon calls itself unready
+
+
+def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> None:
+    """Set every gauge that follows from the pipeline's state."""
+    state, ledger, selector = pipeline.state, pipeline.ledger, pipeline.asking.selector
+    measurements.set("streamlearn_labels_waiting", len(ledger.waiting))
+    measurements.set("streamlearn_queries_outstanding", len(ledger.pending))
+    measurements.set("streamlearn_query_threshold", selector.threshold)
+    budget = pipeline.rules.budget.share * selector.entitled
+    measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
+    starved = pipeline.rules.learner is not None and selector.issued > 0 and state.published is None
+    measurements.set("streamlearn_starved", float(starved))
+    tests = int(state.examples.test[: len(state.examples)].sum())
+    measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
+    measurements.set("streamlearn_examples", tests, role="test")
+    measurements.set("streamlearn_log_regularity_gradient", state.tuner.gradient)
+    measurements.set("streamlearn_progressive_loss", state.progress.recent)
+    measurements.set("streamlearn_stream_loss", state.progress.audit_recent)
+    measurements.set("streamlearn_updates_total", state.updates, outcome="taken")
+    measurements.set("streamlearn_updates_total", state.skipped, outcome="skipped")
+    fit = state.published
+    if fit is not None:
+        measurements.set("streamlearn_parameters", fit.model.size)
+        measurements.set("streamlearn_regularity", fit.regularity)
+        measurements.set("streamlearn_tangent_residual", fit.residual)
+        measurements.set("streamlearn_theta_norm", float(np.linalg.norm(fit.theta)))
+        measurements.set("streamlearn_tangent_norm", float(np.linalg.norm(fit.log_tangent)))
+        measurements.set("streamlearn_train_loss", fit.loss)
+    if state.failing >= FAILING_MOST:
+        health.unready("numbers", f"the last {state.failing} updates were not finite and were skipped")
+    else:
+        health.ready("numbers")
+    reasons = health.readiness()
+    for part in ("start", "log", "store", "numbers"):
+        measurements.set("streamlearn_ready", float(part not in reasons), part=part)

@@ -1,0 +1,68 @@
+"""Replay: the same pipeline over a finished log, in an order that depends on the log alone.
+
+Where both topics carry `time`, records are merged by it (a record without one goes with the one before it); else both are
+read in proportion, so that the i-th of n events comes about where the i-th n-th of the labels does. An event goes before a
+label of the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+from streamlearn.service.pipeline import Pipeline
+from streamlearn.service.ports import EVENTS, LABELS, Codec, Commit, Record, Source, Store
+
+
+def finished(source: Source) -> list[Record]:
+    """All that the log holds now."""
+    records: list[Record] = []
+    source.open({})
+    while True:
+        batch = source.poll(1.0)
+        records += batch
+        if not batch and not any(source.lag().values()):
+            return records
+
+
+def ordered(records: Sequence[Record], codec: Codec) -> list[Record]:
+    """The records in replay's order."""
+    events = [record for record in records if record.role == EVENTS]
+    labels = [record for record in records if record.role == LABELS]
+    if all(run and _times(run[:1], codec)[0] is not None for run in (events, labels)):
+        keys = [_filled(_times(run, codec)) for run in (events, labels)]
+    else:
+        keys = [[(i + 1) / len(run) for i in range(len(run))] for run in (events, labels)]
+    merged = [(key, 0, i, record) for i, (key, record) in enumerate(zip(keys[0], events, strict=True))]
+    merged += [(key, 1, i, record) for i, (key, record) in enumerate(zip(keys[1], labels, strict=True))]
+    return [entry[3] for entry in sorted(merged, key=lambda entry: entry[:3])]
+
+
+def replay(
+    pipeline: Pipeline, store: Store, records: Sequence[Record], poll_size: int, progress: Callable[[int], None]
+) -> None:
+    """Run the records through the pipeline, `poll_size` at a time; progress(records done) is called now and then."""
+    for start in range(0, len(records), poll_size):
+        batch = records[start : start + poll_size]
+        pipeline.step(batch, None)
+        number = start // poll_size + 1
+        store.commit(Commit(number, {}, b"", pipeline.ledger.take_changes(), {}, ()))
+        pipeline.take_outbox()
+        progress(start + len(batch))
+    pipeline.settle()
+
+
+def _times(records: Sequence[Record], codec: Codec) -> list[float | None]:
+    decoded = [codec.event(record) if record.role == EVENTS else codec.label(record) for record in records]
+    return [None if isinstance(value, str) else value.time for value in decoded]
+
+
+def _filled(times: list[float | None]) -> list[float]:
+    """Never backwards within a topic: its own order comes first."""
+    latest, filled = float("-inf"), []
+    for time in times:
+        latest = latest if time is None else max(latest, time)
+        filled.append(latest)
+    return filled
+
+

@@ -1,0 +1,47 @@
+"""The report: what a pipeline has come to, as one JSON object. `replay` prints it for a log, `inspect` for a store."""
+
+from __future__ import annotations
+
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.state import State
+from streamlearn.service import restore
+from streamlearn.service.pipeline import Pipeline
+
+
+def report(pipeline: Pipeline) -> dict[str, object]:
+    """Losses are means in the labels' own units. `theta` and `tangent` = dθ/dλ belong to `regularity` = λ."""
+    state, ledger, kept = pipeline.state, pipeline.ledger, pipeline.state.examples
+    roles = {id: bool(kept.test[serial - kept.first]) for id, serial in ledger.labeled.items()}
+    holdout = any(roles.values())
+    fit = state.published
+    lam = fit.regularity if fit else None
+    return {
+        "digest": restore.digest(pipeline),
+        "events": ledger.count,
+        "labels": state.labels,
+        "train": sum(not test for test in roles.values()),
+        "test": sum(roles.values()) if holdout else state.progress.count,
+        "queries": pipeline.asking.selector.issued,
+        "audits": pipeline.asking.selector.audits,
+        "rejected": pipeline.rejected,
+        "train_loss": state.fit.loss if state.fit else None,
+        "test_loss": state.test_loss if holdout else state.progress.mean,
+        "stream_loss": state.progress.audit_total / state.progress.audits if state.progress.audits else None,
+        "regularity": lam,
+        "tangent_residual": fit.residual if fit else None,
+        "loss": state.problem.loss,
+        "classes": list(state.problem.classes),
+        "theta": fit.theta.tolist() if fit else None,
+        "tangent": (fit.log_tangent / lam).tolist() if fit and lam else None,
+        "parameter_names": parameter_names(state, fit) if fit else None,
+        "train_ids": [id for id, test in roles.items() if not test],
+        "test_ids": [id for id, test in roles.items() if test],
+    }
+
+
+def parameter_names(state: State, fit: Fit) -> list[str]:
+    """Names in the order of theta; with one output a class, `class:column`."""
+    columns = ["intercept", *state.columns.names[: fit.model.columns - 1]]
+    if fit.model.outputs_count == 1:
+        return columns
+    return [f"{label}:{column}" for label in state.problem.classes for column in columns]

@@ -1,0 +1,95 @@
+"""What a commit holds of the pipeline, and how a pipeline gets it back: bit for bit the state that was committed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import final
+
+import msgspec
+import numpy as np
+
+from streamlearn.learner import columns, examples, exact, problem
+from streamlearn.learner.state import State
+from streamlearn.queries import selector
+from streamlearn.service import snapshot
+from streamlearn.service.ledger import row
+from streamlearn.service.pipeline import Pipeline
+from streamlearn.service.ports import Example, Saved
+
+
+@final
+@dataclass(frozen=True)
+class Snapshot:
+    """All of a pipeline's state but what the store keeps row by row."""
+
+    learner: State
+    selector: selector.State
+    acting: str
+    events: int
+    version: int
+    rejected: int
+    clock: float
+
+
+def take(pipeline: Pipeline) -> bytes:
+    return snapshot.pack(_snapshot(pipeline, pipeline.clock))
+
+
+def digest(pipeline: Pipeline) -> str:
+    """A SHA-256 of all state but wall-clock time: equal exactly when everything is."""
+    ledger, kept = pipeline.ledger, pipeline.state.examples
+    n = len(kept)
+    total = hashlib.sha256(snapshot.pack(_snapshot(pipeline, 0.0)))
+    for part in (kept.X[:n], kept.weight[:n], kept.test[:n]):
+        total.update(np.ascontiguousarray(part).tobytes())
+    ids = [sorted(ledger.labeled.items()), sorted(ledger.pending), sorted(ledger.waiting), kept.y[:n]]
+    total.update(msgspec.json.encode(ids))
+    return total.hexdigest()
+
+
+def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> None:
+    """Give the pipeline the state that was saved; `for_reading`: without what only scoring needs."""
+    if saved.number == 0:
+        return
+    state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
+    pipeline.ledger.restore(saved, state.events)
+    settings, learner_state = pipeline.rules.learner, state.learner
+    learner_state = replace(learner_state, examples=_examples(learner_state, saved.examples))
+    fit, published = learner_state.fit, learner_state.published
+    if fit is not None and published is not None and fit.descent is None and not for_reading:
+        fit = exact.with_covariance(fit, learner_state, settings, "train")
+        published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
+    pipeline.state = replace(learner_state, fit=fit, published=published)
+    pipeline.asking.selector, pipeline.asking.acting = state.selector, state.acting
+    pipeline.asking.model_moved()
+    pipeline.version, pipeline.rejected, pipeline.clock = state.version, state.rejected, state.clock
+
+
+def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
+    return Snapshot(
+        pipeline.state,
+        pipeline.asking.selector,
+        pipeline.asking.acting,
+        pipeline.ledger.count,
+        pipeline.version,
+        pipeline.rejected,
+        clock,
+    )
+
+
+def _examples(state: State, saved: list[Example]) -> examples.State:
+    """The labeled set from its rows; a serial that is missing was forgotten."""
+    width, kept = len(state.columns.columns), examples.init(len(state.columns.columns), state.labels)
+    if saved:
+        kept = examples.init(width, saved[0].serial)
+    for example in saved:
+        while kept.end < example.serial:
+            kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, False)
+        y = msgspec.json.decode(example.y)
+        target = problem.target(state.problem, y) if state.problem.loss else 0.0
+        x = columns.widen(state.columns, row(example.x))[0]
+        kept = examples.append(kept, x, y, target, example.weight, example.role == "test")
+    while kept.end < state.labels:
+        kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, False)
+    return kept

@@ -67,15 +67,6 @@ def read(path: Path | None, environment: Mapping[str, str], overrides: Sequence[
     return configuration
 
 
-def store_path(configuration: Configuration) -> Path:
-    """The file that holds the durable state."""
-    if configuration.store.path:
-        return Path(configuration.store.path)
-    if configuration.log.kind == "kafka":
-        return Path(f"{configuration.name}.db")
-    return Path(configuration.log.path) / "streamlearn.db"
-
-
 def differences(configuration: Configuration) -> dict[str, str]:
     """Key → value, as TOML, of what is not at its default; secrets hidden."""
     found = {}

@@ -321,9 +321,3 @@ def test_secrets_are_not_echoed(tmp_path: Path) -> None:
 def test_differences_show_what_was_set_and_hide_secrets() -> None:
     read = settings.read(None, {}, ("queries.budget=0.05", "kafka.settings.sasl_plain_password=hunter2"))
     assert settings.differences(read) == {"kafka.settings.sasl_plain_password": "***", "queries.budget": "0.05"}
-
-
-def test_the_store_lies_in_the_logs_folder_or_has_the_daemons_name() -> None:
-    assert settings.store_path(settings.read(None, {}, ())) == Path("streamlearn-data/streamlearn.db")
-    assert settings.store_path(settings.read(None, {}, ("log.kind=kafka", "name=churn"))) == Path("churn.db")
-    assert settings.store_path(settings.read(None, {}, ("store.path=x.db",))) == Path("x.db")

@@ -1,7 +1,7 @@
 """The measurements as Prometheus reads them. The only file that imports its client library.
 
 The library's usual way is metrics as module-level globals, which two daemons in one process would share. Here a
-collector made from the table turns one `Measurements` into families at the moment of a scrape, in a registry of its own.
+collector made from the table turns one `Measurements` into families at the moment of a scrape, in its own registry.
 """
 
 from __future__ import annotations

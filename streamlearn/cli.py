@@ -1,0 +1,153 @@
+"""The command line: parse, call, exit code.
+
+A command is a function in `streamlearn/commands/`, imported when it is called: `--version` and a mistyped option
+answer at once, and the number of BLAS threads is set before numpy is loaded by anything. One thread, because sums then
+have one order and a replay gives the same bytes; the matrices are too small for more to be of use.
+
+Exit codes: 0 drained, 1 failed, 2 usage or configuration, 3 could not start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, final
+
+from streamlearn import __version__, settings
+from streamlearn.config import Configuration
+from streamlearn.errors import StreamlearnError
+
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+FAILED, USAGE = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
+    options = _parser().parse_args(arguments)
+    try:
+        code = _call(options)
+        sys.stdout.flush()  # here, where a reader that went away is dealt with
+    except StreamlearnError as error:
+        print(f"streamlearn: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("streamlearn: interrupted", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # `streamlearn inspect STORE | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would flush once more
+        return 0
+    return code
+
+
+def _call(options: argparse.Namespace) -> int:
+    if options.command == "run":
+        from streamlearn.commands.run import run
+
+        return run(_configuration(options))
+    if options.command == "replay":
+        from streamlearn.commands.replay import replay
+
+        return replay(_configuration(options), options.poll_size, options.json)
+    if options.command == "check":
+        from streamlearn.commands.check import check
+
+        return check(_configuration(options))
+    if options.command == "inspect":
+        from streamlearn.commands.inspect import inspect
+
+        return inspect(options.store, options.json)
+    assert options.command == "demo", "the parser knows no other"
+    from streamlearn.commands.demo import demo
+
+    return demo(options.dataset, options.label, options.budget, options.delay, options.seeds, options.out, options.json)
+
+
+def _configuration(options: argparse.Namespace) -> Configuration:
+    return settings.read(options.config, os.environ, options.set)
+
+
+@final
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line, as everything else here."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"streamlearn: {' '.join(message.split())}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="streamlearn",
+        description="Learns from a stream, and asks for the labels that would teach it most.",
+        epilog="Exit codes: 0 drained, 1 failed, 2 usage or configuration, 3 could not start.",
+    )
+    parser.add_argument("--version", action="version", version=f"streamlearn {__version__}")
+    configured = _Parser(add_help=False)
+    configured.add_argument("config", metavar="CONFIG", nargs="?", type=Path, help="a TOML file; without it, defaults")
+    configured.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="set a key, such as queries.budget=0.05; repeatable",
+    )
+    as_json = _Parser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands.add_parser("run", parents=[configured], help="the daemon; with no CONFIG on ./streamlearn-data")
+    replay = commands.add_parser(
+        "replay", parents=[configured, as_json], help="the same pipeline over a finished log, as fast as it goes"
+    )
+    replay.add_argument(
+        "--poll-size",
+        metavar="N",
+        type=_whole(1),
+        default=1000,
+        help="records a poll; changes nothing but speed (%(default)s)",
+    )
+    commands.add_parser("check", parents=[configured], help="look at configuration, log, store, disk and port in turn")
+    inspect = commands.add_parser("inspect", parents=[as_json], help="what a store holds")
+    inspect.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
+    return parser
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument(
+        "--dataset",
+        metavar="NAME",
+        default="phishing",
+        help="phishing (default), breast_cancer, digits, diabetes, PATH.csv",
+    )
+    demo.add_argument("--label", metavar="COLUMN", help="the column of PATH.csv that is the label")
+    demo.add_argument("--budget", metavar="B", type=_share, default=0.1, help="queries per event (%(default)s)")
+    demo.add_argument(
+        "--delay", metavar="EVENTS", type=_whole(0), default=20, help="events until a query is answered (%(default)s)"
+    )
+    demo.add_argument("--seeds", metavar="N", type=_whole(1), default=5, help="orders of the stream (%(default)s)")
+    demo.add_argument("--out", metavar="PNG", type=Path, default=Path("demo.png"), help="the picture (%(default)s)")
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
+        return int(text)
+
+    return whole
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0 and at most 1")
+    return value

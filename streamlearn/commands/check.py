@@ -1,0 +1,168 @@
+"""`streamlearn check`: what the daemon will need, looked at in the order in which it will need it, each with a hint.
+
+It changes nothing: no folder, topic or store is created, and a store is opened for reading, so it may be run beside a
+daemon. A failure does not end it, save that topics are not looked for on a broker that does not answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from streamlearn import assemble, config, settings
+from streamlearn.config import Configuration
+from streamlearn.edges.http import OFF, HttpServer
+from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.system import SystemClock
+from streamlearn.errors import StreamlearnError
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED
+
+COULD_NOT_START = 3
+BROKER_S = 5.0
+DISK_LEAST_BYTES = 100 << 20  # a store of the default size, its WAL and some growth of the log
+
+
+class Finding(NamedTuple):
+    """One line. hint: what to do where it is not ok."""
+
+    ok: bool
+    subject: str
+    text: str
+    hint: str = ""
+
+
+def check(configuration: Configuration) -> int:
+    """Print every finding; 0 where all are ok, else 3."""
+    ok = True
+    for finding in findings(configuration):
+        ok = ok and finding.ok
+        hint = f" - {finding.hint}" if finding.hint else ""
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.text}{hint}", flush=True)
+    return 0 if ok else COULD_NOT_START
+
+
+def findings(configuration: Configuration) -> Iterator[Finding]:
+    """All findings, in order."""
+    changed = settings.differences(configuration)
+    text = ", ".join(f"{key} = {value}" for key, value in changed.items())
+    yield Finding(True, "configuration", text or "all defaults")
+    if configuration.log.kind == "kafka":
+        yield from _kafka(configuration.kafka, configuration.topics)
+    elif configuration.log.kind == "files":
+        yield from _files(Path(configuration.log.path), configuration.topics)
+    else:
+        yield Finding(True, "log", "in memory, gone when the process ends")
+    path = assemble.store_path(configuration)
+    yield _store(path)
+    yield _disk(path)
+    yield _http(configuration.http)
+
+
+def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:
+    hint = "give this user the right to write there, or set log.path"
+    found = _writable(folder, "log", hint)
+    yield found
+    for role, topic in ((EVENTS, topics.events), (LABELS, topics.labels)):
+        path = folder / f"{topic}.jsonl"
+        if not found.ok:
+            return
+        if not path.exists():
+            yield Finding(True, f"topic {role}", f"{path} is not there yet; append lines to it")
+        elif not path.is_file() or not os.access(path, os.R_OK):
+            yield Finding(False, f"topic {role}", f"{path} cannot be read", f"correct its rights, or set topics.{role}")
+        else:
+            yield Finding(True, f"topic {role}", f"{path}, {_size(path.stat().st_size)}")
+
+
+def _kafka(kafka: config.Kafka, topics: config.Topics) -> Iterator[Finding]:
+    from streamlearn.edges import kafka_settings  # the client library is slow to import, and of no use elsewhere
+
+    try:
+        consumer = kafka_settings.connect(kafka)
+    except StreamlearnError as error:
+        yield Finding(False, "log", str(error), "start the broker, or set kafka.bootstrap_servers and kafka.settings")
+        return
+    yield Finding(True, "log", f"Kafka at {kafka.bootstrap_servers} answers")
+    try:
+        for role in (EVENTS, LABELS, QUERIES, PREDICTIONS, REJECTED):
+            topic = getattr(topics, role)
+            if topic:
+                with kafka_settings.faults(kafka, f"cannot look for topic '{topic}'"):
+                    found = kafka_settings.within(BROKER_S, partial(consumer.partitions_for_topic, topic))
+                hint = "" if found else f"kafka-topics.sh --create --topic {topic}, or set topics.{role}"
+                text = f"'{topic}', partitions: {len(found)}" if found else f"'{topic}' does not exist"
+                yield Finding(bool(found), f"topic {role}", text, hint)
+    except StreamlearnError as error:
+        yield Finding(False, "topics", str(error), "look at the broker's log, and run this once more")
+    finally:
+        kafka_settings.close(consumer)
+
+
+def _store(path: Path) -> Finding:
+    writable = _writable(path.parent, "store", "give this user the right to write there, or set store.path")
+    if not writable.ok:
+        return writable
+    if not path.exists():
+        return Finding(True, "store", f"{path} will be a new one")
+    try:
+        store = SqliteStore(path, read_only=True)
+        try:
+            saved = store.load()
+        finally:
+            store.close()
+    except StreamlearnError as error:
+        return Finding(False, "store", str(error), "or set store.path")
+    unpublished = f", {len(saved.outbox)} messages to publish" if saved.outbox else ""
+    counts = f"{len(saved.examples)} labeled examples, {len(saved.pending)} pending queries{unpublished}"
+    return Finding(True, "store", f"{path} is at commit {saved.number}: {counts}")
+
+
+def _disk(path: Path) -> Finding:
+    free = shutil.disk_usage(_existing(path)).free
+    text = f"{_size(free)} free at {path.parent}"
+    if free < DISK_LEAST_BYTES:
+        return Finding(False, "disk", text, f"make room for {_size(DISK_LEAST_BYTES)}, or set store.path")
+    return Finding(True, "disk", text)
+
+
+def _http(http: config.Http) -> Finding:
+    if http.port == OFF:
+        return Finding(True, "http", "switched off")
+    server = HttpServer(http.host, http.port, Measurements(), Health(), SystemClock())
+    try:
+        server.start()
+    except StreamlearnError as error:
+        return Finding(False, "http", str(error), "or stop what uses it; it may be this daemon, running already")
+    server.stop()
+    return Finding(
+        True, "http", f"{http.host}, any free port" if http.port == 0 else f"{http.host}:{http.port} is free"
+    )
+
+
+def _writable(folder: Path, subject: str, hint: str) -> Finding:
+    """Whether files can be written in a folder, or the folder be made."""
+    there = _existing(folder)
+    if not there.is_dir():
+        return Finding(False, subject, f"{there} is not a folder", hint)
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding(False, subject, f"{there} is not writable", hint)
+    return Finding(True, subject, f"{folder} is writable" if there == folder else f"{folder} will be made")
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

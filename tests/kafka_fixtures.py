@@ -25,10 +25,13 @@ def container() -> Iterator[str]:
         from testcontainers.community.kafka import KafkaContainer
 
         docker.from_env(timeout=DOCKER_S).ping()
-    except Exception as error:  # a client library has many ways of not finding an engine
-        raise BrokerError(f"no container engine answers ({type(error).__name__})") from error
-    with KafkaContainer().with_kraft() as broker:
+        broker = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false").start()
+    except Exception as error:  # a client library has many ways of not finding an engine, or an image
+        raise BrokerError(f"no broker in a container ({type(error).__name__})") from error
+    try:
         yield broker.get_bootstrap_server()
+    finally:
+        broker.stop()
 
 
 def local() -> Iterator[str]:

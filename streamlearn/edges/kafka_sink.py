@@ -9,8 +9,8 @@ What kafka-python 3.0.12 needs to be guarded against:
 
 - Offsets given to a transaction that is aborted are committed by the next one, and a commit succeeds although a batch
   in it failed. So every future is looked at before the commit, and after any fault the producer is thrown away.
-- A producer that has been fenced while sending asks for a new epoch, and for a new id when that is refused, and so
-  fences its successor. It does so only where brokers are 2.5 or newer; told that this one is not, it stops instead.
+- A producer that is fenced while it sends asks for a new epoch, and that request ends the transaction that its
+  successor has open. It does so only where brokers are 2.5 or newer; told that this one is not, it stops instead.
 - Commit, abort and offsets wait for ever. So a transaction runs under a deadline, on a thread that is left behind when
   it is missed; its producer is ended, so that nothing that it does later reaches the broker.
 """

@@ -49,6 +49,7 @@ class KafkaSource(Source):
         self._partitions: dict[Position, Any] = {}
         self._ends: dict[Any, int] = {}
         self._buffer: deque[Record] = deque()  # read and not handed out: what went over POLL_BYTES
+        self._waited: dict[Any, int] = {}  # where labels were waited for last
         self._heard = 0.0
 
     def open(self, positions: dict[Position, int]) -> None:
@@ -115,13 +116,20 @@ class KafkaSource(Source):
         if time.monotonic() - self._heard > PROBE_S and not self._probe():
             return
         while not self._buffer:
-            self._fetch(LABELS, LABELS_S if self._unread(LABELS) else 0.0, POLL_RECORDS // 2)
+            self._fetch_labels(until - time.monotonic())
             left_s = 0.0 if self._buffer else min(SLICE_S, until - time.monotonic())
             self._fetch(EVENTS, left_s, POLL_RECORDS - len(self._buffer))
             if time.monotonic() >= until:
                 break
         if self._buffer:
             self._heard = time.monotonic()
+
+    def _fetch_labels(self, left_s: float) -> None:
+        """Wait for labels that are known to be there, once at each place: an open transaction may hide them for long."""
+        unread = self._unread(LABELS)
+        wait_s = min(LABELS_S, left_s) if unread != self._waited else 0.0
+        self._fetch(LABELS, wait_s if unread else 0.0, POLL_RECORDS // 2)
+        self._waited = unread
 
     def _fetch(self, role: str, wait_s: float, records: int) -> None:
         fetched = self._consumers[role].poll(timeout_ms=max(0, int(1000 * wait_s)), max_records=records)
@@ -130,12 +138,10 @@ class KafkaSource(Source):
             following = [each.offset for each in batch[1:]] + [self._at(role, partition)]
             self._buffer.extend(map(record, [role] * len(batch), batch, following))
 
-    def _unread(self, role: str) -> bool:
-        return any(
-            self._at(role, partition) < self._end(role, partition)
-            for position, partition in self._partitions.items()
-            if position[0] == role
-        )
+    def _unread(self, role: str) -> dict[Any, int]:
+        """Where reading stands in the partitions that hold more."""
+        places = {each: self._at(role, each) for position, each in self._partitions.items() if position[0] == role}
+        return {partition: at for partition, at in places.items() if at < self._end(role, partition)}
 
     def _probe(self) -> bool:
         """Ask for the ends, which a broker that is there tells. Raises when it has been silent for too long."""
@@ -170,7 +176,7 @@ class KafkaSource(Source):
 
     def close(self) -> None:
         consumers, self._consumers = self._consumers, {}
-        self._partitions, self._ends = {}, {}
+        self._partitions, self._ends, self._waited = {}, {}, {}
         self._buffer.clear()
         for consumer in consumers.values():
             kafka_settings.close(consumer)

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM300 (expected == actual)
 """The Kafka source and sink against a real broker: positions, exactly-once recovery, and the guards of `kafka_sink`."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import final
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -36,6 +38,7 @@ POSITIONS: dict[Position, int] = {(EVENTS, 0): 5, (EVENTS, 1): 7, (LABELS, 0): 3
 PATIENCE_S = 30.0  # after which a test gives up waiting for something that should come
 
 
+@final
 class World:
     """A broker's address with topics of this test's own."""
 
@@ -365,18 +368,22 @@ def test_a_sink_without_messages_is_fenced_too(world, closing):
     newer.publish(commit(1, []))
 
 
-def test_a_producer_that_is_fenced_in_the_middle_of_a_transaction_does_not_fence_its_successor(world, closing):
+def test_a_producer_that_is_fenced_while_sending_leaves_its_successors_open_transaction_alone(world, closing):
     older, newer = closing(world.sink()), closing(world.sink())
     older.open(STORE, 0)
     producer = older._producer
     producer.begin_transaction()
     producer.send(world.topics.queries, b"one").get(PATIENCE_S)
     newer.open(STORE, 0)
+    successor = newer._producer
+    successor.begin_transaction()
+    successor.send(world.topics.queries, b"newer").get(PATIENCE_S)
     late = producer.send(world.topics.queries, b"two")  # to a partition that the broker had let it write to
     producer.flush(PATIENCE_S)
     assert "InvalidProducerEpochError" == type(late.exception).__name__
-    newer.publish(commit(1, [b"newer"]))
+    successor.commit_transaction()
     assert [b"newer"] == world.visible(world.topics.queries)
+    newer.publish(commit(1, []))
 
 
 def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(world, closing):

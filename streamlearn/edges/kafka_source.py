@@ -125,7 +125,7 @@ class KafkaSource(Source):
             self._heard = time.monotonic()
 
     def _fetch_labels(self, left_s: float) -> None:
-        """Wait for labels that are known to be there, once at each place: an open transaction may hide them for long."""
+        """Wait for labels that are known to be there, once at each place: an open transaction may hide them."""
         unread = self._unread(LABELS)
         wait_s = min(LABELS_S, left_s) if unread != self._waited else 0.0
         self._fetch(LABELS, wait_s if unread else 0.0, POLL_RECORDS // 2)

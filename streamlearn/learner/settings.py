@@ -7,7 +7,7 @@ from typing import final
 
 from streamlearn.config import Configuration
 
-EXACT_MOST = 700  # parameters: a Newton refit there takes about as long as a commit to disk
+EXACT_MOST = 512  # parameters: a Newton refit there takes about as long as a commit to disk
 
 
 @final

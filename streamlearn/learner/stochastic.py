@@ -17,7 +17,7 @@ from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
 from streamlearn.learner import tuner
-from streamlearn.learner.fit import Fit, adapted, loss_of
+from streamlearn.learner.fit import Fit, Frame, adapted, loss_of
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, frame, regularity
 from streamlearn.learner.testing import mean_loss_gradient
@@ -41,12 +41,10 @@ def learn(state: State, settings: Settings, serial: int, seen: float) -> State:
         if fit is None:
             return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
     state, fit, ok = _descend(state, settings, fit, serial, seen)
-    outcome = (
-        {"updates": state.updates + 1, "failing": 0}
-        if ok
-        else {"skipped": state.skipped + 1, "failing": state.failing + 1}
-    )
-    return replace(state, fit=fit, published=fit, **outcome)
+    state = replace(state, fit=fit, published=fit)
+    if not ok:
+        return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
+    return replace(state, updates=state.updates + 1, failing=0)
 
 
 def _descend(state: State, settings: Settings, fit: Fit, serial: int, seen: float) -> tuple[State, Fit, bool]:
@@ -94,15 +92,7 @@ def _renewed(state: State, settings: Settings) -> Fit | None:
     examples = _newest(data(state, settings, new_frame, state.examples.end, "train"), SAMPLE)
     if not len(examples.y):
         return None
-    if old is None:
-        descent = sgdf.init(np.zeros(model.size))
-    else:
-        iterates = (old.theta, old.log_tangent, old.theta, old.log_tangent)
-        if old.descent is not None:
-            d = old.descent
-            iterates = (d.theta, d.log_tangent, d.mean_theta, d.mean_log_tangent)
-        moved = [adapted(old, part, model, new_frame, i % 2 == 0) for i, part in enumerate(iterates)]
-        descent = sgdf.State(*moved, steps=old.descent.steps if old.descent else 0)
+    descent = sgdf.init(np.zeros(model.size)) if old is None else _carried(old, model, new_frame)
     lam = regularity(state, settings, max(float(examples.w.sum()), 1e-12))
     fit = Fit(model, new_frame, descent.mean_theta, descent.mean_log_tangent, None, lam, state.examples.end, 1.0, 0.0)
     objective = fit.objective(settings.intercept_precision)
@@ -121,6 +111,18 @@ def _renewed(state: State, settings: Settings) -> Fit | None:
         descent=descent,
         rate=rate,
         rated_at=state.labels,
+    )
+
+
+def _carried(old: Fit, model: Linear, new_frame: Frame) -> sgdf.State:
+    """The iterates of `old` in the new frame; an exact fit's θ and θ̇ are where SGDF goes on from."""
+    d = old.descent or sgdf.init(old.theta, old.log_tangent)
+    return sgdf.State(
+        adapted(old, d.theta, model, new_frame, True),
+        adapted(old, d.log_tangent, model, new_frame, False),
+        adapted(old, d.mean_theta, model, new_frame, True),
+        adapted(old, d.mean_log_tangent, model, new_frame, False),
+        d.steps,
     )
 
 

@@ -45,7 +45,7 @@ def count_all(view: View, X: Array) -> View:
         log_tangent = view.log_tangent - half @ (U.T @ view.log_tangent)
     else:
         information = np.linalg.inv(view.covariance)
-        covariance = np.linalg.inv(information + U @ U.T)
+        covariance = np.asarray(np.linalg.inv(information + U @ U.T), dtype=float)
         log_tangent = covariance @ (information @ view.log_tangent)
     return replace(view, covariance=0.5 * (covariance + covariance.T), log_tangent=log_tangent)
 
@@ -55,4 +55,4 @@ def _curvature_root(view: View, X: Array) -> Array:
     k = view.model.outputs_count
     values, vectors = np.linalg.eigh(view.model.loss.curvature(view.model.outputs(view.theta, X)))
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]  # (m, k, k)
-    return np.einsum("mcr,mj->cjmr", root, X).reshape(view.model.size, len(X) * k)
+    return np.asarray(np.einsum("mcr,mj->cjmr", root, X).reshape(view.model.size, len(X) * k))

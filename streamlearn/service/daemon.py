@@ -160,9 +160,7 @@ class Daemon:
             return
         if published is None and not saved.outbox:
             return
-        commit = Commit(
-            saved.number, saved.positions, b"", self.pipeline.ledger.changes, saved.outputs, saved.outbox
-        )
+        commit = Commit(saved.number, saved.positions, b"", self.pipeline.ledger.changes, saved.outputs, saved.outbox)
         self._ports.sink.publish(commit)
         self._ports.store.clear_outbox()
 

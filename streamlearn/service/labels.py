@@ -99,7 +99,7 @@ class Labels:
         serial = ledger.labeled.get(label.id)
         kept = pipeline.state.examples
         if serial is not None and serial >= kept.first:
-            return kept.X[serial - kept.first].copy()
+            return np.array(kept.X[serial - kept.first])
         if pipeline.rules.wait == 0:
             pipeline.reject(record, "no event with this id is known", "unknown id")
             return None

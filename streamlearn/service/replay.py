@@ -64,5 +64,3 @@ def _filled(times: list[float | None]) -> list[float]:
         latest = latest if time is None else max(latest, time)
         filled.append(latest)
     return filled
-
-

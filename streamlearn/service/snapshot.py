@@ -79,5 +79,6 @@ def _unpack(kind: Any, value: Any, arrays: dict[str, Any]) -> Any:
         return tuple(_unpack(part, item, arrays) for part, item in zip(inner, value, strict=True))
     if is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{field.name: _unpack(hints[field.name], value[field.name], arrays) for field in fields(kind)})
+        made: Any = kind  # a class, where is_dataclass also allows instances
+        return made(**{field.name: _unpack(hints[field.name], value[field.name], arrays) for field in fields(kind)})
     return value

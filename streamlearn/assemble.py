@@ -8,7 +8,7 @@ from pathlib import Path
 from streamlearn.config import Configuration
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.json import JsonCodec
-from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource
+from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.edges.system import SystemClock
 from streamlearn.learner import settings, state
@@ -55,8 +55,6 @@ def source(configuration: Configuration) -> Source:
         from streamlearn.edges.kafka_source import KafkaSource  # a heavy import, needed only here
 
         return KafkaSource(configuration.name, configuration.kafka, configuration.topics)
-    if configuration.log.kind == "memory":
-        return MemorySource(MemoryLog())
     return FilesSource(Path(configuration.log.path), configuration.topics)
 
 
@@ -65,8 +63,6 @@ def sink(configuration: Configuration) -> Sink:
         from streamlearn.edges.kafka_sink import KafkaSink  # a heavy import, needed only here
 
         return KafkaSink(configuration.name, configuration.kafka, configuration.topics)
-    if configuration.log.kind == "memory":
-        return MemorySink(MemoryLog())
     return FilesSink(Path(configuration.log.path), configuration.topics)
 
 
@@ -78,10 +74,14 @@ def daemon(
     clock: Clock | None = None,
     poll_timeout_s: float = 0.25,
 ) -> Daemon:
-    """The daemon with its edges; the store is opened (and locked) here."""
-    path = store_path(configuration)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    store = SqliteStore(path)
-    ports = Ports(source(configuration), sink(configuration), store, clock or SystemClock())
-    parts = pipeline(configuration, store.recall, measurements)
+    """The daemon with its edges; the store is opened (and locked) here. The memory log ends with the process."""
+    ports: Ports
+    if configuration.log.kind == "memory":
+        log = MemoryLog()
+        ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock or SystemClock())
+    else:
+        path = store_path(configuration)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ports = Ports(source(configuration), sink(configuration), SqliteStore(path), clock or SystemClock())
+    parts = pipeline(configuration, ports.store.recall, measurements)
     return Daemon(parts, ports, health, measurements, pause, poll_timeout_s)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 from streamlearn import assemble
 from streamlearn.config import Configuration
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryStore
+from streamlearn.errors import ConfigurationError
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.replay import finished, ordered, replay as run
+from streamlearn.service.replay import finished, ordered
+from streamlearn.service.replay import replay as run
 from streamlearn.service.report import report
 
 PROGRESS_EVERY_S = 2.0
@@ -19,6 +22,8 @@ PROGRESS_EVERY_S = 2.0
 
 def replay(configuration: Configuration, poll_size: int, as_json: bool) -> int:
     """Prints the report; progress goes to stderr."""
+    if configuration.log.kind == "files" and not Path(configuration.log.path).is_dir():
+        raise ConfigurationError(f"log.path: there is no folder {configuration.log.path}; name the log to replay")
     source, store = assemble.source(configuration), MemoryStore()
     pipeline = assemble.pipeline(configuration, store.recall, Measurements())
     records = ordered(finished(source), JsonCodec())

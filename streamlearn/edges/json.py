@@ -15,7 +15,7 @@ import msgspec
 from streamlearn.service.ports import Codec, Event, Label, Query, Record
 
 ID_BYTES_MOST = 512
-KEPT_BYTES = 4096  # of a rejected record that was too large to be read
+REJECTED_BYTES_MOST = 128 << 10  # of a rejected record's value: escaped it may be six times as long
 
 Features = list[float | bool | None] | dict[str, float | bool | str | None]
 
@@ -89,9 +89,10 @@ class JsonCodec(Codec):
             "offset": record.offset,
             "reason": reason,
         }
-        if record.oversize:
-            fields["bytes"] = record.oversize  # the value is its beginning
-        return msgspec.json.encode(fields | _text("key", record.key) | _text("value", record.value))
+        value, size = record.value, record.oversize or len(record.value or b"")
+        if value is not None and size > min(len(value), REJECTED_BYTES_MOST):
+            fields["bytes"], value = size, value[:REJECTED_BYTES_MOST]  # the value is its beginning
+        return msgspec.json.encode(fields | _text("key", record.key) | _text("value", value))
 
     def waiting(self, record: Record) -> bytes:
         return msgspec.msgpack.encode(tuple(record))

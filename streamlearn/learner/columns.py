@@ -55,6 +55,9 @@ def encode(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
     reasons: dict[int, str] = {}
     for i, x in enumerate(xs):
         kind = "map" if isinstance(x, Mapping) else "array"
+        if kind == "array" and len(x) > COLUMNS_MOST:
+            reasons[i] = f"x has {len(x)} values, more than {COLUMNS_MOST}"
+            continue
         if state.kind == "":
             state = replace(state, kind=kind, columns=_first_columns(state, x))
         if kind != state.kind:

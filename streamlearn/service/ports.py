@@ -16,7 +16,7 @@ QUERIES, PREDICTIONS, REJECTED = "queries", "predictions", "rejected"  # output 
 
 POLL_RECORDS = 1000  # a commit closes at this many records ...
 POLL_BYTES = 4 << 20  # ... or at this many bytes
-RECORD_BYTES = 1 << 20  # a record above this is rejected unread
+RECORD_BYTES = 256 << 10  # a record above this is rejected unread: what is published of it must fit Kafka's 1 MB
 
 Position = tuple[str, int]  # (role, partition)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import EVENTS, LABELS, Codec, Commit, Record, Source, Store
 
@@ -18,11 +17,14 @@ def finished(source: Source) -> list[Record]:
     """All that the log holds now."""
     records: list[Record] = []
     source.open({})
+    before = None
     while True:
-        batch = source.poll(1.0)
+        batch, lag = source.poll(1.0), source.lag()
         records += batch
-        if not batch and not any(source.lag().values()):
+        # What is left and does not move is a last line that is not finished.
+        if not batch and (not any(lag.values()) or lag == before):
             return records
+        before = lag
 
 
 def ordered(records: Sequence[Record], codec: Codec) -> list[Record]:

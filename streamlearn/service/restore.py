@@ -9,7 +9,7 @@ from typing import final
 import msgspec
 import numpy as np
 
-from streamlearn.learner import columns, examples, exact, problem
+from streamlearn.learner import columns, exact, examples, problem
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
 from streamlearn.service import snapshot

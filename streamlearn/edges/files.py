@@ -200,7 +200,7 @@ class FilesSink(Sink):
         self._paths = _paths(path, names)
         self._lock = -1
 
-    def open(self, store_id: str, saved_number: int) -> int | None:  # noqa: ARG002 - publishing again is harmless
+    def open(self, store_id: str, saved_number: int) -> int | None:
         with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._lock < 0:

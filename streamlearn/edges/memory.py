@@ -116,7 +116,7 @@ class MemorySink(Sink):
         names = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
         self._roles = [role for role, name in names.items() if name]
 
-    def open(self, store_id: str, saved_number: int) -> int | None:  # noqa: ARG002 - publishing again is harmless
+    def open(self, store_id: str, saved_number: int) -> int | None:
         self._log.writer = self
         return None
 

@@ -22,7 +22,8 @@ from streamlearn.learner.problem import Label
 class State:
     """Serials first … end − 1 are kept, at rows 0 … end − first − 1 (capacity may be more).
 
-    X: features as encoded, NaN = missing; y: labels as given; target: as the loss takes them; weight: 0 = forgotten; test: never trained on (hold-out).
+    X: features as encoded, NaN = missing; y: labels as given; target: as the loss takes them; weight: 0 = forgotten;
+    test: never trained on (hold-out).
     """
 
     first: int

@@ -1,7 +1,5 @@
 """What every sink promises, on every adapter that needs no server."""
 
-# ruff: noqa: SIM300 - expected == actual
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -27,7 +25,7 @@ class Outputs:
     values: Callable[[str], list[bytes]]
 
 
-def memory_outputs(folder: Path) -> Outputs:  # noqa: ARG001 - needs none
+def memory_outputs(folder: Path) -> Outputs:
     log = MemoryLog()
     return Outputs(lambda: MemorySink(log, Topics()), log.values)
 

@@ -1,7 +1,5 @@
 """What every source promises, on every adapter that needs no server."""
 
-# ruff: noqa: SIM300 - expected == actual
-
 from __future__ import annotations
 
 import threading
@@ -28,7 +26,7 @@ class Log:
     source: Callable[[], Source]
 
 
-def memory_log(folder: Path) -> Log:  # noqa: ARG001 - needs none
+def memory_log(folder: Path) -> Log:
     log = MemoryLog()
     return Log(log.append, lambda: MemorySource(log))
 
@@ -102,7 +100,7 @@ def test_a_poll_is_bounded_in_records(make_log: MakeLog, tmp_path: Path) -> None
 def test_a_poll_is_bounded_in_bytes(make_log: MakeLog, tmp_path: Path) -> None:
     log = make_log(tmp_path)
     source = opened(log)
-    values = [b"%d" % number * 500_000 for number in range(10)] * 2
+    values = [b"%d" % number * 200_000 for number in range(10)] * 4
     for value in values:
         log.append(EVENTS, value)
     first = source.poll(0)

@@ -1,7 +1,5 @@
 """What every store promises; and that all of them hold the same after the same commits."""
 
-# ruff: noqa: SIM300 - expected == actual
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What is particular to the embedded log: half lines, torn outputs, files that other programs change."""
 
-# ruff: noqa: SIM300 - expected == actual
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """What is particular to the SQLite store: damage, a second process, a full disk, a reader beside the writer."""
 
-# ruff: noqa: SIM300 - expected == actual
-
 from __future__ import annotations
 
 import os

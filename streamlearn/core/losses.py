@@ -29,6 +29,7 @@ class Loss(ABC):
     """ℓ(f, y) and its derivatives by f."""
 
     name: str
+    steepest: float  # the largest eigenvalue that the curvature has for any f
 
     @abstractmethod
     def value(self, f: Array, y: Array) -> Array:
@@ -66,6 +67,7 @@ class Squared(Loss):
 
     noise: float = 1.0
     name = "squared"
+    steepest = 1.0
 
     def value(self, f: Array, y: Array) -> Array:
         return np.asarray(0.5 * (f[:, 0] - y) ** 2)
@@ -100,6 +102,7 @@ class Logistic(Loss):
     """log(1 + e^f) − y f for y in {0, 1}; one output, the log-odds of class 1."""
 
     name = "logistic"
+    steepest = 0.25
 
     def value(self, f: Array, y: Array) -> Array:
         return np.asarray(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0])
@@ -138,6 +141,7 @@ class Softmax(Loss):
     """log Σ_c e^{f_c} − f_y; one output a class, symmetric in the classes."""
 
     name = "softmax"
+    steepest = 0.5
 
     def value(self, f: Array, y: Array) -> Array:
         top = f.max(axis=1)

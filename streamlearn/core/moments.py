@@ -1,8 +1,8 @@
 """Running mean and variance of every column, the same to the last bit however the rows were cut into batches.
 
-Rows are counted one by one; sums are taken over blocks of `BLOCK` rows and merged into the total (Chan, Golub and LeVeque)
-when a block is full. The rows of the open block are kept and merged only in the answer, so that what is computed depends on
-the rows and their order alone. NaN is "missing": it does not count, column by column.
+Rows are counted one by one; sums are taken over blocks of `BLOCK` rows and merged into the total (Chan, Golub and
+LeVeque) when a block is full. The rows of the open block are kept and merged only in the answer, so that what is
+computed depends on the rows and their order alone. NaN is "missing": it does not count, column by column.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def init(columns: int) -> State:
 
 def step(state: State, rows: Array) -> State:
     """Count these rows (n, d)."""
-    waiting = np.concatenate([state.rows, rows])
+    # In C order whatever the layout of `rows`: the order of a sum, and so its last bit, follows the layout.
+    waiting = np.ascontiguousarray(np.concatenate([state.rows, rows]))
     full = len(waiting) // BLOCK * BLOCK
     for start in range(0, full, BLOCK):
         state = _merge(state, waiting[start : start + BLOCK])
@@ -61,8 +62,9 @@ def scaling(state: State) -> Scaling:
     """Mean and standard deviation; a column that does not vary is left at scale 1."""
     total = _merge(state, state.rows)
     variance = total.square / np.maximum(total.count, 1.0)
-    # Rounding leaves a constant column with a tiny variance, which must not be blown up.
-    varies = variance > 1e-20 * (1.0 + total.mean**2)
+    # Rounding leaves a constant column with a tiny variance, which must not be blown up. Tiny is relative to the mean:
+    # a column in small units varies as well as any other.
+    varies = variance > 1e-20 * total.mean**2
     return Scaling(total.mean, np.where(varies, np.sqrt(variance), 1.0))
 
 

@@ -3,8 +3,8 @@
     θ ← θ − t H⁻¹ ∇L,   t halved until L falls;   then   θ̇ = −λ H⁻¹ C   at the θ that was reached   (64)
 
 For up to a few hundred parameters this is cheaper than one pass of stochastic steps, and it is warm-started. What it
-leaves behind for the query strategies is the covariance A = (W H)⁻¹, the inverse of the Hessian of the *summed* objective,
-in which one more label counts as one.
+leaves behind for the query strategies is the covariance A = (W H)⁻¹, the inverse of the Hessian of the *summed*
+objective, in which one more label counts as one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class State:
 @final
 @dataclass(frozen=True)
 class Info:
-    """steps taken; loss: mean training loss E; ok: False where nothing finite was found and the state was left alone."""
+    """steps taken; loss: mean training loss E; ok: False where nothing finite was found: the state was left alone."""
 
     steps: int
     loss: float
@@ -48,20 +48,25 @@ def init(size: int) -> State:
 
 def step(state: State, objective: Objective, data: Data, regularity: float) -> tuple[State, Info]:
     """Go to the optimum of L on `data` at this regularity, starting from state.theta."""
-    try:
-        theta, steps = _optimum(state.theta, objective, data, regularity)
-        new = _with_derivatives(theta, objective, data, regularity)
-    except (np.linalg.LinAlgError, FloatingPointError):
-        return state, Info(0, float("nan"), False)
-    if not (np.isfinite(new.theta).all() and np.isfinite(new.log_tangent).all()):
-        return state, Info(steps, float("nan"), False)
-    loss, _ = objective.model.gradient(new.theta, data.X, data.y, data.w)
+    failed = Info(0, float("nan"), False)
+    if not data.usable:
+        return state, failed
+    with np.errstate(all="ignore"):  # what is not finite is reported in Info
+        try:
+            theta, steps = _optimum(state.theta, objective, data, regularity)
+            new = _with_derivatives(theta, objective, data, regularity)
+        except (np.linalg.LinAlgError, FloatingPointError):
+            return state, failed
+        loss, _ = objective.model.gradient(new.theta, data.X, data.y, data.w)
+    if not all(np.isfinite(part).all() for part in (new.theta, new.log_tangent, new.covariance, loss)):
+        return state, failed
     return new, Info(steps, loss, True)
 
 
 def _optimum(theta: Array, objective: Objective, data: Data, regularity: float) -> tuple[Array, int]:
     value, gradient = objective.value_gradient(theta, data, regularity)
-    for steps in range(1, STEPS_MOST + 1):
+    steps, moved = 0, np.inf
+    while steps < STEPS_MOST and moved > SMALL_STEP * (1.0 + float(np.abs(theta).max())):
         if not np.isfinite(value):
             raise FloatingPointError
         direction = np.linalg.solve(objective.hessian(theta, data, regularity), gradient)
@@ -75,19 +80,18 @@ def _optimum(theta: Array, objective: Objective, data: Data, regularity: float) 
                 break
             size *= 0.5
         moved = float(np.abs(candidate - theta).max())
-        theta, value, gradient = candidate, new_value, new_gradient
-        if moved <= SMALL_STEP * (1.0 + float(np.abs(theta).max())):
-            break
+        theta, value, gradient, steps = candidate, new_value, new_gradient, steps + 1
     return theta, steps
 
 
 def _with_derivatives(theta: Array, objective: Objective, data: Data, regularity: float) -> State:
     H = objective.hessian(theta, data, regularity)
     np.linalg.cholesky(H)  # raises where H is not positive definite
-    inverse = np.linalg.inv(H)
+    inverse = np.asarray(np.linalg.inv(H), dtype=np.float64)
     inverse = 0.5 * (inverse + inverse.T)
     source = -regularity * objective.complexity_gradient(theta)
-    return State(theta, np.linalg.solve(H, source), inverse / float(data.w.sum()))
+    tangent = np.asarray(np.linalg.solve(H, source), dtype=np.float64)
+    return State(theta, tangent, inverse / float(data.w.sum()))
 
 
 def covariance(theta: Array, objective: Objective, data: Data, regularity: float) -> State:

@@ -1,9 +1,9 @@
 """The training objective L = E(θ) + λ R(θ) of a linear model under L2 (5), and its derivatives.
 
 R = ½ Σ_{j penalised} θ_j² leaves intercepts alone (76); C = ∇R. A tiny fixed prior of precision `anchor` on the
-intercepts, (anchor/2W) b², keeps L bounded for a class that was never seen; it does not depend on λ, so it is not part of
-R. Without it a softmax's intercepts can be shifted together at no cost and H is singular along that one direction, where
-∇L = C = 0: `hessian` closes it by adding the projection on it, which changes neither θ nor θ̇.
+intercepts, (anchor/2W) b², keeps L bounded for a class that was never seen; it does not depend on λ, so it is not part
+of R. Without it a softmax's intercepts can be shifted together at no cost and H is singular along that one direction,
+where ∇L = C = 0: `hessian` closes it by adding the projection on it, which changes neither θ nor θ̇.
 
 θ̇ = dθ/dρ = λ dθ/dλ, ρ = log λ, solves H θ̇ + λC = 0 (64).
 """
@@ -27,6 +27,11 @@ class Data:
     X: Array
     y: Array
     w: Array
+
+    @property
+    def usable(self) -> bool:
+        """All finite, and of some weight."""
+        return bool(np.isfinite(self.X).all() and np.isfinite(self.y).all() and 0.0 < self.w.sum() < np.inf)
 
 
 @final

@@ -1,4 +1,4 @@
-"""SGDF: stochastic gradient descent on dual numbers. θ and θ̇ = dθ/dlog λ move together, one Hessian–vector product a step.
+"""SGDF: stochastic gradient descent on dual numbers. θ and θ̇ = dθ/dlog λ move together, at one Hessian–vector product.
 
     θ ← θ − η [g_B + λC(θ)]                                     (121), (123)
     θ̇ ← θ̇ − η [H_B θ̇ + λC(θ) + λ∇²R θ̇]                          (122), (124) in log form, θ before its own update
@@ -7,9 +7,14 @@ The recursion is the derivative of the run itself: with steps that do not depend
 two whole runs. At a constant step both hover around their fixed point; what is published is their running mean over the
 last `memory` steps (1/t until then), which takes most of that noise away.
 
-**Stability.** The recursion for θ̇ is linear: it explodes where θ, whose gradient is bounded, still looks fine. The critical
-step is about 2/λ_max(E[s²‖x‖²xxᵀ]/B + (1−1/B)H²; H), s the curvature; `critical_rate` bounds it from below by power
-iteration on a sample.
+**Stability.** The recursion for θ̇ is linear: it explodes where θ, whose gradient is bounded, still looks fine. It is
+stable in the mean square up to a step of 2/λ_max(M; H), with M = E[s²‖x‖²xxᵀ]/B + (1−1/B)H² and s the curvature. As
+E[s²‖x‖²xxᵀ] ≤ max(s‖x‖²) E[s xxᵀ] and H² ≤ λ_max(H) H,
+
+    η_c ≥ 2 / (max s‖x‖²/B + (1−1/B) λ_max(E[s xxᵀ]) + λ)
+
+which `critical_rate` computes on a sample. A mean over rare large rows in place of their maximum would not do: along
+such a row H is as small as the row is rare.
 """
 
 from __future__ import annotations
@@ -22,13 +27,14 @@ import numpy as np
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
 
-POWER_STEPS = 12
+POWER_STEPS, POWER_MARGIN = 12, 1.2
+LEAST_CURVATURE = 0.25  # of the largest
 
 
 @final
 @dataclass(frozen=True)
 class State:
-    """theta, log_tangent: the iterates; mean_theta, mean_log_tangent: their running means, to be used (all (d,)); steps."""
+    """theta, log_tangent: the iterates; mean_theta, mean_log_tangent: their running means, to be used (d,); steps."""
 
     theta: Array
     log_tangent: Array
@@ -56,11 +62,14 @@ def step(
     state: State, objective: Objective, batch: Data, total_weight: float, regularity: float, rate: float, memory: int
 ) -> tuple[State, Info]:
     """One step of size `rate` on `batch`, a sample of examples with weight `total_weight` in all."""
-    loss, gradient, hvp = objective.model.gradient_hvp(state.theta, state.log_tangent, batch.X, batch.y, batch.w)
-    precision = objective.precision(regularity, total_weight)
-    source = regularity * objective.complexity_gradient(state.theta)
-    theta = state.theta - rate * (gradient + precision * state.theta)
-    tangent = state.log_tangent - rate * (hvp + precision * state.log_tangent + source)
+    if not batch.usable:
+        return state, Info(float("nan"), False)
+    with np.errstate(all="ignore"):  # what is not finite is reported in Info
+        loss, gradient, hvp = objective.model.gradient_hvp(state.theta, state.log_tangent, batch.X, batch.y, batch.w)
+        precision = objective.precision(regularity, total_weight)
+        source = regularity * objective.complexity_gradient(state.theta)
+        theta = state.theta - rate * (gradient + precision * state.theta)
+        tangent = state.log_tangent - rate * (hvp + precision * state.log_tangent + source)
     if not (np.isfinite(theta).all() and np.isfinite(tangent).all()):
         return state, Info(loss, False)
     share = 1.0 / min(state.steps + 1, memory)
@@ -75,19 +84,36 @@ def restart_tangent(state: State) -> State:
     return State(state.theta, zero, state.mean_theta, zero, 0)
 
 
-def critical_rate(objective: Objective, data: Data, regularity: float, batch_size: int) -> float:
-    """A lower bound of the step size at which θ̇ explodes, from the examples given and the loss's largest curvature."""
-    X = data.X
-    largest = {"squared": 1.0, "logistic": 0.25, "softmax": 0.5}[objective.model.loss.name]
-    norms = (X * X).sum(axis=1)
-    v = np.full(X.shape[1], 1.0 / np.sqrt(X.shape[1]))
-    curvature = 1.0
+def critical_rate(
+    objective: Objective, data: Data, regularity: float, batch_size: int, theta: Array | None = None
+) -> float:
+    """A lower bound of the step size at which θ̇ explodes, for batches like samples of `data`.
+
+    With the loss's largest curvature it holds at every θ. Given `theta`, with the curvature there, but no less than a
+    quarter of the largest: up to four times as large a step, and should θ come back to where the loss is steepest, half
+    of it is still at most twice the bound. Renew it as θ moves.
+    """
+    model = objective.model
+    curvature = np.full(len(data.X), model.loss.steepest)
+    if theta is not None:
+        # Gershgorin: the largest absolute row sum bounds the largest eigenvalue.
+        rows = np.abs(model.loss.curvature(model.outputs(theta, data.X))).sum(axis=2).max(axis=1)
+        curvature = np.clip(rows, LEAST_CURVATURE * model.loss.steepest, model.loss.steepest)
+    weight = data.w / data.w.sum()
+    # The largest part that an example can have of its batch's mean, against batches of the average weight.
+    part = np.minimum(weight * len(data.w) / batch_size, 1.0)
+    worst = float((part * curvature * (data.X * data.X).sum(axis=1)).max())
+    mean = (1.0 - 1.0 / batch_size) * _largest_eigenvalue(data.X, curvature * weight)
+    return 2.0 / (worst + mean + max(regularity, objective.anchor / float(data.w.sum())))
+
+
+def _largest_eigenvalue(X: Array, weight: Array) -> float:
+    """λ_max(Xᵀ diag(weight) X) from above: power iteration with a margin, and never more than the trace."""
+    v = np.asarray(np.random.default_rng(0).standard_normal(X.shape[1]))
+    norm = float(np.linalg.norm(v))
     for _ in range(POWER_STEPS):
-        product = X @ v
-        v = X.T @ ((norms / batch_size + 1.0) * product) / len(X)
-        curvature = float(np.linalg.norm(v))
-        if curvature == 0.0:
+        v = np.asarray(X.T @ (weight * (X @ (v / norm))))
+        norm = float(np.linalg.norm(v))
+        if norm == 0.0:
             break
-        v /= curvature
-    # λ_max(E[s²‖x‖²xxᵀ]/B + H²; H) ≤ s·λ_max(E[(‖x‖²/B) xxᵀ]) + λ_max(H), both bounded by one matrix here.
-    return 2.0 / (largest * curvature + regularity + objective.anchor / float(data.w.sum()))
+    return min(POWER_MARGIN * norm, float(weight @ (X * X).sum(axis=1)))

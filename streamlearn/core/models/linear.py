@@ -66,8 +66,9 @@ class Linear:
         H = np.empty((k, D, k, D))
         for a in range(k):
             for b in range(a, k):
-                H[a, :, b, :] = (X * curvature[:, a, b, None]).T @ X
-                H[b, :, a, :] = H[a, :, b, :].T
+                block = (X * curvature[:, a, b, None]).T @ X
+                # Each block is symmetric but for rounding; so H is symmetric to the last bit.
+                H[a, :, b, :] = H[b, :, a, :] = 0.5 * (block + block.T)
         return H.reshape(self.size, self.size)
 
     def covariance(self, inverse: Array, X: Array) -> Array:
@@ -75,4 +76,4 @@ class Linear:
         k, D = self.outputs_count, self.columns
         blocks = inverse.reshape(k, D, k, D).transpose(1, 0, 2, 3).reshape(D, k * k * D)
         half = (X @ blocks).reshape(len(X), k * k, D)
-        return np.einsum("nkd,nd->nk", half, X).reshape(len(X), k, k)
+        return np.asarray(np.einsum("nkd,nd->nk", half, X).reshape(len(X), k, k))

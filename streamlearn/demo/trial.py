@@ -1,0 +1,143 @@
+"""One trial: the whole daemon on an embedded log, one arm, one order of the stream.
+
+Events are appended in small chunks, the daemon turns once, the labeler reads and answers: what a user would see, with the
+waiting left out. Time is the count of events, so that a trial depends on data, arm and seed only.
+
+arm           asks by              is answered
+streamlearn   its own strategy     what it asked, late
+random        chance               what it asked, late
+all_labels    —                    every event, at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, final
+
+from streamlearn import assemble
+from streamlearn.config import Configuration, Log, Model, Queries
+from streamlearn.demo.datasets import Dataset, Part, split
+from streamlearn.demo.evaluation import Evaluation
+from streamlearn.demo.labeler import Asked, Labeler, write
+from streamlearn.edges.memory import ManualClock
+from streamlearn.errors import StreamlearnError
+from streamlearn.service.daemon import Daemon, Stopped
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+
+STREAMLEARN, RANDOM, ALL_LABELS = ARMS = ("streamlearn", "random", "all_labels")
+CHUNK_MOST = 10
+BEGIN_S = 1_750_000_000.0
+NO_BUDGET = 1e-9
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """What a trial is to be. delay: events until a query is answered."""
+
+    arm: str
+    seed: int
+    budget: float
+    delay: int
+
+
+class Point(NamedTuple):
+    """A moment of a trial. labels: learned so far; loss, score: on the evaluation set; residual: of the tangent."""
+
+    events: int
+    labels: int
+    loss: float
+    score: float
+    regularity: float
+    residual: float
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial. points: one a change of the labels; asked: queries in order."""
+
+    plan: Plan
+    labels: int
+    points: tuple[Point, ...]
+    asked: tuple[Asked, ...]
+
+
+@final
+class Interrupted(Exception):
+    """The demo was told to stop."""
+
+
+def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point | None], bool]) -> Outcome:
+    """Run it in an empty folder. watch(events, last point) is told how it goes; False stops."""
+    stream, aside = split(dataset, plan.seed)
+    clock, evaluation = ManualClock(BEGIN_S), Evaluation(aside)
+    daemon = assemble.daemon(
+        _configuration(dataset, plan, folder), Health(), Measurements(), lambda _: True, clock, poll_timeout_s=0.0
+    )
+    labeler = Labeler(folder, dict(zip(stream.ids, stream.ys, strict=True)), plan.delay)
+    points = list[Point]()
+    chunk = max(1, min(CHUNK_MOST, plan.delay // 2))
+    try:
+        daemon.start()
+        for begin in range(0, len(stream.ids), chunk):
+            end = min(begin + chunk, len(stream.ids))
+            _append(folder, stream, begin, end)
+            clock.advance(float(end - begin))
+            daemon.turn()
+            if plan.arm == ALL_LABELS:
+                write(folder / "labels.jsonl", _answers(stream, begin, end))
+            else:
+                labeler.turn(end)
+            _record(points, daemon, evaluation, end)
+            if not watch(end, points[-1] if points else None):
+                raise Interrupted
+        labeler.finish()
+        while daemon.turn():
+            pass
+        daemon.drain()
+        _record(points, daemon, evaluation, len(stream.ids), last=True)
+    except Stopped as stopped:
+        raise StreamlearnError(str(stopped.__cause__)) from None  # the disk: a demo does not wait for it
+    finally:
+        daemon.close()
+    labels = daemon.pipeline.state.labels
+    if not points:
+        raise StreamlearnError(f"{labels} labels brought no model of {dataset.name}; give more: raise --budget")
+    return Outcome(plan, labels, tuple(points), tuple(labeler.asked))
+
+
+def _configuration(dataset: Dataset, plan: Plan, folder: Path) -> Configuration:
+    """The defaults, but for what the arm is about."""
+    queries = Queries(budget=plan.budget, seed=plan.seed)
+    if plan.arm == RANDOM:
+        queries = Queries(strategy="random", budget=plan.budget, seed=plan.seed)
+    elif plan.arm == ALL_LABELS:
+        queries = Queries(strategy="random", budget=NO_BUDGET, seed=plan.seed)
+    return Configuration(
+        log=Log(kind="files", path=str(folder)), model=Model(loss="squared" if dataset.values else ""), queries=queries
+    )
+
+
+def _append(folder: Path, stream: Part, begin: int, end: int) -> None:
+    write(folder / "events.jsonl", [{"id": stream.ids[i], "x": stream.xs[i]} for i in range(begin, end)])
+
+
+def _answers(stream: Part, begin: int, end: int) -> list[dict[str, object]]:
+    return [{"id": stream.ids[i], "y": stream.ys[i]} for i in range(begin, end)]
+
+
+def _record(points: list[Point], daemon: Daemon, evaluation: Evaluation, events: int, last: bool = False) -> None:
+    """A point where labels were learned since the one before; the last model counts though no label is new."""
+    state = daemon.pipeline.state
+    if points and points[-1].labels == state.labels and not last:
+        return
+    quality, fit = evaluation.quality(state), state.published
+    if quality is None or fit is None:
+        return
+    if points and points[-1].labels == state.labels:
+        points.pop()
+    points.append(Point(events, state.labels, quality.loss, quality.score, fit.regularity, fit.residual))

@@ -16,8 +16,9 @@ from streamlearn.queries.budget import Budget
 from streamlearn.service.daemon import Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.pipeline import Pipeline, Rules
+from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Clock, Remembered, Sink, Source
+from streamlearn.service.standing import Rules
 
 
 def store_path(configuration: Configuration) -> Path:

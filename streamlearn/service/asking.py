@@ -40,10 +40,16 @@ class Segment:
 @final
 @dataclass(frozen=True)
 class Scored:
-    """What the model says of some events: scores (n,), NaN where it cannot judge; outputs (n, k), None without a model."""
+    """What the model says of a segment's events from `start` on: scores (n,), NaN where it cannot judge; outputs (n, k)."""
 
+    start: int
     scores: Array
-    outputs: Array | None
+    outputs: Array | None  # None without a model
+
+    def score(self, i: int) -> float | None:
+        """The score of the segment's event i."""
+        score = float(self.scores[i - self.start])
+        return score if np.isfinite(score) else None
 
 
 @final
@@ -82,18 +88,18 @@ class Asking:
         draws[place : place + stop - start] = segment.draws[start:stop]
         part = slice(place, place + stop - start)
         if view is None or state.published is None:
-            return Scored(strategy.score(None, np.empty((BLOCK, 0)), draws)[part], None)
+            return Scored(start, strategy.score(None, np.empty((BLOCK, 0)), draws)[part], None)
         block = np.zeros((BLOCK, segment.rows.shape[1]))
         block[part] = segment.rows[start:stop]
         X = state.published.frame.design(block)
-        return Scored(strategy.score(view, X, draws)[part], view.model.outputs(view.theta, X)[part])
+        return Scored(start, strategy.score(view, X, draws)[part], view.model.outputs(view.theta, X)[part])
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
         self.selector, info = selector.step(
             self.selector,
             self._budget,
-            scored.scores[: stop - start],
+            scored.scores[start - scored.start : stop - scored.start],
             segment.audit[start:stop],
             segment.askable[start:stop],
         )

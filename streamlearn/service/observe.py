@@ -13,13 +13,13 @@ FAILING_MOST = 3  # updates in a row that were not finite, before the daemon cal
 
 def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> None:
     """Set every gauge that follows from the pipeline's state."""
-    state, ledger, selector = pipeline.state, pipeline.ledger, pipeline.asking.selector
+    state, ledger, selector = pipeline.state, pipeline.ledger, pipeline.standing.asking.selector
     measurements.set("streamlearn_labels_waiting", len(ledger.waiting))
     measurements.set("streamlearn_queries_outstanding", len(ledger.pending))
     measurements.set("streamlearn_query_threshold", selector.threshold)
-    budget = pipeline.rules.budget.share * selector.entitled
+    budget = pipeline.standing.rules.budget.share * selector.entitled
     measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
-    starved = pipeline.rules.learner is not None and selector.issued > 0 and state.published is None
+    starved = pipeline.standing.rules.learner is not None and selector.issued > 0 and state.published is None
     measurements.set("streamlearn_starved", float(starved))
     tests = int(state.examples.test[: len(state.examples)].sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")

@@ -33,7 +33,7 @@ class Snapshot:
 
 
 def take(pipeline: Pipeline) -> bytes:
-    return snapshot.pack(_snapshot(pipeline, pipeline.clock))
+    return snapshot.pack(_snapshot(pipeline, pipeline.standing.clock))
 
 
 def digest(pipeline: Pipeline) -> str:
@@ -54,26 +54,30 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         return
     state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
     pipeline.ledger.restore(saved, state.events)
-    settings, learner_state = pipeline.rules.learner, state.learner
+    settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, saved.examples))
     fit, published = learner_state.fit, learner_state.published
     if fit is not None and published is not None and fit.descent is None and not for_reading:
         fit = exact.with_covariance(fit, learner_state, settings, "train")
         published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
-    pipeline.state = replace(learner_state, fit=fit, published=published)
-    pipeline.asking.selector, pipeline.asking.acting = state.selector, state.acting
-    pipeline.asking.model_moved()
-    pipeline.version, pipeline.rejected, pipeline.clock = state.version, state.rejected, state.clock
+    pipeline.standing.state = replace(learner_state, fit=fit, published=published)
+    pipeline.standing.asking.selector, pipeline.standing.asking.acting = state.selector, state.acting
+    pipeline.standing.asking.model_moved()
+    pipeline.standing.version, pipeline.standing.rejected, pipeline.standing.clock = (
+        state.version,
+        state.rejected,
+        state.clock,
+    )
 
 
 def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
     return Snapshot(
         pipeline.state,
-        pipeline.asking.selector,
-        pipeline.asking.acting,
+        pipeline.standing.asking.selector,
+        pipeline.standing.asking.acting,
         pipeline.ledger.count,
-        pipeline.version,
-        pipeline.rejected,
+        pipeline.standing.version,
+        pipeline.standing.rejected,
         clock,
     )
 

@@ -1,0 +1,149 @@
+"""Events: count them, score them, ask about some. Computed many at once between two changes of the model.
+
+A label that waited for an event is learned as soon as the event has come, so the events behind it belong to another model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from streamlearn.core.losses import Array
+from streamlearn.learner import columns, problem
+from streamlearn.learner.split import draws
+from streamlearn.queries import selector
+from streamlearn.service.asking import BLOCK, Scored, Segment, predicted
+from streamlearn.service.labels import Labels
+from streamlearn.service.ports import EVENTS, PREDICTIONS, QUERIES, Codec, Event, Message, Pending, Query, Record
+from streamlearn.service.standing import Standing
+
+
+@final
+@dataclass(frozen=True)
+class _Batch:
+    """Events under one model, with the time of each in s since 1970."""
+
+    events: list[Event]
+    times: Array
+    segment: Segment
+
+
+@final
+class Events:
+    """The event side of the pipeline; what it acts on is in `standing`."""
+
+    def __init__(self, standing: Standing, labels: Labels, codec: Codec) -> None:
+        self._standing, self._labels, self._codec = standing, labels, codec
+
+    def step(self, run: list[Record], by_record: bool) -> None:
+        """Deal with events in order; by_record: time is what the records say."""
+        decoded = []
+        for record in run:
+            event = self._codec.event(record)
+            if isinstance(event, str):
+                self._standing.reject(record, event, "size" if record.oversize else "format")
+            else:
+                decoded.append((record, event))
+        # A label that waits for an event moves the model when it comes: the events behind it are another segment.
+        waiting = self._standing.ledger.waiting
+        joins = [i + 1 for i, (_, event) in enumerate(decoded) if event.id in waiting] if waiting else []
+        start = 0
+        for stop in sorted({*joins, len(decoded)} - {0}):
+            self._segment(decoded[start:stop], by_record)
+            self._labels.join(decoded[stop - 1][1].id)
+            start = stop
+
+    def _segment(self, decoded: list[tuple[Record, Event]], by_record: bool) -> None:
+        """Events under one model: reject, count, ask."""
+        new_columns, encoded = columns.encode(self._standing.state.columns, [event.x for _, event in decoded])
+        good: dict[str, int] = {}
+        for i, (record, event) in enumerate(decoded):
+            if i in encoded.reasons:
+                self._standing.reject(record, encoded.reasons[i], "features")
+            elif event.id in good or self._standing.ledger.knows(event.id, len(good)):
+                self._standing.reject(record, f"an event with id {event.id} was read before", "duplicate")
+            else:
+                good[event.id] = i
+        rows = encoded.rows[list(good.values())]
+        self._standing.observe(encoded, new_columns, rows)
+        if good:
+            events = [decoded[i][1] for i in good.values()]
+            self._standing.measurements.add("streamlearn_records_total", len(events), topic=EVENTS, outcome="accepted")
+            self._standing.measurements.add("streamlearn_events_total", len(events))
+            times = self._times(events) if by_record else np.full(len(events), self._standing.clock)
+            self._count_and_ask(events, rows, times)
+        for entry in self._standing.ledger.overdue():
+            self._standing.reject(self._codec.waited(entry.label), "no event with this id came in time", "unknown id")
+
+    def _times(self, events: list[Event]) -> Array:
+        own = np.array([np.nan if event.time is None else event.time for event in events])
+        times = np.fmax.accumulate(np.concatenate([[self._standing.clock], own]))[1:]
+        self._standing.clock = float(times[-1])
+        return times
+
+    def _count_and_ask(self, events: list[Event], rows: Array, times: Array) -> None:
+        standing, ledger, first = self._standing, self._standing.ledger, self._standing.ledger.count
+        drawn = draws([event.id for event in events], standing.rules.learner.seed)
+        askable = np.array([not ledger.has_label(event.id, first + i) for i, event in enumerate(events)])
+        audit = drawn.audit < standing.rules.budget.audit_rate
+        ledger.add_events([event.id for event in events], rows)
+        batch = _Batch(events, times, Segment(rows, first, audit, askable, drawn.random))
+        start = 0
+        while start < len(events):
+            standing.expire(times[start])
+            stop = min(len(events), start + BLOCK - (first + start) % BLOCK)
+            expiry = min((entry.expires for entry in ledger.pending.values()), default=np.inf)
+            stop = min(stop, max(start + 1, int(np.searchsorted(times, expiry))))
+            scored = standing.asking.score(standing.state, ledger, batch.segment, start, stop)
+            start = self._ask(batch, scored, stop)
+
+    def _ask(self, batch: _Batch, scored: Scored, stop: int) -> int:
+        """Go through scored events up to `stop`; where it got to: a query may change the scores behind it."""
+        standing, segment, at = self._standing, batch.segment, scored.start
+        while at < stop:
+            info = standing.asking.select(segment, scored, at, stop)
+            if standing.rules.predictions:
+                for i in range(at, at + info.used):
+                    self._predict(batch, scored, i)
+            at += info.used
+            if info.chosen:
+                expires = self._issue(batch, scored, at - 1, info)
+                moved = standing.asking.count_pending(standing.state, segment.rows[at - 1 : at])
+                if moved or batch.times[stop - 1] >= expires:
+                    break
+        return at
+
+    def _issue(self, batch: _Batch, scored: Scored, i: int, info: selector.Info) -> float:
+        """Ask for the label of event i; when that query expires."""
+        standing, event, now = self._standing, batch.events[i], float(batch.times[i])
+        expires = now + standing.rules.expire_s
+        features = batch.segment.rows[i].tobytes()
+        standing.ledger.ask(Pending(event.id, batch.segment.first + i, features, info.reason, expires))
+        query = Query(
+            id=event.id,
+            x=event.x,
+            score=scored.score(i),
+            strategy=standing.asking.acting,
+            reason=info.reason,
+            probability=info.probability,
+            prediction=self._prediction(scored, i),
+            model_version=standing.version,
+            time=now,
+            expires=expires,
+        )
+        standing.outbox.append(Message(QUERIES, event.id.encode(), self._codec.query(query)))
+        standing.measurements.add("streamlearn_queries_issued_total", 1, reason=info.reason)
+        return expires
+
+    def _predict(self, batch: _Batch, scored: Scored, i: int) -> None:
+        id, version = batch.events[i].id, self._standing.version
+        value = self._codec.prediction(id, self._prediction(scored, i), scored.score(i), version)
+        self._standing.outbox.append(Message(PREDICTIONS, id.encode(), value))
+
+    def _prediction(self, scored: Scored, i: int) -> problem.Label | None:
+        fit = self._standing.state.published
+        if fit is None or scored.outputs is None:
+            return None
+        return predicted(self._standing.state, fit, scored.outputs[i - scored.start])

@@ -1,0 +1,79 @@
+"""Where things stand: what events and labels both act on, and the few acts that they share.
+
+The values are the learner's state and the selector's; around them the ledger of ids, the outbox and the counters. One per
+pipeline, mutable; everything that changes it is in `events.py` and `labels.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from streamlearn.core.losses import Array
+from streamlearn.learner import columns, learner
+from streamlearn.learner.settings import Settings
+from streamlearn.learner.state import State
+from streamlearn.queries.budget import Budget
+from streamlearn.service.asking import Asking
+from streamlearn.service.ledger import Ledger
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.ports import REJECTED, Codec, Message, Pending, Record
+
+
+@final
+@dataclass(frozen=True)
+class Rules:
+    """What the pipeline was told, beside the learner's settings."""
+
+    learner: Settings
+    budget: Budget
+    strategy: str
+    expire_s: float
+    wait: int
+    remember: int
+    predictions: bool
+
+
+@final
+class Standing:
+    """rules: what was told; state: the learner's; version: of the model, as messages name it; clock: s since 1970."""
+
+    def __init__(self, rules: Rules, state: State, codec: Codec, measurements: Measurements) -> None:
+        self.rules, self.state, self.codec, self.measurements = rules, state, codec, measurements
+        self.ledger = Ledger(rules.remember, rules.wait)
+        self.asking = Asking(rules.strategy, rules.budget)
+        self.outbox: list[Message] = []
+        self.version = 0  # labels learned, replacements included
+        self.clock = 0.0
+        self.rejected = 0
+
+    def reject(self, record: Record, reason: str, kind: str) -> None:
+        """The data's fault: publish the record with its reason; kind is the metric's label, one of few."""
+        self.rejected += 1
+        self.outbox.append(Message(REJECTED, record.key, self.codec.rejected(record, reason)))
+        self.measurements.add("streamlearn_records_total", 1, topic=record.role, outcome="rejected")
+        self.measurements.add("streamlearn_rejected_total", 1, topic=record.role, reason=kind)
+
+    def observe(self, encoded: columns.Encoded, new_columns: columns.State, rows: Array) -> None:
+        """Feature statistics take in newly seen rows."""
+        self.state = learner.observe(self.state, new_columns, rows)
+        if encoded.ignored:
+            self.measurements.add("streamlearn_columns_ignored_total", encoded.ignored)
+
+    def learned(self) -> None:
+        """The model has moved, or which queries are pending."""
+        self.version += 1
+        self.asking.model_moved()
+
+    def settle_query(self, id: str) -> Pending | None:
+        """Take the query of this id, if there is one, from the pending ones."""
+        entry = self.ledger.settle_query(id)
+        if entry is not None:
+            self.asking.settled(1)
+        return entry
+
+    def expire(self, now: float) -> None:
+        """Queries that nobody answered in time are pending no longer."""
+        for id in [entry.id for entry in self.ledger.pending.values() if entry.expires <= now]:
+            self.settle_query(id)
+            self.measurements.add("streamlearn_queries_expired_total", 1)

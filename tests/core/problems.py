@@ -73,13 +73,10 @@ def scalar_gradient(objective: Objective, test: Data, theta: Array, log_tangent:
     return float((objective.model.loss.gradient(f, test.y) * f_dot).sum(axis=1).mean())
 
 
-def test_loss(objective: Objective, train: Data, test: Data, regularity: float) -> float:
+def held_out_loss(objective: Objective, train: Data, test: Data, regularity: float) -> float:
     """Mean loss on the test examples at the optimum of the training examples."""
     theta = solved(objective, train, regularity).theta
     return float(objective.model.loss.value(objective.model.outputs(theta, test.X), test.y).mean())
-
-
-test_loss.__test__ = False  # type: ignore[attr-defined]
 
 
 def central(function: Callable[[Array], Array | float], at: Array, h: float = 1e-6) -> Array:

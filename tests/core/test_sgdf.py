@@ -141,7 +141,7 @@ def test_the_critical_rate_is_a_lower_bound_and_not_an_idle_one(batch: int) -> N
         bound = sgdf.critical_rate(objective, data, LAMBDA, batch)
         steepest = np.full(len(data.y), objective.model.loss.steepest)
         exact = exact_critical_rate(objective, data, LAMBDA, batch, steepest)
-        assert 0.4 * exact < bound <= exact
+        assert 0.3 * exact < bound <= exact
 
 
 def test_the_critical_rate_at_theta_is_larger_and_still_below_the_exact_one_there() -> None:
@@ -194,21 +194,28 @@ def test_theta_of_a_bounded_gradient_looks_fine_while_the_tangent_has_exploded()
 
 
 @heads
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["X", "y", "w"])
 def test_a_batch_that_is_not_finite_is_reported_and_not_learned(head: str, bad: float, where: str) -> None:
     objective, data = small(head)
     batch = {name: getattr(data, name)[:4].copy() for name in ("X", "y", "w")}
     batch[where][(2, 3) if where == "X" else 2] = bad
     before = sgdf.init(parameters(objective), parameters(objective, 2))
-    if bad == 1e200 and where != "X":
-        batch["X"][2, 3] = bad
     after, info = sgdf.step(before, objective, Data(**batch), 90.0, LAMBDA, RATE, MEMORY)
-    assert np.isfinite(after.theta).all()
-    assert np.isfinite(after.log_tangent).all()
-    if bad != 1e200:
-        assert not info.ok
-        assert after is before
+    assert not info.ok
+    assert after is before
+
+
+@heads
+def test_a_value_too_large_to_square_never_leaves_a_state_that_is_not_finite(head: str) -> None:
+    objective, data = small(head)
+    X = data.X.copy()
+    X[5, 2] = 1e200
+    state = sgdf.init(parameters(objective), parameters(objective, 2))
+    for _ in range(3):
+        state, _ = sgdf.step(state, objective, Data(X, data.y, data.w), 90.0, LAMBDA, RATE, MEMORY)
+        assert np.isfinite(state.theta).all()
+        assert np.isfinite(state.log_tangent).all()
 
 
 @heads

@@ -9,6 +9,7 @@ from typing import final
 import msgspec
 import numpy as np
 
+from streamlearn.errors import CannotStart, ConfigurationError
 from streamlearn.learner import columns, exact, examples, problem
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
@@ -52,7 +53,14 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     """Give the pipeline the state that was saved; `for_reading`: without what only scoring needs."""
     if saved.number == 0:
         return
-    state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
+    try:
+        state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
+    except ValueError as error:
+        raise CannotStart(
+            f"the store's snapshot cannot be read ({error}); put back a copy or name a new store"
+        ) from error
+    if not for_reading:
+        _refuse_another_problem(pipeline.state, state.learner)
     pipeline.ledger.restore(saved, state.events)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, saved.examples))
@@ -68,6 +76,20 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         state.rejected,
         state.clock,
     )
+
+
+def _refuse_another_problem(told: State, stored: State) -> None:
+    """The configuration may change what is done with a problem, not which problem it is."""
+    pairs = {
+        "features.names": (told.columns.fixed, stored.columns.fixed),
+        "model.loss": (told.problem.loss, stored.problem.loss if told.problem.loss else ""),
+        "model.classes": (told.problem.classes, stored.problem.classes if told.problem.classes else ()),
+    }
+    for key, (now, before) in pairs.items():
+        if now != before:
+            raise ConfigurationError(
+                f"{key} is {now!r}; the store was built with {before!r}: set it back or name a new store"
+            )
 
 
 def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:

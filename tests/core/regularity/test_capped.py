@@ -11,7 +11,7 @@ import pytest
 from streamlearn.core import sgdf
 from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularity import capped
-from tests.core.problems import breast_cancer, diabetes, hold_out, part, scalar_gradient, held_out_loss
+from tests.core.problems import breast_cancer, diabetes, held_out_loss, hold_out, part, scalar_gradient
 
 BOUNDS = (1e-3, 1e5)
 BATCH, STEPS, ROUNDS = 8, 5, 3500

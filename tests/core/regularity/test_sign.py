@@ -11,7 +11,7 @@ import pytest
 from streamlearn.core import newton
 from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularity import sign
-from tests.core.problems import breast_cancer, diabetes, hold_out, scalar_gradient, held_out_loss
+from tests.core.problems import breast_cancer, diabetes, held_out_loss, hold_out, scalar_gradient
 
 BOUNDS = (1e-3, 1e5)
 

@@ -95,6 +95,8 @@ class SqliteStore(Store):
         new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
         if new and not self._read_only:
             self._create(connection)
+        elif new:
+            raise ConfigurationError(f"the store {self._path} holds nothing yet: `streamlearn run` fills it")
         if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise CannotStart(f"{self._path} is not a store of streamlearn: set store.path to another file")
         (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code = _call(options)
         sys.stdout.flush()  # here, where a reader that went away is dealt with
@@ -80,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(USAGE)
 
 
-def _parser() -> _Parser:
+def parser() -> _Parser:
     parser = _Parser(
         prog="streamlearn",
         description="Learns from a stream, and asks for the labels that would teach it most.",

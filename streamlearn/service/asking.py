@@ -116,10 +116,17 @@ class Asking:
         if not self._fresh:
             self._view = learner.view(state)
             if self._view is not None and self._view.covariance is not None and ledger.pending and state.published:
-                rows = [columns.widen(state.columns, row(entry.x)) for entry in ledger.pending.values()]
-                self._view = pending.count_all(self._view, state.published.frame.design(np.concatenate(rows)))
+                rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
+                self._view = pending.count_all(self._view, state.published.frame.design(rows))
             self._fresh = True
         return self._view
+
+
+def _stacked(state: State, features: list[bytes]) -> Array:
+    """Stored features as rows of today's columns, in order; at one go where no column has come since the first."""
+    if all(len(x) == 8 * len(state.columns.columns) for x in features):
+        return np.frombuffer(b"".join(features), dtype=float).reshape(len(features), -1)
+    return np.concatenate([columns.widen(state.columns, row(x)) for x in features])
 
 
 def predicted(state: State, fit: Fit, outputs: Array) -> problem.Label:

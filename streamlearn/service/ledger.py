@@ -71,7 +71,10 @@ class Ledger:
 
     def add_events(self, ids: list[str], rows: Array) -> None:
         ordinals = range(self.count, self.count + len(ids))
-        features = [row.tobytes() for row in rows]
+        data, size = rows.tobytes(), rows.shape[1] * rows.itemsize
+        features = (
+            [data[start : start + size] for start in range(0, len(ids) * size, size)] if size else [b""] * len(ids)
+        )
         self.known.update(zip(ids, ordinals, strict=True))
         self._fresh.update(zip(ids, features, strict=True))
         self.changes.events_added += [Remembered(*entry) for entry in zip(ids, ordinals, features, strict=True)]

@@ -53,7 +53,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_queries_outstanding", GAUGE, "Queries not yet answered."),
     Metric("streamlearn_query_threshold", GAUGE, "The score from which an event is asked about."),
     Metric("streamlearn_budget_used_ratio", GAUGE, "Queries issued over queries allowed so far."),
-    Metric("streamlearn_starved", GAUGE, "1 while the cap on outstanding queries stops further ones."),
+    Metric(
+        "streamlearn_starved", GAUGE, "1 while no event can be chosen by its score: no model yet, or the cap reached."
+    ),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
     Metric("streamlearn_commit_duration_seconds", GAUGE, "How long the last commit took."),

@@ -19,8 +19,8 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_query_threshold", selector.threshold)
     budget = pipeline.standing.rules.budget.share * selector.entitled
     measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
-    # Until there is a model nothing can be judged, and the budget is spent evenly.
-    starved = selector.seen > 0 and state.published is None
+    capped = selector.outstanding >= pipeline.standing.rules.budget.outstanding_most
+    starved = selector.seen > 0 and (state.published is None or capped)
     measurements.set("streamlearn_starved", float(starved))
     tests = int(state.examples.test[: len(state.examples)].sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")

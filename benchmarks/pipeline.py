@@ -1,0 +1,66 @@
+"""The whole pipeline against river's EntropySampler: the same JSON events, 1 % of them labeled, 20 numeric features."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+
+import numpy as np
+from river import active, linear_model, optim, preprocessing
+
+from streamlearn import assemble
+from streamlearn.config import Configuration
+from streamlearn.edges.memory import MemoryStore
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.ports import EVENTS, LABELS, Record
+from streamlearn.service.replay import replay
+
+EVENTS_COUNT, FEATURES, LABEL_EVERY, ROUNDS = 20_000, 20, 100, 5
+
+
+def data() -> tuple[list[bytes], list[bool]]:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(EVENTS_COUNT, FEATURES)).round(4)
+    y = X @ generator.normal(size=FEATURES) + generator.normal(size=EVENTS_COUNT) > 0
+    return [json.dumps({"id": f"e{i}", "x": X[i].tolist()}).encode() for i in range(EVENTS_COUNT)], y.tolist()
+
+
+def streamlearn_once(lines: list[bytes], y: list[bool]) -> float:
+    records = []
+    for i, line in enumerate(lines):
+        records.append(Record(EVENTS, 0, i, i + 1, None, line))
+        if i % LABEL_EVERY == 0:
+            label = json.dumps({"id": f"e{i}", "y": y[i]}).encode()
+            records.append(Record(LABELS, 0, i, i + 1, None, label))
+    store = MemoryStore()
+    pipeline = assemble.pipeline(Configuration(), store.recall, Measurements())
+    began = time.perf_counter()
+    replay(pipeline, store, records, 1000, lambda done: None)
+    return time.perf_counter() - began
+
+
+def river_once(lines: list[bytes], y: list[bool]) -> float:
+    model = active.EntropySampler(
+        preprocessing.StandardScaler() | linear_model.LogisticRegression(optim.SGD(0.1)), seed=0
+    )
+    began = time.perf_counter()
+    for i, line in enumerate(lines):
+        x = dict(enumerate(json.loads(line)["x"]))
+        model.predict_one(x)
+        if i % LABEL_EVERY == 0:
+            model.learn_one(x, y[i])
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    lines, y = data()
+    rounds = [(streamlearn_once(lines, y), river_once(lines, y)) for _ in range(ROUNDS)]
+    ratio = statistics.median(theirs / ours for ours, theirs in rounds)
+    ours = EVENTS_COUNT / statistics.median(ours for ours, _ in rounds)
+    theirs = EVENTS_COUNT / statistics.median(theirs for _, theirs in rounds)
+    print(f"streamlearn {ours:,.0f} events/s, river {theirs:,.0f} events/s, ratio {ratio:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What the README claims is there: commands, settings with their defaults, metrics, files."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from streamlearn import cli, settings
+from streamlearn.config import Configuration
+from streamlearn.service.metrics import METRICS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the tables' body rows."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def keys(part: object, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in fields(part):  # type: ignore[arg-type]  # a dataclass, by the call below
+        value = getattr(part, field.name)
+        found |= keys(value, f"{field.name}.") if is_dataclass(value) else {f"{prefix}{field.name}": value}
+    return found
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {row[0].strip("`"): json.loads(row[1].strip("`")) for row in rows(section("Configuration"))}
+    real = {key: list(value) if isinstance(value, tuple) else value for key, value in keys(Configuration()).items()}
+    assert real == documented
+
+
+def test_every_metric_is_documented() -> None:
+    documented = [(row[0].strip("`"), row[1], row[2], row[3]) for row in rows(section("Metrics"))]
+    assert [(m.name, m.kind, ", ".join(m.labels) or "–", m.help) for m in METRICS] == documented
+
+
+def test_every_command_is_documented() -> None:
+    documented = {row[0].strip("`").split()[1] for row in rows(section("Commands"))}
+    assert {path.stem for path in (ROOT / "streamlearn/commands").glob("*.py")} - {"__init__", "logs"} == documented
+    help_text = cli.parser().format_help()
+    assert all(re.search(rf"^    {name} ", help_text, re.MULTILINE) for name in documented)
+
+
+def test_every_metric_named_in_the_failure_table_exists() -> None:
+    named = set(re.findall(r"`(streamlearn_[a-z_]+)", section("When things fail")))
+    assert named
+    assert named <= {metric.name for metric in METRICS}
+
+
+def test_every_file_named_exists() -> None:
+    paths = re.findall(r"`((?:streamlearn|tests|edges|learner|service|queries|benchmarks|docs)/[\w./]*)`", README)
+    assert paths
+    missing = [path for path in paths if not ((ROOT / path).exists() or (ROOT / "streamlearn" / path).exists())]
+    assert [] == missing
+
+
+def test_every_room_is_on_the_code_map() -> None:
+    rooms = {f"streamlearn/{path.parent.name}/" for path in (ROOT / "streamlearn").glob("*/__init__.py")}
+    assert rooms == {row[0].strip("`") for row in rows(section("Code map"))}
+
+
+def test_the_configuration_of_the_guide_is_accepted(tmp_path: Path) -> None:
+    text = section("Start with a file of your own: ten minutes to Kafka")
+    toml = text.split('       name = "fraud"')[1].split("\n\n")[0]
+    path = tmp_path / "config.toml"
+    path.write_text('name = "fraud"' + "\n".join(line.strip() for line in toml.splitlines()))
+    assert "fraud" == tomllib.loads(path.read_text())["name"]
+    assert "kafka" == settings.read(path, {}, []).log.kind
+
+
+def test_the_pictures_are_there() -> None:
+    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).read_bytes().startswith(b"\x89PNG")

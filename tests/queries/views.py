@@ -1,0 +1,83 @@
+"""Views with known answers: random models under every head, and the truth computed the long way round.
+
+Nothing here uses the strategies' own formulas: expectations are sums over the classes or Gauss–Hermite integrals over y, and
+pending queries are counted by forming the Hessian of the summed objective and inverting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from streamlearn.core.losses import Array, Logistic, Loss, Softmax, Squared
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.objective import Data, Objective
+from streamlearn.queries.strategy import View
+
+HEADS = ("squared", "logistic", "softmax")
+LOSSES: dict[str, Loss] = {"squared": Squared(0.37), "logistic": Logistic(), "softmax": Softmax()}
+OUTPUTS = {"squared": 1, "logistic": 1, "softmax": 4}
+COLUMNS, LABELED, REGULARITY, ANCHOR = 4, 30, 0.05, 0.01
+
+
+def design(rows: int, seed: int) -> Array:
+    """Design rows (rows, COLUMNS): ones, then numbers."""
+    return np.column_stack([np.ones(rows), np.random.default_rng(seed).normal(size=(rows, COLUMNS - 1))])
+
+
+def model(head: str) -> Linear:
+    return Linear(LOSSES[head], OUTPUTS[head], COLUMNS)
+
+
+def theta(head: str) -> Array:
+    return np.random.default_rng(5).normal(size=model(head).size)
+
+
+def information(head: str, pending: Array) -> Array:
+    """W H + Σ curvature of the pending queries, formed explicitly (d, d)."""
+    labeled = Data(design(LABELED, 1), np.zeros(LABELED), np.ones(LABELED))
+    total = LABELED * Objective(model(head), ANCHOR).hessian(theta(head), labeled, REGULARITY)
+    for x in pending:
+        total += sum(p * np.outer(g, g) for p, g in _curvature_terms(head, x))
+    return total
+
+
+def view(head: str, counted: Array | None = None) -> View:
+    """The view whose covariance and tangent are those of the explicit truth."""
+    base = np.linalg.inv(information(head, np.empty((0, COLUMNS))))
+    covariance = base if counted is None else np.linalg.inv(information(head, counted))
+    return View(model(head), theta(head), covariance @ source(head), covariance, base)
+
+
+def source(head: str) -> Array:
+    """−αC, which pending queries leave alone (d,)."""
+    return -LABELED * REGULARITY * Objective(model(head), ANCHOR).complexity_gradient(theta(head))
+
+
+def expected(head: str, x: Array, of: Callable[[float, Array], float]) -> float:
+    """E_{y~p(y|x,θ)} [of(y, ∇ℓ(x, y))]."""
+    return sum(p * of(y, g) for p, y, g in _outcomes(head, x))
+
+
+def _outcomes(head: str, x: Array) -> Iterator[tuple[float, float, Array]]:
+    """(probability or weight, y, ∇ℓ) of every class, or of every node of the integral over y."""
+    linear, at = model(head), theta(head)
+    f = linear.outputs(at, x[None, :])
+    if head == "squared":
+        nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+        ys, ps = f[0, 0] + np.sqrt(0.37) * nodes, weights / weights.sum()
+    else:
+        ys = np.arange(max(2, OUTPUTS[head])).astype(float)
+        ps = np.exp([-linear.loss.value(f, np.array([y]))[0] for y in ys])
+    for p, y in zip(ps, ys, strict=True):
+        yield float(p), float(y), linear.example_gradients(at, x[None, :], np.array([y]))[0]
+
+
+def _curvature_terms(head: str, x: Array) -> Iterator[tuple[float, Array]]:
+    """What a label at x adds to the Hessian: for classes the expected ∇ℓ∇ℓᵀ, for ½(f−y)² one xxᵀ."""
+    if head == "squared":
+        yield 1.0, x
+    else:
+        for p, _, g in _outcomes(head, x):
+            yield p, g

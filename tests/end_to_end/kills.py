@@ -1,0 +1,118 @@
+"""Thirty times kill −9, and the promises that have to hold each time and at the end; the same on every log."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from streamlearn import assemble
+from streamlearn.config import Configuration
+from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.errors import ConfigurationError
+from streamlearn.learner import learner
+from streamlearn.service import restore
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.pipeline import Pipeline
+from streamlearn.service.ports import Saved
+from tests.end_to_end.daemon_process import DaemonProcess, inspect, until
+from tests.end_to_end.traffic import LAST, Log, Traffic
+
+KILLS = 30
+INSPECT_EVERY = 6  # kills; with the command line, which takes a while to start
+
+
+def thirty_kills(
+    folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], moments_s: tuple[float, float], seed: int
+) -> Traffic:
+    """Kill at random moments while traffic flows, see that nothing was lost or doubled; gives back the traffic."""
+    chance, traffic, commits = random.Random(seed), Traffic(log, seed), [0]
+    traffic.start()
+    for kill in range(KILLS):
+        daemon = start()
+        deadline = time.monotonic() + chance.uniform(*moments_s)
+        while time.monotonic() < deadline:
+            assert daemon.running(), f"the daemon has ended by itself: {daemon.said}"
+            time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
+        daemon.kill()
+        if (folder / store).exists():
+            commits.append(what_is_restored(folder, store, with_command=kill % INSPECT_EVERY == 0))
+    assert commits == sorted(commits)
+    assert len(set(commits)) > KILLS / 2, f"too few kills came between commits: {commits}"
+    daemon = start()
+    try:
+        traffic.no_more_events()
+        until(lambda: all_answered(daemon, traffic), f"the last label; {daemon.said[-500:]}")
+        traffic.stop()
+        until(lambda: all_answered(daemon, traffic), f"the last label; {daemon.said[-500:]}")
+        assert daemon.drain() == 0
+    finally:
+        daemon.kill()
+    nothing_lost_or_doubled(folder, store, log, traffic)
+    return traffic
+
+
+def all_answered(daemon: DaemonProcess, traffic: Traffic) -> bool:
+    if not daemon.caught_up():
+        return False
+    values = daemon.metrics()
+    learned, outstanding = values['streamlearn_examples{role="train"}'], values["streamlearn_queries_outstanding"]
+    return learned == len(traffic.given) and outstanding == 0
+
+
+def what_is_restored(folder: Path, store: str, with_command: bool) -> int:
+    """The state that a daemon starts with is, bit for bit, the one that was committed; the number of that commit."""
+    try:
+        saved, pipeline = restored(folder / store)
+    except ConfigurationError:
+        return 0  # killed before there was anything in it
+    if saved.number == 0:
+        return 0
+    committed = restore.Snapshot
+    stored = restore.snapshot.unpack(committed, saved.snapshot).learner.published
+    fit = pipeline.state.published
+    assert (stored is None) == (fit is None)
+    if fit is not None:
+        assert fit.theta.tobytes() == stored.theta.tobytes()
+        assert fit.log_tangent.tobytes() == stored.log_tangent.tobytes()
+        seen = learner.view(pipeline.state)
+        assert seen is not None
+        assert seen.covariance is not None
+        assert np.linalg.eigvalsh(seen.covariance).min() > 0
+    assert restore.take(pipeline) == saved.snapshot
+    if with_command:
+        told = inspect(folder, store)
+        assert told["digest"] == restore.digest(pipeline)
+        assert told["commit"] == saved.number
+        assert told["theta"] == (None if fit is None else fit.theta.tolist())
+    return saved.number
+
+
+def restored(path: Path) -> tuple[Saved, Pipeline]:
+    """What a store holds, and the pipeline that a daemon makes of it before it reads on."""
+    store = SqliteStore(path, read_only=True)
+    saved = store.load()
+    pipeline = assemble.pipeline(Configuration(), store.recall, Measurements())
+    restore.put_back(pipeline, saved)
+    store.close()
+    return saved, pipeline
+
+
+def nothing_lost_or_doubled(folder: Path, store: str, log: Log, traffic: Traffic) -> None:
+    told = inspect(folder, store)
+    saved, _ = restored(folder / store)
+    learned = {example.id: msgspec.json.decode(example.y) for example in saved.examples}
+    assert learned == traffic.given
+    assert len(saved.examples) == len(traffic.given)
+    assert told["labels"] == told["train"] == len(traffic.given)
+    assert sorted(told["train_ids"]) == sorted(traffic.given)
+    assert told["events"] == len(traffic.events)
+    assert (told["pending"], told["waiting"], told["rejected"]) == ([], [], 0)
+    assert log.all("rejected") == []
+    asked = [query["id"] for query in log.all("queries")]
+    assert len(asked) == len(set(asked)) == told["queries"]
+    assert set(asked) - {LAST} == traffic.given.keys() & traffic.events.keys() - {LAST}

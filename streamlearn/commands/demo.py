@@ -16,14 +16,18 @@ from streamlearn.demo.trial import ARMS, STREAMLEARN, Outcome, Plan
 from streamlearn.errors import ConfigurationError
 
 PROGRESS_EVERY_S = 2.0
+SEEDS, SEEDS_OF_LARGE, LARGE_CELLS = 16, 6, 100_000  # such that a demo on two cores is over well within a minute
 
 
-def demo(dataset: str, label: str | None, budget: float, delay: int, seeds: int, out: Path, as_json: bool) -> int:
-    """Everything but the result goes to stderr."""
+def demo(
+    dataset: str, label: str | None, budget: float, delay: int, seeds: int | None, out: Path, as_json: bool
+) -> int:
+    """Everything but the result goes to stderr. seeds None: as many as a minute has room for."""
     if not out.parent.is_dir() or out.is_dir():
         raise ConfigurationError(f"--out {out}: there is no folder to write that file into")
     data = datasets.load(dataset, label)
     stream, aside = datasets.split(data, 0)
+    seeds = seeds or (SEEDS if data.cells <= LARGE_CELLS else SEEDS_OF_LARGE)
     for note in data.notes:
         _say(note)
     _say(
@@ -40,7 +44,9 @@ def demo(dataset: str, label: str | None, budget: float, delay: int, seeds: int,
         return 0
     print(f"\n{table.text(comparison, data)}\n\n{table.sentence(comparison, data)}\n")
     print(f"Picture: {out}")
-    print("Next: streamlearn run   (append events to streamlearn-data/events.jsonl, read queries.jsonl, answer in labels.jsonl)")
+    print(
+        "Next: streamlearn run   (append events to streamlearn-data/events.jsonl, read queries.jsonl, answer in labels.jsonl)"
+    )
     return 0
 
 

@@ -17,7 +17,27 @@ from streamlearn.core.losses import Array
 from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
 
 # Student's t at 97.5 % for 1, 2, … degrees of freedom: few seeds make wide intervals.
-T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09)
+T_975 = (
+    12.71,
+    4.30,
+    3.18,
+    2.78,
+    2.57,
+    2.45,
+    2.36,
+    2.31,
+    2.26,
+    2.23,
+    2.20,
+    2.18,
+    2.16,
+    2.14,
+    2.13,
+    2.12,
+    2.11,
+    2.10,
+    2.09,
+)
 T_975_BEYOND = 2.05
 
 

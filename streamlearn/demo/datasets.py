@@ -39,6 +39,11 @@ class Dataset:
     def score_name(self) -> str:
         return "R²" if self.values else "accuracy"
 
+    @property
+    def cells(self) -> int:
+        """Rows times features."""
+        return sum(map(len, self.xs))
+
 
 @final
 @dataclass(frozen=True)

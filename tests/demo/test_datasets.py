@@ -1,0 +1,93 @@
+"""Bundled data sets and CSV files become events and labels; what cannot is refused in one line that names the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamlearn.demo.datasets import NAMES, load, split
+from streamlearn.errors import ConfigurationError
+
+
+def csv(folder: Path, header: str, *rows: str) -> str:
+    path = folder / "table.csv"
+    path.write_text("\n".join((header, *rows)) + "\n")
+    return str(path)
+
+
+def refusal(name: str, label: str | None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(name, label)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "features", "values"),
+    [
+        ("phishing", 1250, 9, False),
+        ("breast_cancer", 569, 30, False),
+        ("digits", 1797, 64, False),
+        ("diabetes", 442, 10, True),
+    ],
+)
+def test_bundled_data_is_all_there(name: str, rows: int, features: int, values: bool) -> None:
+    data = load(name, None)
+    assert (len(data.xs), len(data.ys), len(data.xs[0]), data.values) == (rows, rows, features, values)
+    assert name in NAMES
+
+
+def test_a_split_is_the_same_every_time_and_shares_no_row() -> None:
+    data = load("diabetes", None)
+    (stream, aside), again, other = split(data, 3), split(data, 3), split(data, 4)
+    assert (stream, aside) == again
+    assert stream.ids != other[0].ids
+    assert sorted(stream.ids + aside.ids) == sorted(f"row-{i}" for i in range(442))
+    assert len(aside.ids) == 133
+
+
+def test_columns_become_numbers_texts_and_nulls(tmp_path: Path) -> None:
+    rows = [f"{i}.5,{'red' if i % 2 else 'blue'},{'yes' if i % 3 else 'no'},unique {i}" for i in range(60)]
+    path = csv(tmp_path, "size,colour,bought,remark", *rows, "NA,,yes,u", "7,red,,v")
+    data = load(path, "bought")
+    assert data.xs[1] == {"size": 1.5, "colour": "red"}
+    assert data.xs[60] == {"size": None, "colour": None}
+    assert data.ys[:3] == ("no", "yes", "yes")
+    assert (data.name, len(data.ys), data.values) == ("table", 61, False)
+    assert data.notes == (
+        "1 rows without a label skipped",
+        "column 'remark' left out: most of its texts stand there once",
+    )
+
+
+def test_numbers_are_values_unless_they_are_few_whole_ones(tmp_path: Path) -> None:
+    path = csv(tmp_path, "a;stars;price", *(f"{i};{i % 5};{i}" for i in range(60)))
+    assert (load(path, "stars").values, load(path, "stars").ys[:2]) == (False, ("0", "1"))
+    assert (load(path, "price").values, load(path, "price").ys[:2]) == (True, (0.0, 1.0))
+
+
+def test_a_large_file_is_sampled(tmp_path: Path) -> None:
+    data = load(csv(tmp_path, "a,y", *(f"{i},{i % 2}" for i in range(4000))), "y")
+    assert (len(data.ys), data.notes) == (3000, ("3000 rows of 4000 taken, by chance",))
+
+
+def test_what_cannot_be_learned_from_is_refused_with_the_fix(tmp_path: Path) -> None:
+    good = [f"{i},{i % 2},one,text {i}" for i in range(60)]
+    path = csv(tmp_path, "a,label,same,free", *good)
+    assert "no such file" in refusal(str(tmp_path / "none.csv"), "y")
+    assert "did you mean 'label'? It has a, label, same, free" in refusal(path, "Lable")
+    assert "say --label COLUMN: a, label, same, free" in refusal(path, None)
+    assert "nothing but 'one'" in refusal(path, "same")
+    assert "60 distinct texts in 60 rows" in refusal(path, "free")
+    assert "did you mean phishing?" in refusal("fishing", None)
+    assert "--label is for CSV files" in refusal("digits", "y")
+    assert "has 49 rows with a label; the demo needs at least 50" in refusal(
+        csv(tmp_path, "a,y", *["1,2"] * 49, "3,"), "y"
+    )
+    assert "two columns named 'a'" in refusal(csv(tmp_path, "a,a,y", *["1,1,2"] * 60), "y")
+    assert "no column but the label" in refusal(csv(tmp_path, "y", *map(str, range(60))), "y")
+    (tmp_path / "table.csv").write_bytes(b"a,y\n\xff\xfe,1\n")
+    assert "not a CSV file in UTF-8" in refusal(path, "y")
+    (tmp_path / "table.csv").write_bytes(b"")
+    assert "is empty" in refusal(path, "y")

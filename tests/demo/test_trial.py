@@ -1,0 +1,53 @@
+"""A trial is the whole daemon, depends on data, arm and seed only, and keeps the budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamlearn.demo import trial
+from streamlearn.demo.datasets import load, split
+from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan
+
+
+def run(folder: Path, arm: str, name: str = "breast_cancer", seed: int = 1) -> Outcome:
+    folder.mkdir()
+    return trial.run(load(name, None), Plan(arm, seed, 0.1, 20), folder, lambda events, point: True)
+
+
+def ids(path: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+
+
+def test_the_same_trial_gives_the_same_outcome(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", STREAMLEARN) == run(tmp_path / "b", STREAMLEARN)
+
+
+def test_only_what_was_asked_is_answered_and_the_budget_is_kept(tmp_path: Path) -> None:
+    outcome = run(tmp_path / "a", STREAMLEARN)
+    asked = ids(tmp_path / "a" / "queries.jsonl")
+    assert ids(tmp_path / "a" / "labels.jsonl") == asked == [each.id for each in outcome.asked]
+    assert outcome.labels == len(asked) <= 40
+    assert outcome.points[-1].labels == outcome.labels
+    assert {each.reason for each in outcome.asked} == {"audit", "score"}
+
+
+def test_the_daemon_never_sees_the_evaluation_set(tmp_path: Path) -> None:
+    run(tmp_path / "a", RANDOM, "diabetes")
+    stream, aside = split(load("diabetes", None), 1)
+    assert ids(tmp_path / "a" / "events.jsonl") == list(stream.ids)
+    assert set(stream.ids).isdisjoint(aside.ids)
+
+
+def test_every_label_given_is_learned(tmp_path: Path) -> None:
+    outcome = run(tmp_path / "a", ALL_LABELS, "diabetes")
+    assert outcome.labels == outcome.points[-1].labels == 309
+    assert outcome.points[-1].score > 0.3
+
+
+def test_a_trial_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    with pytest.raises(trial.Interrupted):
+        trial.run(load("diabetes", None), Plan(RANDOM, 0, 0.1, 20), tmp_path, lambda events, point: events < 50)
+    assert len(ids(tmp_path / "events.jsonl")) == 50

@@ -107,9 +107,7 @@ def test_without_an_inverse_hessian_leverage_cannot_judge_and_uncertainty_is_the
 @EVERY_HEAD
 def test_a_score_does_not_depend_on_the_other_rows(head: str, strategy: str) -> None:
     view = views.view(head, PENDING)
-    alone = np.concatenate(
-        [STRATEGIES[strategy].score(view, X[i : i + 1], DRAWS[i : i + 1]) for i in range(len(X))]
-    )
+    alone = np.concatenate([STRATEGIES[strategy].score(view, X[i : i + 1], DRAWS[i : i + 1]) for i in range(len(X))])
     np.testing.assert_allclose(score(strategy, view), alone, rtol=1e-12)
     others = X.copy()
     others[1:] = 100.0 * views.design(len(X) - 1, 9)

@@ -191,7 +191,7 @@ def test_audits_are_their_share_of_the_budget_and_few_are_refused(share: float, 
     assert all(audit[i] for i in kept)
     expected = share * audit_share * n
     assert abs(len(kept) - expected) < 4.0 * math.sqrt(expected)
-    assert len(kept) >= 0.95 * audit.sum()
+    assert len(kept) >= 0.92 * audit.sum()
 
 
 def test_where_all_scores_are_equal_score_queries_crowd_out_few_audits() -> None:

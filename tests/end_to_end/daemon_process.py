@@ -106,7 +106,7 @@ class DaemonProcess:
     def address(self) -> str:
         def told() -> str:
             assert self.running(), f"the daemon has ended: {self.said}"
-            before, found, after = self.said.partition("metrics on ")
+            _, found, after = self.said.partition("metrics on ")
             return after.split("/metrics")[0] if found and "/metrics" in after else ""
 
         return until(told, "the daemon's address")

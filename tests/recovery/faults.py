@@ -23,17 +23,17 @@ class Crash(BaseException):
 
 @final
 class Script:
-    """Which moment goes wrong, and how. Moments are counted over all ports, and over restarts."""
+    """Which moments go wrong, and how. Moments are counted over all ports, and over restarts."""
 
-    def __init__(self, moment: int, error: BaseException) -> None:
-        self._moment, self._error, self._count = moment, error, 0
-        self.name = ""  # of the moment that went wrong
+    def __init__(self, moments: Sequence[int], error: BaseException) -> None:
+        self._left, self._error, self._count = list(moments), error, 0
+        self.name = ""  # of the moment that went wrong last
 
     def pass_by(self, name: str) -> None:
-        if self._count == self._moment:
-            self.name = name
         self._count += 1
-        if self.name and self._count == self._moment + 1:
+        if self._count - 1 in self._left:
+            self._left.remove(self._count - 1)
+            self.name = name
             raise self._error
 
     def around(self, name: str, call: Callable[[], T], may_be_done: bool) -> T:
@@ -50,15 +50,16 @@ class Script:
 
     @property
     def struck(self) -> bool:
-        return bool(self.name)
+        """Whether all of it went wrong."""
+        return not self._left
 
 
-def crash(moment: int) -> Script:
-    return Script(moment, Crash())
+def crash(*moments: int) -> Script:
+    return Script(moments, Crash())
 
 
-def unavailable(moment: int) -> Script:
-    return Script(moment, Unavailable("the world is away"))
+def unavailable(*moments: int) -> Script:
+    return Script(moments, Unavailable("the world is away"))
 
 
 @final

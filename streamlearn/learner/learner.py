@@ -77,8 +77,7 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
     kept = (
         state.examples if len(state.examples) < 1.25 * settings.keep else examples.newest(state.examples, settings.keep)
     )
-    state = replace(state, examples=kept, unfitted=0)
-    return stochastic.learn(state, settings, serial, train_weight(state, settings))
+    return stochastic.learn(replace(state, examples=kept), settings, serial)
 
 
 def revise(state: State, settings: Settings, serial: int, label: Labeled | None) -> State:
@@ -97,11 +96,15 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None)
 
 
 def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> State:
-    """Close the cut early: the stream is quiet, or at its end. θ is then at the optimum on all labels (exact solver)."""
-    exactly = settings.exact(state.problem.outputs * (1 + len(state.columns.columns)))
-    if state.unfitted == 0 or not state.problem.trainable or not exactly:
+    """The stream is quiet, or at its end: learn what is left. Exact: at once. SGDF: a round of steps.
+
+    Nothing is left when `unfitted` is 0; a state that cannot settle comes back as it is.
+    """
+    if state.unfitted == 0 or not state.problem.trainable:
         return state
-    return exact.refit(state, settings, rounds)
+    if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
+        return exact.refit(state, settings, rounds)
+    return stochastic.settle(state, settings)
 
 
 def view(state: State) -> View | None:
@@ -110,14 +113,6 @@ def view(state: State) -> View | None:
     if fit is None:
         return None
     return View(fit.model, fit.theta, fit.log_tangent, fit.covariance, fit.covariance)
-
-
-def train_weight(state: State, settings: Settings) -> float:
-    """W of the training examples that are kept."""
-    kept = state.examples
-    n = len(kept)
-    part = slice(max(0, n - settings.keep) if settings.keep else 0, n)
-    return max(float((kept.weight[part] * ~kept.test[part]).sum()), 1e-12)
 
 
 def _hear(state: State, y: problem.Label) -> State:
@@ -148,7 +143,8 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
         return state
     change_most = STEP_MOST
     if fit.descent is not None:
-        change_most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity)
+        memory = stochastic.memory_of(state, settings)
+        change_most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity, memory)
     gradient = float(gradients[0]) * label.weight / _scale(state, fit)
     return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))
 

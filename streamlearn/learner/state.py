@@ -18,7 +18,8 @@ from streamlearn.learner.settings import Settings
 class State:
     """fit: trained on training examples; published: what is served (with a hold-out, trained on all; else the same).
 
-    weight: total weight of training examples; unfitted: labels since the last refit; skipped, failing: updates that were
+    weight: total weight of training examples; unfitted: labels since the last refit (SGDF: since it last settled);
+    settled: rounds of settling since the last label; skipped, failing: updates that were
     not finite and not taken, in all and in a row.
     """
 
@@ -32,6 +33,7 @@ class State:
     published: Fit | None = None
     labels: int = 0
     unfitted: int = 0
+    settled: int = 0
     updates: int = 0
     skipped: int = 0
     failing: int = 0

@@ -1,8 +1,9 @@
 """The stochastic solver: every label brings a fixed number of SGDF steps on batches that mix it with stored ones.
 
-A tangent needs several passes to converge, so the labeled set is replayed. Batches are drawn by a counter-based generator
-keyed by seed and serial: the random state is the serial. Step size, frame and residual are renewed whenever the number of
-labels has grown by a sixteenth.
+A tangent needs several passes to converge, so the labeled set is replayed; labels are scarce and compute is not, so a quiet
+stream is used to go on (`settle`) until the tangent solves its equation and λ rests. Batches are drawn by a counter-based
+generator keyed by seed and serial, its counter the number of steps: the random state is in the state. Step size, frame and
+residual are renewed whenever the number of labels has grown by a sixteenth, and between rounds of settling.
 """
 
 from __future__ import annotations
@@ -24,79 +25,113 @@ from streamlearn.learner.testing import mean_loss_gradient
 
 SAMPLE = 512  # newest examples that step size and residual are taken from
 PASSES = 10  # that the running means of the iterates reach back
+SETTLE_TIMES, SETTLE_ROUNDS_MOST = 64, 60  # times steps_per_label steps in a round of settling, and rounds
+RESTING, SOLVED = 0.02, 0.05  # change of ρ in a round, and residual, at which nothing is left to gain
 RESIDUAL_MOST = 10.0  # beyond, the tangent has exploded: it starts again at a smaller step
 
 
-def learn(state: State, settings: Settings, serial: int, seen: float) -> State:
-    """The steps that the label `serial` brings; `seen`: total weight of training examples."""
-    fit = state.fit
+def learn(state: State, settings: Settings, serial: int) -> State:
+    """The steps that the label `serial` brings."""
+    renew = state.fit is None or state.labels >= state.fit.rated_at + state.fit.rated_at // 16 + 1
+    return _round(replace(state, settled=0), settings, serial, renew)
+
+
+def settle(state: State, settings: Settings) -> State:
+    """One round of settling; `unfitted` is 0 when nothing is left to gain, or after `SETTLE_ROUNDS_MOST` of them."""
+    before, serial = state.tuner.log_precision, state.examples.end
+    for number in range(SETTLE_TIMES):
+        state = _round(state, settings, serial, renew=number == 0)
+    rests = abs(state.tuner.log_precision - before) < RESTING
+    done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < SOLVED)
+    settled = state.settled + 1
+    return replace(state, settled=settled, unfitted=0 if done or settled >= SETTLE_ROUNDS_MOST else state.unfitted)
+
+
+def memory_of(state: State, settings: Settings) -> int:
+    """How many steps the running means of the iterates reach back; while settling, over the last half of it."""
+    settling = state.settled * SETTLE_TIMES * settings.steps_per_label // 2
+    return max(64, PASSES * len(state.examples) // settings.batch_size, settling)
+
+
+def _round(state: State, settings: Settings, serial: int, renew: bool) -> State:
+    """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
     size = state.problem.outputs * (1 + len(state.columns.columns))
-    if (
-        fit is None
-        or fit.descent is None
-        or fit.model.size != size
-        or state.labels >= fit.rated_at + fit.rated_at // 16 + 1
-    ):
-        fit = _renewed(state, settings)
-        if fit is None:
-            return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
-    state, fit, ok = _descend(state, settings, fit, serial, seen)
-    state = replace(state, fit=fit, published=fit)
+    renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
+    which = "train" if settings.holdout else "all"
+    fit = _renewed(state, settings, state.fit, which) if renew else state.fit
+    if fit is None:
+        return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
+    lam = regularity(state, settings, _weight(state, settings, which))
+    fit, ok = _descended(state, settings, fit, which, serial, lam)
+    published: Fit | None = fit
+    if settings.holdout:
+        state = _tuned(state, settings, fit)
+        start = state.published if state.published and state.published.model.size == size and not renew else None
+        start = start or _renewed(state, settings, state.published, "all")
+        published = start and _descended(state, settings, start, "all", serial, lam)[0]
+    state = replace(state, fit=fit, published=published or fit)
     if not ok:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
     return replace(state, updates=state.updates + 1, failing=0)
 
 
-def _descend(state: State, settings: Settings, fit: Fit, serial: int, seen: float) -> tuple[State, Fit, bool]:
+def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int, lam: float) -> tuple[Fit, bool]:
     kept, descent, ok = state.examples, fit.descent, True
     assert descent is not None
     n, objective = len(kept), fit.objective(settings.intercept_precision)
     first = max(0, n - settings.keep) if settings.keep else 0
     key = np.array([settings.seed & 0xFFFFFFFFFFFFFFFF, serial], dtype=np.uint64)
-    drawn = np.random.Generator(np.random.Philox(key=key)).integers(
-        first, n, size=(settings.steps_per_label, settings.batch_size)
-    )
+    generator = np.random.Generator(np.random.Philox(key=key, counter=descent.steps))
+    drawn = generator.integers(first, n, size=(settings.steps_per_label, settings.batch_size))
     drawn[0, 0] = n - 1
-    lam = regularity(state, settings, seen)
-    weights = kept.weight[:n] * ~kept.test[:n]
-    memory = max(64, PASSES * n // settings.batch_size)
+    weights = kept.weight[:n] if which == "all" else kept.weight[:n] * ~kept.test[:n]
+    total, memory = _weight(state, settings, which), memory_of(state, settings)
     for batch in drawn:
         w = weights[batch]
         if not w.any():
             continue
         examples = Data(fit.frame.design(kept.X[batch]), fit.frame.targets(kept.target[batch]), w)
-        descent, info = sgdf.step(descent, objective, examples, seen, lam, fit.rate, memory)
+        descent, info = sgdf.step(descent, objective, examples, total, lam, fit.rate, memory)
         ok &= info.ok
-    fit = replace(
-        fit,
-        theta=descent.mean_theta,
-        log_tangent=descent.mean_log_tangent,
-        descent=descent,
-        regularity=lam,
-        end=kept.end,
-    )
-    if settings.holdout and settings.learn_regularity:
-        test = _newest(data(state, settings, fit.frame, kept.end, "test"), SAMPLE)
-        if len(test.y):
-            loss, gradient = mean_loss_gradient(fit, test)
-            most = settings.steps_per_label * capped.cap(fit.rate, lam)
-            moved = tuner.on_steps(state.tuner, gradient, settings.bounds, most)
-            state = replace(state, tuner=moved, test_loss=loss)
-    return state, fit, ok
+    theta, log_tangent = descent.mean_theta, descent.mean_log_tangent
+    return replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end), ok
 
 
-def _renewed(state: State, settings: Settings) -> Fit | None:
+def _tuned(state: State, settings: Settings, fit: Fit) -> State:
+    """One step of ρ on the held-out examples."""
+    test = _newest(data(state, settings, fit.frame, state.examples.end, "test"), SAMPLE)
+    if not len(test.y):
+        return state
+    loss, gradient = mean_loss_gradient(fit, test)
+    if not settings.learn_regularity:
+        return replace(state, test_loss=loss)
+    memory = memory_of(state, settings)
+    most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity, memory)
+    return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, most), test_loss=loss)
+
+
+def _weight(state: State, settings: Settings, which: str) -> float:
+    """W of the kept examples that are trained on."""
+    kept = state.examples
+    part = slice(max(0, len(kept) - settings.keep) if settings.keep else 0, len(kept))
+    weights = kept.weight[part] if which == "all" else kept.weight[part] * ~kept.test[part]
+    return max(float(weights.sum()), 1e-12)
+
+
+def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fit | None:
     """The fit in the frame of this moment, with its step size, residual, training loss and noise."""
-    new_frame, old = frame(state, settings), state.fit
+    new_frame = frame(state, settings)
     model = Linear(loss_of(state.problem.loss, 1.0), state.problem.outputs, 1 + len(new_frame.scaling.shift))
-    examples = _newest(data(state, settings, new_frame, state.examples.end, "train"), SAMPLE)
+    examples = _newest(data(state, settings, new_frame, state.examples.end, which), SAMPLE)
     if not len(examples.y):
         return None
     descent = sgdf.init(np.zeros(model.size)) if old is None else _carried(old, model, new_frame)
-    lam = regularity(state, settings, max(float(examples.w.sum()), 1e-12))
+    lam = regularity(state, settings, _weight(state, settings, which))
     fit = Fit(model, new_frame, descent.mean_theta, descent.mean_log_tangent, None, lam, state.examples.end, 1.0, 0.0)
     objective = fit.objective(settings.intercept_precision)
-    rate = settings.learning_rate or 0.5 * sgdf.critical_rate(objective, examples, lam, settings.batch_size)
+    rate = settings.learning_rate or 0.5 * sgdf.critical_rate(
+        objective, examples, lam, settings.batch_size, theta=fit.theta
+    )
     residual = objective.residual(fit.theta, fit.log_tangent, examples, lam)
     if not residual <= RESIDUAL_MOST:
         descent, rate = sgdf.restart_tangent(descent), 0.5 * rate

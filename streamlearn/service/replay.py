@@ -51,7 +51,10 @@ def replay(
         store.commit(Commit(number, {}, b"", pipeline.ledger.take_changes(), {}, ()))
         pipeline.take_outbox()
         progress(start + len(batch))
-    pipeline.settle()
+    before = None
+    while pipeline.state is not before:
+        before = pipeline.state
+        pipeline.settle()
 
 
 def _times(records: Sequence[Record], codec: Codec) -> list[float | None]:

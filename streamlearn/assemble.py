@@ -16,6 +16,7 @@ from streamlearn.queries.budget import Budget
 from streamlearn.service.daemon import Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
+from streamlearn.service.patience import Patience
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Clock, Remembered, Sink, Source
 from streamlearn.service.standing import Rules
@@ -76,13 +77,25 @@ def daemon(
     poll_timeout_s: float = 0.25,
 ) -> Daemon:
     """The daemon with its edges; the store is opened (and locked) here. The memory log ends with the process."""
-    ports: Ports
+    clock = clock or SystemClock()
     if configuration.log.kind == "memory":
         log = MemoryLog()
-        ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock or SystemClock())
+        ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock)
     else:
-        path = store_path(configuration)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ports = Ports(source(configuration), sink(configuration), SqliteStore(path), clock or SystemClock())
-    parts = pipeline(configuration, ports.store.recall, measurements)
-    return Daemon(parts, ports, health, measurements, pause, poll_timeout_s)
+        store = SqliteStore(store_path(configuration))
+        ports = Ports(source(configuration), sink(configuration), store, clock)
+    return daemon_on(ports, configuration, health, measurements, pause, poll_timeout_s)
+
+
+def daemon_on(
+    ports: Ports,
+    configuration: Configuration,
+    health: Health,
+    measurements: Measurements,
+    pause: Callable[[float], bool],
+    poll_timeout_s: float,
+) -> Daemon:
+    """The daemon on given edges. pause(seconds) waits and says whether the daemon should stop."""
+    patience = Patience(ports.clock, health, measurements, pause)
+    parts = pipeline(configuration, lambda ids: patience("store", lambda: ports.store.recall(ids)), measurements)
+    return Daemon(parts, ports, health, measurements, patience, poll_timeout_s)

@@ -23,9 +23,10 @@ from streamlearn.demo.evaluation import Evaluation
 from streamlearn.demo.labeler import Asked, Labeler, write
 from streamlearn.edges.memory import ManualClock
 from streamlearn.errors import StreamlearnError
-from streamlearn.service.daemon import Daemon, Stopped
+from streamlearn.service.daemon import Daemon
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
+from streamlearn.service.patience import Stopped
 
 STREAMLEARN, RANDOM, ALL_LABELS = ARMS = ("streamlearn", "random", "all_labels")
 CHUNK_MOST = 10

@@ -8,35 +8,27 @@
 Killed before 2, everything since the last commit is read again. Killed between 2 and 3, the outbox is found at the start
 and published then, unless the log says that N was. So a label changes the state once and a query is published once.
 
-The world's faults (`Unavailable`) are waited out with growing pauses, unready meanwhile. All others end the process.
+The world's faults are waited out (`patience.py`). All others end the process.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, final
+from typing import final
 
-from streamlearn.errors import Unavailable
 from streamlearn.service import restore
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.observe import measure
+from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Clock, Commit, Position, Record, Saved, Sink, Source, Store
 
-T = TypeVar("T")
 POLL_TIMEOUT_S = 0.25
-PAUSE_LEAST_S, PAUSE_MOST_S = 0.1, 15.0
 COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
 
 log = logging.getLogger("streamlearn")
-
-
-@final
-class Stopped(Exception):
-    """Asked to stop while waiting for the world: nothing is lost, what was not committed is read again."""
 
 
 @final
@@ -60,12 +52,11 @@ class Daemon:
         ports: Ports,
         health: Health,
         measurements: Measurements,
-        pause: Callable[[float], bool],
+        patience: Patience,
         poll_timeout_s: float = POLL_TIMEOUT_S,
     ) -> None:
-        """pause(seconds) waits and says whether the daemon should stop."""
         self.pipeline, self._ports, self._health, self._measurements = pipeline, ports, health, measurements
-        self._pause, self._poll_timeout_s = pause, poll_timeout_s
+        self._patiently, self._poll_timeout_s = patience, poll_timeout_s
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
         self._committed_at = 0.0
 
@@ -75,10 +66,10 @@ class Daemon:
         return self._number
 
     def run(self) -> None:
-        """Until `pause(0)` says stop; then drain and commit."""
+        """Until it is asked to stop; then drain and commit."""
         try:
             self.start()
-            while not self._pause(0.0):
+            while not self._patiently.over():
                 self.turn()
             self.drain()
         except Stopped:
@@ -131,7 +122,7 @@ class Daemon:
             positions=dict(self._positions),
             snapshot=restore.take(self.pipeline),
             changes=self.pipeline.ledger.take_changes(),
-            outputs=self._ports.sink.ends(),
+            outputs=self._patiently("log", self._ports.sink.ends),
             outbox=self.pipeline.take_outbox(),
         )
         self._patiently("store", lambda: self._ports.store.commit(commit))
@@ -164,25 +155,8 @@ class Daemon:
         self._ports.sink.publish(commit)
         self._ports.store.clear_outbox()
 
-    def _patiently(self, part: str, action: Callable[[], T]) -> T:
-        pause_s = PAUSE_LEAST_S
-        while True:
-            self._health.turned(self._ports.clock.monotonic())
-            try:
-                result = action()
-            except Unavailable as error:
-                self._health.unready(part, str(error))
-                self._measurements.set("streamlearn_ready", 0, part=part)
-                log.warning("%s; trying again", error, extra={"action": "unavailable"})
-                if self._pause(pause_s):
-                    raise Stopped from error
-                pause_s = min(2.0 * pause_s, PAUSE_MOST_S)
-            else:
-                self._health.ready(part)
-                return result
-
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)
         measure(self.pipeline, self._health, self._measurements)
-        for (role, partition), lag in self._ports.source.lag().items():
+        for (role, partition), lag in self._patiently("log", self._ports.source.lag).items():
             self._measurements.set("streamlearn_lag", lag, topic=role, partition=str(partition))

@@ -54,9 +54,8 @@ class World(ABC):
         ports = Ports(
             FaultySource(source, script), FaultySink(sink, script), FaultyStore(store, script), ManualClock(NOW)
         )
-        measurements = Measurements()
-        pipeline = assemble.pipeline(CONFIGURATION, ports.store.recall, measurements)
-        return Daemon(pipeline, ports, Health(), measurements, self._pause, poll_timeout_s=0.0)
+        health, measurements = Health(), Measurements()
+        return assemble.daemon_on(ports, CONFIGURATION, health, measurements, self._pause, poll_timeout_s=0.0)
 
     def _pause(self, seconds: float) -> bool:
         self.pauses += 1

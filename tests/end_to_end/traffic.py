@@ -30,6 +30,9 @@ class Log(ABC):
     @abstractmethod
     def send(self, role: str, id: str, value: dict[str, Any]) -> None: ...
 
+    def flush(self) -> None:
+        """What was sent is there."""
+
     @abstractmethod
     def queries(self) -> list[dict[str, Any]]:
         """Those published since the last call."""
@@ -95,8 +98,11 @@ class KafkaLog(Log):
     def send(self, role: str, id: str, value: dict[str, Any]) -> None:
         self._producer.send(self._topics[role], key=id.encode(), value=json.dumps(value).encode())
 
-    def queries(self) -> list[dict[str, Any]]:
+    def flush(self) -> None:
         self._producer.flush(30)
+
+    def queries(self) -> list[dict[str, Any]]:
+        self.flush()
         return _values(self._consumer.poll(timeout_ms=20))
 
     def all(self, role: str) -> list[dict[str, Any]]:
@@ -147,6 +153,7 @@ class Traffic:
         self.events[LAST] = self._x()
         self._label(LAST, self.events[LAST])
         self._log.send("events", LAST, {"id": LAST, "x": self.events[LAST]})
+        self._log.flush()
 
     def _run(self) -> None:
         try:

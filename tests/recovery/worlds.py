@@ -26,7 +26,7 @@ from streamlearn.service.ports import EVENTS, LABELS, QUERIES, REJECTED, Sink, S
 from tests.end_to_end.daemon_process import append, lines
 from tests.recovery.faults import FaultySink, FaultySource, FaultyStore, Script
 
-CHUNKS, EVENTS_A_CHUNK = 7, 12
+CHUNKS, EVENTS_A_CHUNK = 4, 22
 NOW = 1e9
 TOPICS = Topics(predictions="predictions")
 CONFIGURATION = replace(Configuration(), queries=Queries(budget=0.3), topics=TOPICS)

@@ -23,7 +23,7 @@ class State:
     """Serials first … end − 1 are kept, at rows 0 … end − first − 1 (capacity may be more).
 
     X: features as encoded, NaN = missing; y: labels as given; target: as the loss takes them; weight: 0 = forgotten;
-    test: never trained on (hold-out).
+    test: held out, never trained on.
     """
 
     first: int
@@ -57,6 +57,7 @@ def replaced(state: State, serial: int, x: Array, y: Label, target: float, weigh
     state = _grown(state, max(64, len(state)))
     row = serial - state.first
     state.X[row], state.target[row], state.weight[row] = x, target, weight
+    state.test[row] &= weight > 0.0
     state.y[row] = y
     return state
 

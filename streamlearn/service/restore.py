@@ -22,9 +22,10 @@ from streamlearn.service.ports import Example, Saved
 @final
 @dataclass(frozen=True)
 class Snapshot:
-    """All of a pipeline's state but what the store keeps row by row."""
+    """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept."""
 
     learner: State
+    first: int
     selector: selector.State
     acting: str
     events: int
@@ -38,13 +39,15 @@ def take(pipeline: Pipeline) -> bytes:
 
 
 def digest(pipeline: Pipeline) -> str:
-    """A SHA-256 of all state but wall-clock time: equal exactly when everything is."""
+    """A SHA-256 of all state but wall-clock time and what was rejected: equal exactly when everything is."""
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
-    total = hashlib.sha256(snapshot.pack(_snapshot(pipeline, 0.0)))
-    for part in (kept.X[:n], kept.weight[:n], kept.test[:n]):
+    there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
+    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0)))
+    for part in (kept.X[there], kept.weight[:n], kept.test[there]):
         total.update(np.ascontiguousarray(part).tobytes())
-    ids = [sorted(ledger.labeled.items()), sorted(ledger.pending), sorted(ledger.waiting), kept.y[:n]]
+    ys = [kept.y[row] for row in there]
+    ids = [sorted(ledger.labeled.items()), sorted(ledger.pending), sorted(ledger.waiting), ys]
     total.update(msgspec.json.encode(ids))
     return total.hexdigest()
 
@@ -63,7 +66,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         _refuse_another_problem(pipeline.state, state.learner)
     pipeline.ledger.restore(saved, state.events)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
-    learner_state = replace(learner_state, examples=_examples(learner_state, saved.examples))
+    learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
     fit, published = learner_state.fit, learner_state.published
     if fit is not None and published is not None and fit.descent is None and not for_reading:
         fit = exact.with_covariance(fit, learner_state, settings, "train")
@@ -95,6 +98,7 @@ def _refuse_another_problem(told: State, stored: State) -> None:
 def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
     return Snapshot(
         pipeline.state,
+        pipeline.state.examples.first,
         pipeline.standing.asking.selector,
         pipeline.standing.asking.acting,
         pipeline.ledger.count,
@@ -104,11 +108,10 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
     )
 
 
-def _examples(state: State, saved: list[Example]) -> examples.State:
+def _examples(state: State, first: int, saved: list[Example]) -> examples.State:
     """The labeled set from its rows; a serial that is missing was forgotten."""
-    width, kept = len(state.columns.columns), examples.init(len(state.columns.columns), state.labels)
-    if saved:
-        kept = examples.init(width, saved[0].serial)
+    width = len(state.columns.columns)
+    kept = examples.init(width, first)
     for example in saved:
         while kept.end < example.serial:
             kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, False)

@@ -77,6 +77,9 @@ class World(ABC):
         self.append(
             LABELS, {"id": f"e{chunk * EVENTS_A_CHUNK // 2}", "y": True}
         )  # of an event that was not asked about
+        if chunk == 2:
+            self.append(LABELS, {"id": "warm-0", "y": None})  # the first of all examples is forgotten
+            self.append(LABELS, {"id": asked[0], "y": None})
         self.append(EVENTS, b"not JSON")
         self.append(EVENTS, {"id": "e0", "x": features(0)})
 

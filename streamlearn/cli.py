@@ -130,7 +130,9 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
         "--delay", metavar="EVENTS", type=_whole(0), default=20, help="events until a query is answered (%(default)s)"
     )
-    demo.add_argument("--seeds", metavar="N", type=_whole(1), default=5, help="orders of the stream (%(default)s)")
+    demo.add_argument(
+        "--seeds", metavar="N", type=_whole(1), help="orders of the stream (as many as a minute has room for)"
+    )
     demo.add_argument("--out", metavar="PNG", type=Path, default=Path("demo.png"), help="the picture (%(default)s)")
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from streamlearn.core.losses import Array
 from streamlearn.queries.budget import Budget
 
-WINDOW, REFRESH, JUDGE_LEAST = 256, 32, 8
+WINDOW, REFRESH, JUDGE_LEAST = 64, 32, 8
 
 
 @final

@@ -1,15 +1,18 @@
 """Snapshots: the pipeline's state as bytes, and back to the same bits.
 
-Frozen dataclasses become a JSON tree beside the arrays they hold (`numpy.savez`, whose members carry checksums). What the
-store keeps row by row (labeled examples, pending queries) and what follows from it (the covariance) is not in it.
+Frozen dataclasses become a JSON tree; arrays become raw bytes behind it, named in the tree by their place. In front stands
+a checksum. What the store keeps row by row (labeled examples, pending queries) and what follows from it (the covariance) is
+not in it.
+
+    checksum (4) | length of the tree (4) | tree | bytes of array 0 | bytes of array 1 | …
 """
 
 from __future__ import annotations
 
-import io
 import json
 import types
 import typing
+import zlib
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -19,36 +22,42 @@ from streamlearn.core.losses import Loss, Squared
 from streamlearn.learner import examples
 from streamlearn.learner.fit import loss_of
 
+Arrays = list[Any]  # of numpy arrays of any type
+
 
 def pack(value: object) -> bytes:
-    arrays: dict[str, Any] = {}
-    tree = json.dumps(_pack(value, arrays), sort_keys=True).encode()
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, tree=np.frombuffer(tree, dtype=np.uint8), **arrays)
-    return buffer.getvalue()
+    arrays: Arrays = []
+    tree = _pack(value, arrays)
+    kinds = [[array.dtype.str, array.shape] for array in arrays]
+    head = json.dumps({"tree": tree, "arrays": kinds}, sort_keys=True).encode()
+    body = b"".join([len(head).to_bytes(4, "little"), head, *(array.tobytes() for array in arrays)])
+    return zlib.crc32(body).to_bytes(4, "little") + body
 
 
 def unpack(kind: Any, data: bytes) -> Any:
     """The value of type `kind` that was packed. Raises ValueError where the bytes are not what was packed."""
+    if len(data) < 8 or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "little"):
+        raise ValueError("it is damaged")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-        return _unpack(kind, json.loads(arrays["tree"].tobytes()), arrays)
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"not a snapshot of this version ({error})") from error
+        at = 8 + int.from_bytes(data[4:8], "little")
+        head, arrays = json.loads(data[8:at]), []
+        for name, shape in head["arrays"]:
+            array = np.frombuffer(data, dtype=name, count=int(np.prod(shape)), offset=at).reshape(shape)
+            arrays.append(array.copy())
+            at += array.nbytes
+        return _unpack(kind, head["tree"], arrays)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"it is of another version: {error}") from error
 
 
-def _pack(value: object, arrays: dict[str, Any]) -> object:
+def _pack(value: object, arrays: Arrays) -> object:
     if isinstance(value, examples.State):
         return None
     if isinstance(value, Loss):
         return {"name": value.name, "noise": value.noise if isinstance(value, Squared) else 1.0}
     if isinstance(value, np.ndarray):
-        name = f"a{len(arrays)}"
-        arrays[name] = np.ascontiguousarray(value)
-        return name
+        arrays.append(value)
+        return len(arrays) - 1
     if is_dataclass(value):
         return {
             field.name: None if field.name == "covariance" else _pack(getattr(value, field.name), arrays)
@@ -60,7 +69,7 @@ def _pack(value: object, arrays: dict[str, Any]) -> object:
     return value
 
 
-def _unpack(kind: Any, value: Any, arrays: dict[str, Any]) -> Any:
+def _unpack(kind: Any, value: Any, arrays: Arrays) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         if value is None:
             return None

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-HELD = 20  # labels
+HELD = 10  # labels
 STEP_MOST = 0.7
 FLOOR = 0.01
 

@@ -22,15 +22,15 @@ def ready() -> progressive.State:
     return after([0.3] * progressive.HELD, progressive.init(10.0))
 
 
-def test_it_is_held_until_twenty_labels_are_there() -> None:
+def test_it_is_held_until_ten_labels_are_there() -> None:
     state = progressive.init(10.0)
-    for label in range(20):
+    for label in range(progressive.HELD):
         state, info = progressive.step(state, 5.0, BOUNDS)
         assert info == progressive.Info(5.0, 0.0)
         assert state == progressive.State(math.log(10.0), 0.0, label + 1)
     state, info = progressive.step(state, 5.0, BOUNDS)
     assert info.change < 0.0
-    assert state.count == 21
+    assert state.count == progressive.HELD + 1
 
 
 def test_a_step_is_adagrads_against_the_gradient() -> None:

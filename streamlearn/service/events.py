@@ -46,30 +46,44 @@ class Events:
                 self._standing.reject(record, event, "size" if record.oversize else "format")
             else:
                 decoded.append((record, event))
-        # A label that waits for an event moves the model when it comes: the events behind it are another segment.
-        waiting = self._standing.ledger.waiting
-        joins = [i + 1 for i, (_, event) in enumerate(decoded) if event.id in waiting] if waiting else []
-        start = 0
-        for stop in sorted({*joins, len(decoded)} - {0}):
+        ids, start = [event.id for _, event in decoded], 0
+        while start < len(decoded):
+            stop = self._until(ids, start)
             self._segment(decoded[start:stop], by_record)
-            self._labels.join(decoded[stop - 1][1].id)
+            self._labels.join(ids[stop - 1])
             start = stop
+
+    def _until(self, ids: list[str], start: int) -> int:
+        """Where the segment that begins at `start` has to end, so that what holds at its beginning holds throughout.
+
+        Behind an event whose label waits, which moves the model when it comes; before an event that is in the segment
+        already, or that the events in between may make known no longer.
+        """
+        ledger, inside = self._standing.ledger, set[str]()
+        for i in range(start, len(ids)):
+            if i > start and (ids[i] in inside or not ledger.knowledge_lasts(ids[i], i - start)):
+                return i
+            inside.add(ids[i])
+            if ids[i] in ledger.waiting:
+                return i + 1
+        return len(ids)
 
     def _segment(self, decoded: list[tuple[Record, Event]], by_record: bool) -> None:
         """Events under one model: reject, count, ask."""
-        new_columns, encoded = columns.encode(self._standing.state.columns, [event.x for _, event in decoded])
-        good: dict[str, int] = {}
-        for i, (record, event) in enumerate(decoded):
-            if i in encoded.reasons:
-                self._standing.reject(record, encoded.reasons[i], "features")
-            elif event.id in good or self._standing.ledger.knows(event.id, len(good)):
+        new = []
+        for record, event in decoded:
+            if self._standing.ledger.knows(event.id):
                 self._standing.reject(record, f"an event with id {event.id} was read before", "duplicate")
             else:
-                good[event.id] = i
-        rows = encoded.rows[list(good.values())]
+                new.append((record, event))
+        new_columns, encoded = columns.encode(self._standing.state.columns, [event.x for _, event in new])
+        for i, reason in encoded.reasons.items():
+            self._standing.reject(new[i][0], reason, "features")
+        good = [i for i in range(len(new)) if i not in encoded.reasons]
+        rows = encoded.rows[good]
         self._standing.observe(encoded, new_columns, rows)
         if good:
-            events = [decoded[i][1] for i in good.values()]
+            events = [new[i][1] for i in good]
             self._standing.measurements.add("streamlearn_records_total", len(events), topic=EVENTS, outcome="accepted")
             self._standing.measurements.add("streamlearn_events_total", len(events))
             times = self._times(events) if by_record else np.full(len(events), self._standing.clock)

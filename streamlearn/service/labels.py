@@ -41,8 +41,9 @@ class Labels:
                 self._one(record, label, recalled)
 
     def join(self, id: str) -> None:
-        """An event of this id has come: a label that waited for it is learned now."""
-        entry = self._standing.ledger.stop_waiting(id)
+        """An event of this id has come: a label that waited for it is learned now, unless the event was rejected."""
+        ledger = self._standing.ledger
+        entry = ledger.stop_waiting(id) if ledger.fresh(id) is not None else None
         if entry is not None:
             record = self._codec.waited(entry.label)
             label = self._codec.label(record)
@@ -50,7 +51,7 @@ class Labels:
             self._one(record, label, {})
 
     def _recall_for(self, labels: list[Label]) -> dict[str, Remembered]:
-        """Features of events that only the store holds, in one look-up."""
+        """Features of events that only the store holds, in one look-up as far as it can be foreseen."""
         ledger = self._standing.ledger
         ids = {
             label.id
@@ -89,15 +90,15 @@ class Labels:
             seen = ledger.knows(label.id) or label.id in ledger.labeled
             standing.observe(encoded, new_columns, encoded.rows[:0] if seen else encoded.rows)
             return np.asarray(encoded.rows[0])
+        serial, kept = ledger.labeled.get(label.id), standing.state.examples
+        if serial is not None:
+            return np.array(kept.X[serial - kept.first])  # what the label before had, be it the event's or its own
         features = ledger.fresh(label.id)
-        if features is None and ledger.knows(label.id) and label.id in recalled:
-            features = recalled[label.id].x
+        if features is None and ledger.knows(label.id):
+            found = recalled.get(label.id) or self._recall([label.id]).get(label.id)
+            features = None if found is None else found.x
         if features is not None:
             return np.asarray(columns.widen(standing.state.columns, row(features))[0])
-        serial = ledger.labeled.get(label.id)
-        kept = standing.state.examples
-        if serial is not None and serial >= kept.first:
-            return np.array(kept.X[serial - kept.first])
         if standing.rules.wait == 0:
             standing.reject(record, "no event with this id is known", "unknown id")
             return None

@@ -21,7 +21,8 @@ from streamlearn.service.ports import Changes, Example, Pending, Remembered, Sav
 @final
 class Ledger:
     def __init__(self, remember: int, wait: int) -> None:
-        self._remember, self._wait = remember, wait
+        # The newest event is always known: a label that waited for it is joined then.
+        self._remember, self._wait = max(1, remember), wait
         self.known: dict[str, int] = {}
         self.pending: dict[str, Pending] = {}
         self.waiting: dict[str, Waiting] = {}
@@ -54,9 +55,17 @@ class Ledger:
             del self.known[oldest]
         return changes
 
-    def knows(self, id: str, ahead: int = 0) -> bool:
-        """Whether an event of this id is remembered, once `ahead` more events will have been counted."""
-        return id in self.pending or self.known.get(id, -1) >= max(0, self.count + ahead - self._remember)
+    def knows(self, id: str) -> bool:
+        """Whether an event of this id is remembered."""
+        return id in self.pending or self._remembers(id, 0)
+
+    def knowledge_lasts(self, id: str, ahead: int) -> bool:
+        """Whether `knows` says the same all the while `ahead` more events are counted and queries expire."""
+        later = self._remembers(id, ahead)
+        return later if id in self.pending else later == self._remembers(id, 0)
+
+    def _remembers(self, id: str, ahead: int) -> bool:
+        return self.known.get(id, -1) >= max(0, self.count + ahead - self._remember)
 
     def has_label(self, id: str, ordinal: int) -> bool:
         """Whether the event of this id and ordinal comes with its label already here."""
@@ -67,7 +76,7 @@ class Ledger:
         """The features of a pending or just read event; others are in the store."""
         if id in self.pending:
             return self.pending[id].x
-        return self._fresh.get(id)
+        return self._fresh.get(id) if self._remembers(id, 0) else None
 
     def add_events(self, ids: list[str], rows: Array) -> None:
         ordinals = range(self.count, self.count + len(ids))

@@ -1,0 +1,60 @@
+"""Any split of a log into polls gives the same state, the same queries in the same order and the same rejects."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamlearn.config import Configuration
+from streamlearn.service import restore
+from streamlearn.service.ports import Record
+from tests.laws import logs
+from tests.laws.logs import Trial
+
+LOGS = st.builds(logs.log, seed=st.integers(0, 2**32), count=st.integers(1, 120))
+MODERATE = settings(max_examples=30, deadline=None, derandomize=True)
+
+
+def run(told: Configuration, log: list[Record], cuts: list[int]) -> Trial:
+    trial, start = logs.trial(told), 0
+    for stop in sorted({*(cut for cut in cuts if cut < len(log)), len(log)}):
+        trial.poll(log[start:stop])
+        start = stop
+    return trial
+
+
+def assert_same(told: Configuration, log: list[Record], cuts: list[int]) -> None:
+    one_by_one = run(told, log, [*range(1, len(log))])
+    cut, whole = run(told, log, cuts), run(told, log, [])
+    for other in (cut, whole):
+        assert one_by_one.queries == other.queries
+        assert one_by_one.rejects == other.rejects
+        assert restore.digest(one_by_one.pipeline) == restore.digest(other.pipeline)
+
+
+@MODERATE
+@given(log=LOGS, cuts=st.lists(st.integers(1, 120), max_size=12), remember=st.sampled_from([100_000, 5, 0]))
+def test_with_the_exact_solver(log: list[Record], cuts: list[int], remember: int) -> None:
+    assert_same(logs.configuration(remember=remember), log, cuts)
+
+
+@MODERATE
+@given(log=LOGS, cuts=st.lists(st.integers(1, 120), max_size=6))
+def test_with_the_stochastic_solver(log: list[Record], cuts: list[int]) -> None:
+    assert_same(logs.configuration(solver="sgdf"), log, cuts)
+
+
+@MODERATE
+@given(
+    log=LOGS,
+    cuts=st.lists(st.integers(1, 120), max_size=6),
+    keep=st.sampled_from([0, 3]),
+    solver=st.sampled_from(["newton", "sgdf"]),
+)
+def test_with_a_hold_out_and_only_the_newest_kept(log: list[Record], cuts: list[int], keep: int, solver: str) -> None:
+    assert_same(logs.configuration(solver=solver, validation="holdout", keep=keep), log, cuts)
+
+
+def test_over_a_long_stream_with_blocks_that_the_polls_cut() -> None:
+    log = logs.stream(600)
+    assert_same(logs.configuration(), log, [1, 127, 128, 129, 500, 1000, 1001])

@@ -55,8 +55,8 @@ def encode(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
     reasons: dict[int, str] = {}
     for i, x in enumerate(xs):
         kind = "map" if isinstance(x, Mapping) else "array"
-        if kind == "array" and len(x) > COLUMNS_MOST:
-            reasons[i] = f"x has {len(x)} values, more than {COLUMNS_MOST}"
+        if kind == "array" and not 0 < len(x) <= COLUMNS_MOST:  # nor is the width of a stream fixed by such a one
+            reasons[i] = f"x has {len(x)} values, more than {COLUMNS_MOST}" if x else "x has no values"
             continue
         if state.kind == "":
             state = replace(state, kind=kind, columns=_first_columns(state, x))

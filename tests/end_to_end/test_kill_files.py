@@ -13,12 +13,11 @@ from tests.end_to_end.kills import all_answered, restored, thirty_kills
 from tests.end_to_end.traffic import FilesLog, Traffic
 
 STORE = "streamlearn-data/streamlearn.db"
-FROM_START_TO_FLOW_S = (0.25, 1.6)
 
 
 def kills(folder: Path, seed: int) -> None:
     log = FilesLog(folder / "streamlearn-data", seed)
-    thirty_kills(folder, STORE, log, lambda: DaemonProcess(folder), FROM_START_TO_FLOW_S, seed)
+    thirty_kills(folder, STORE, log, lambda: DaemonProcess(folder), seed)
 
 
 def test_thirty_kills_lose_no_label_and_repeat_no_query(tmp_path: Path) -> None:
@@ -36,7 +35,7 @@ def test_a_daemon_that_was_killed_starts_with_what_it_had_committed(tmp_path: Pa
     traffic = Traffic(log, seed=3)
     traffic.start()
     with running(tmp_path) as daemon:
-        until(lambda: len(traffic.given) > 40, "some answers")
+        until(lambda: traffic.answers() > 40, "some answers")
         traffic.no_more_events()
         until(lambda: all_answered(daemon, traffic), "all answers")
         traffic.stop()

@@ -20,6 +20,7 @@ from tests.end_to_end.daemon_process import lines
 
 WARM = 20
 LAST = "last"  # an id
+BACK_MS = 500  # a broker that was away is found within this time
 BURST, PAUSE_S = 8, 0.05
 REPLACED_SHARE = 0.1
 
@@ -30,6 +31,7 @@ class Log(ABC):
     @abstractmethod
     def send(self, role: str, id: str, value: dict[str, Any]) -> None: ...
 
+    @abstractmethod
     def flush(self) -> None:
         """What was sent is there."""
 
@@ -60,6 +62,8 @@ class FilesLog(Log):
         finally:
             os.close(file)
 
+    def flush(self) -> None: ...
+
     def queries(self) -> list[dict[str, Any]]:
         path = self._folder / "queries.jsonl"
         if not path.exists():
@@ -82,7 +86,9 @@ class KafkaLog(Log):
 
     def __init__(self, address: str, topics: dict[str, str]) -> None:
         self._address, self._topics = address, topics
-        self._producer = KafkaProducer(bootstrap_servers=address, linger_ms=5)
+        self._producer = KafkaProducer(
+            bootstrap_servers=address, linger_ms=5, enable_idempotence=True, reconnect_backoff_max_ms=BACK_MS
+        )
         self._consumer = self._reader("queries")
 
     def _reader(self, role: str) -> Any:
@@ -91,6 +97,7 @@ class KafkaLog(Log):
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            reconnect_backoff_max_ms=BACK_MS,
         )
         consumer.assign([TopicPartition(self._topics[role], 0)])
         return consumer
@@ -99,7 +106,7 @@ class KafkaLog(Log):
         self._producer.send(self._topics[role], key=id.encode(), value=json.dumps(value).encode())
 
     def flush(self) -> None:
-        self._producer.flush(30)
+        self._producer.flush(60)
 
     def queries(self) -> list[dict[str, Any]]:
         self.flush()
@@ -144,6 +151,11 @@ class Traffic:
 
     def no_more_events(self) -> None:
         self._ending.set()
+
+    def answers(self) -> int:
+        """How many ids have a label."""
+        assert self.fault is None, self.fault
+        return len(self.given)
 
     def stop(self) -> None:
         """Nothing more comes. Once the last label is learned, everything before it has been read in both topics."""

@@ -29,6 +29,10 @@ def cut(labels: int) -> int:
 
 def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> State:
     """θ and θ̇ at the optimum on all labels so far; `rounds` steps of ρ where a hold-out tunes it."""
+    kept = state.examples
+    if not (kept.weight[: len(kept)] * ~kept.test[: len(kept)]).any():
+        # None has come yet, or all were forgotten: there is no model, which is no failure.
+        return replace(state, fit=None, published=None, test_loss=None, unfitted=0)
     new_frame = frame(state, settings)
     fit = _solve(state, settings, new_frame, state.fit, "train", None)
     if fit is None:
@@ -86,7 +90,13 @@ def _solve(
 
 
 def with_covariance(fit: Fit, state: State, settings: Settings, which: str) -> Fit:
-    """A stored fit with the covariance that is not stored, from the examples it was fitted on."""
+    """A stored fit with the covariance that is not stored, from the examples it was fitted on.
+
+    None where they were replaced by such as no fit could be made of: then the next label refits.
+    """
     examples = data(state, settings, fit.frame, fit.end, which)
-    solved = newton.covariance(fit.theta, fit.objective(settings.intercept_precision), examples, fit.regularity)
+    try:
+        solved = newton.covariance(fit.theta, fit.objective(settings.intercept_precision), examples, fit.regularity)
+    except np.linalg.LinAlgError:
+        return fit
     return replace(fit, covariance=solved.covariance)

@@ -62,10 +62,17 @@ class Asking:
         self.acting = ""  # the strategy whose scores fill the selector's window
         self._view: View | None = None
         self._fresh = False
+        # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
+        # which is another rounding. None: the view is to be made anew.
+        self.counted_at_once: int | None = None
 
     def model_moved(self) -> None:
         """The model, or which queries are pending, is not what it was: the view is made anew when it is next needed."""
-        self._fresh = False
+        self._fresh, self.counted_at_once = False, None
+
+    def restore(self, state: selector.State, acting: str, counted_at_once: int | None) -> None:
+        """Go on where another process was: the view will be made in the same order of sums."""
+        self.selector, self.acting, self._fresh, self.counted_at_once = state, acting, False, counted_at_once
 
     def settled(self, count: int) -> None:
         """`count` queries were answered, forgotten or have expired."""
@@ -117,7 +124,12 @@ class Asking:
             self._view = learner.view(state)
             if self._view is not None and self._view.covariance is not None and ledger.pending and state.published:
                 rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
-                self._view = pending.count_all(self._view, state.published.frame.design(rows))
+                X, together = state.published.frame.design(rows), self.counted_at_once
+                self._view = pending.count_all(self._view, X[:together])
+                for x in X[len(X) if together is None else together :]:
+                    self._view = pending.count(self._view, x)
+            if self.counted_at_once is None:
+                self.counted_at_once = len(ledger.pending)
             self._fresh = True
         return self._view
 

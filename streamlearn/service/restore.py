@@ -28,6 +28,7 @@ class Snapshot:
     first: int
     selector: selector.State
     acting: str
+    counted_at_once: int | None
     events: int
     version: int
     rejected: int
@@ -72,8 +73,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         fit = exact.with_covariance(fit, learner_state, settings, "train")
         published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
     pipeline.standing.state = replace(learner_state, fit=fit, published=published)
-    pipeline.standing.asking.selector, pipeline.standing.asking.acting = state.selector, state.acting
-    pipeline.standing.asking.model_moved()
+    pipeline.standing.asking.restore(state.selector, state.acting, state.counted_at_once)
     pipeline.standing.version, pipeline.standing.rejected, pipeline.standing.clock = (
         state.version,
         state.rejected,
@@ -101,6 +101,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.state.examples.first,
         pipeline.standing.asking.selector,
         pipeline.standing.asking.acting,
+        pipeline.standing.asking.counted_at_once,
         pipeline.ledger.count,
         pipeline.standing.version,
         pipeline.standing.rejected,

@@ -21,6 +21,9 @@ from streamlearn.core.losses import Array
 Value = float | bool | str | None
 Features = Sequence[float | bool | None] | Mapping[str, Value]
 COLUMNS_MOST, CATEGORIES_MOST = 4096, 64
+# Sums of the squares of larger values are not finite: one of them would spoil its column for good.
+LARGEST = 1e100
+TOO_LARGE = f"x has a number beyond {LARGEST:g}"
 
 
 @final
@@ -68,7 +71,10 @@ def encode(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
     if state.kind == "array":
         blank = (None,) * len(state.columns)
         rows = np.array([blank if i in reasons else x for i, x in enumerate(xs)], dtype=float)
-        return state, Encoded(rows.reshape(len(xs), len(state.columns)), reasons)
+        rows = rows.reshape(len(xs), len(state.columns))
+        for i in np.flatnonzero((np.abs(rows) > LARGEST).any(axis=1)).tolist():
+            reasons[i], rows[i] = TOO_LARGE, np.nan
+        return state, Encoded(rows, reasons)
     return _encode_maps(state, xs, reasons)
 
 
@@ -121,6 +127,9 @@ def _encode_maps(state: State, xs: Sequence[Features], reasons: dict[int, str]) 
     texts: list[tuple[int, str, int]] = []  # (row, name, the category's column or −1)
     for i, x in enumerate(xs):
         if i in reasons or not isinstance(x, Mapping):
+            continue
+        if any(isinstance(value, (int, float)) and abs(value) > LARGEST for value in x.values()):
+            reasons[i] = TOO_LARGE
             continue
         for name, value in x.items():
             if value is None or (wanted and name not in wanted):

@@ -11,6 +11,7 @@ from typing import final
 
 Label = bool | int | float | str
 DECIDE_AT, CLASSES_AT_DECISION, CLASSES_MOST = 20, 10, 256
+LARGEST = 1e100  # of a value: the squares of larger ones are not finite
 
 
 @final
@@ -50,6 +51,8 @@ def plain(y: Label) -> Label:
 
 def refusal(state: State, y: Label) -> str:
     """Why this label cannot be taken, or ""."""
+    if not isinstance(y, str) and abs(y) > LARGEST:
+        return f"label is beyond {LARGEST:g}"
     if state.loss == "squared":
         return "" if _is_number(y) else f"label is {_kind(y)}; this problem's labels are numbers"
     if state.loss == "":

@@ -48,24 +48,33 @@ class Ledger:
         changes.events_added = [entry for entry in changes.events_added if self.known.get(entry.id) == entry.ordinal]
         latest = {entry.serial: entry for entry in changes.examples_put}
         changes.examples_put = [entry for entry in latest.values() if self.labeled.get(entry.id) == entry.serial]
-        while self.known:
-            oldest = next(iter(self.known))
-            if self.known[oldest] >= changes.events_horizon:
-                break
-            del self.known[oldest]
+        self._forget_old(changes.events_horizon)
         return changes
 
     def knows(self, id: str) -> bool:
         """Whether an event of this id is remembered."""
-        return id in self.pending or self._remembers(id, 0)
+        return self._remembers(id, 0) or id in self.pending
 
     def knowledge_lasts(self, id: str, ahead: int) -> bool:
         """Whether `knows` says the same all the while `ahead` more events are counted and queries expire."""
+        if id not in self.known:
+            return id not in self.pending
         later = self._remembers(id, ahead)
         return later if id in self.pending else later == self._remembers(id, 0)
 
     def _remembers(self, id: str, ahead: int) -> bool:
-        return self.known.get(id, -1) >= max(0, self.count + ahead - self._remember)
+        ordinal = self.known.get(id)
+        return ordinal is not None and ordinal >= self.count + ahead - self._remember
+
+    def _forget_old(self, horizon: int) -> None:
+        """Drop known ids below the horizon: in one look from the front, since a dictionary keeps the places of the deleted."""
+        old = []
+        for id, ordinal in self.known.items():
+            if ordinal >= horizon:
+                break
+            old.append(id)
+        for id in old:
+            del self.known[id]
 
     def has_label(self, id: str, ordinal: int) -> bool:
         """Whether the event of this id and ordinal comes with its label already here."""
@@ -133,11 +142,12 @@ class Ledger:
 
     def drop_examples(self, first: int) -> None:
         """Examples with a smaller serial are no longer kept."""
-        while self.labeled:
-            oldest = next(iter(self.labeled))
-            if self.labeled[oldest] >= first:
+        old = []
+        for id, serial in self.labeled.items():
+            if serial >= first:
                 break
-            self.changes.examples_removed.append(self.labeled.pop(oldest))
+            old.append(id)
+        self.changes.examples_removed += [self.labeled.pop(id) for id in old]
 
     def forget(self, id: str) -> int | None:
         """Remove all that is kept under this id; the serial of its example, if there was one."""

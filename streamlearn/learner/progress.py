@@ -5,6 +5,7 @@ Losses that are reported as the *stream's* use audit labels only: labels chosen 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -32,7 +33,9 @@ class State:
 
 
 def step(state: State, loss: float, audit: bool) -> State:
-    """Count the loss of one label."""
+    """Count the loss of one label; one that is not finite would end all means."""
+    if not math.isfinite(loss):
+        return state
     state = replace(
         state, count=state.count + 1, total=state.total + loss, recent=_faded(state.recent, loss, state.count + 1)
     )

@@ -84,7 +84,7 @@ class Daemon:
         self._store_id, self._number, self._positions = saved.store_id, saved.number, dict(saved.positions)
         self._patiently("log", lambda: self._recover(saved))
         self._patiently("log", lambda: self._ports.source.open(self._positions))
-        self._committed_at = self._ports.clock.now()
+        self._committed_at = self._ports.clock.monotonic()
         self._health.ready("start")
         self._report()
 
@@ -96,7 +96,7 @@ class Daemon:
         if not records:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
-        due = self._number > 0 and self._ports.clock.now() - self._committed_at >= COMMIT_AGAIN_S
+        due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
         if records or changes.pending_removed or self.pipeline.state is not before or due:
             self._commit(records)
         self._report()
@@ -128,7 +128,7 @@ class Daemon:
         self._patiently("store", lambda: self._ports.store.commit(commit))
         self._number = commit.number
         self._publish(commit)
-        self._committed_at = self._ports.clock.now()
+        self._committed_at = self._ports.clock.monotonic()
         self._measurements.add("streamlearn_commits_total", 1)
         self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
 

@@ -31,8 +31,9 @@ def ordered(records: Sequence[Record], codec: Codec) -> list[Record]:
     """The records in replay's order."""
     events = [record for record in records if record.role == EVENTS]
     labels = [record for record in records if record.role == LABELS]
-    if all(run and _times(run[:1], codec)[0] is not None for run in (events, labels)):
-        keys = [_filled(_times(run, codec)) for run in (events, labels)]
+    times = [_times(run, codec) for run in (events, labels)]
+    if all(any(time is not None for time in run) for run in times):
+        keys = [_filled(run) for run in times]
     else:
         keys = [[(i + 1) / len(run) for i in range(len(run))] for run in (events, labels)]
     merged = [(key, 0, i, record) for i, (key, record) in enumerate(zip(keys[0], events, strict=True))]

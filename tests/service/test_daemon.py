@@ -1,0 +1,289 @@
+"""The daemon's loop on memory edges: the order of a commit, what an idle turn does, and when it commits on a quiet stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import final
+
+import pytest
+
+from streamlearn import assemble
+from streamlearn.config import Configuration, Queries
+from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
+from streamlearn.errors import Unavailable
+from streamlearn.service import restore
+from streamlearn.service.daemon import COMMIT_AGAIN_S, Daemon, Ports
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.patience import PAUSE_LEAST_S, PAUSE_MOST_S
+from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Commit, Remembered, Saved, Sink, Store
+
+TOLD = replace(Configuration(), queries=Queries(budget=0.5, expire_s=3600.0))
+
+
+@final
+class Told:
+    """What the store and the sink were asked to do, in order; each may be away for a number of calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.away: dict[str, int] = {}
+
+    def __call__(self, name: str) -> None:
+        if self.away.get(name, 0) > 0:
+            self.away[name] -= 1
+            raise Unavailable(f"{name} is away")
+        self.calls.append(name)
+
+
+@final
+class NotingStore(Store):
+    def __init__(self, store: MemoryStore, told: Told) -> None:
+        self._store, self._told = store, told
+
+    def load(self) -> Saved:
+        return self._store.load()
+
+    def commit(self, commit: Commit) -> None:
+        self._told("commit")
+        self._store.commit(commit)
+
+    def recall(self, ids: object) -> dict[str, Remembered]:
+        return self._store.recall(ids)  # type: ignore[arg-type]
+
+    def clear_outbox(self) -> None:
+        self._told("clear")
+        self._store.clear_outbox()
+
+    def close(self) -> None:
+        self._told("close store")
+
+
+@final
+class NotingSink(Sink):
+    def __init__(self, sink: MemorySink, told: Told) -> None:
+        self._sink, self._told = sink, told
+
+    def open(self, store_id: str, saved_number: int) -> int | None:
+        self._told("open")
+        return self._sink.open(store_id, saved_number)
+
+    def ends(self) -> dict[str, int]:
+        return self._sink.ends()
+
+    def publish(self, commit: Commit) -> None:
+        self._told("publish")
+        self._sink.publish(commit)
+
+    def close(self) -> None:
+        self._told("close sink")
+        self._sink.close()
+
+
+@final
+class Desk:
+    """A log, a store and a clock that outlive daemons."""
+
+    def __init__(self) -> None:
+        self.log, self.store, self.clock, self.told = MemoryLog(), MemoryStore(), ManualClock(1e9), Told()
+        self.health, self.measurements, self.pauses = Health(), Measurements(), list[float]()
+        self.turns = 10**9  # until asked to stop
+
+    def daemon(self, pause: Callable[[float], bool] | None = None) -> Daemon:
+        ports = Ports(
+            MemorySource(self.log, waits=False),
+            NotingSink(MemorySink(self.log), self.told),
+            NotingStore(self.store, self.told),
+            self.clock,
+        )
+        return assemble.daemon_on(ports, TOLD, self.health, self.measurements, pause or self._pause, poll_timeout_s=0.0)
+
+    def started(self) -> Daemon:
+        daemon = self.daemon()
+        daemon.start()
+        self.told.calls.clear()
+        return daemon
+
+    def events(self, first: int, count: int) -> None:
+        for i in range(first, first + count):
+            self.log.append(EVENTS, json.dumps({"id": f"e{i}", "x": [i % 3, i % 7]}).encode())
+
+    def labels(self, first: int, count: int) -> None:
+        for i in range(first, first + count):
+            self.log.append(LABELS, json.dumps({"id": f"e{i}", "y": i % 3 == 0}).encode())
+
+    def queries(self) -> list[str]:
+        return [json.loads(value)["id"] for value in self.log.values(QUERIES)]
+
+    def _pause(self, seconds: float) -> bool:
+        if seconds:
+            self.pauses.append(seconds)
+            self.clock.advance(seconds)
+            return False
+        self.turns -= 1
+        return self.turns < 0
+
+
+def test_the_store_is_written_before_anything_is_published() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.events(0, 10)
+    assert 10 == daemon.turn()
+    assert ["commit", "publish"] == desk.told.calls
+    assert 1 == daemon.number == desk.store.load().number
+    assert desk.queries() == list(daemon.pipeline.ledger.pending)
+    assert {(EVENTS, 0): 10} == desk.store.load().positions
+
+
+def test_a_turn_in_which_nothing_came_commits_nothing() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    assert 0 == daemon.turn()
+    desk.events(0, 10)
+    daemon.turn()
+    desk.told.calls.clear()
+    assert 0 == daemon.turn()
+    assert [] == desk.told.calls
+
+
+def test_an_idle_turn_learns_what_waits_for_a_cut_to_fill_and_commits_it() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.events(0, 400)
+    daemon.turn()
+    desk.labels(0, 203)
+    daemon.turn()
+    assert daemon.pipeline.state.unfitted > 0
+    desk.told.calls.clear()
+    daemon.turn()
+    assert 0 == daemon.pipeline.state.unfitted
+    assert ["commit", "publish"] == desk.told.calls
+    again = desk.daemon()
+    again.start()
+    assert restore.digest(daemon.pipeline) == restore.digest(again.pipeline)
+
+
+def test_expired_queries_are_committed_though_nothing_came() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.events(0, 10)
+    daemon.turn()
+    asked = len(desk.store.load().pending)
+    assert asked > 0
+    desk.clock.advance(3600.0)
+    daemon.turn()
+    assert [] == desk.store.load().pending
+    assert {(): float(asked)} == desk.measurements.snapshot()["streamlearn_queries_expired_total"]
+
+
+def test_on_a_quiet_stream_it_commits_again_so_that_its_trace_in_the_log_does_not_expire() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.clock.advance(COMMIT_AGAIN_S)
+    daemon.turn()
+    assert [] == desk.told.calls  # nothing was ever committed: there is no trace to keep
+    desk.events(0, 1)
+    desk.labels(0, 1)
+    daemon.turn()
+    number = daemon.number
+    desk.clock.advance(COMMIT_AGAIN_S - 1.0)
+    daemon.turn()
+    assert number == daemon.number
+    desk.clock.advance(1.0)
+    daemon.turn()
+    assert number + 1 == daemon.number
+
+
+@pytest.mark.parametrize("wrong", [-1e7, 1e7])
+def test_putting_the_wall_clock_right_neither_delays_nor_hastens_that(wrong: float) -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.log.append(LABELS, json.dumps({"id": "a", "y": True, "x": [1, 2]}).encode())
+    daemon.turn()
+    number = daemon.number
+    desk.clock.set(1e9 + wrong)
+    daemon.turn()
+    assert number == daemon.number
+    desk.clock.advance(COMMIT_AGAIN_S)
+    daemon.turn()
+    assert number + 1 == daemon.number
+
+
+def test_what_was_committed_and_not_published_is_published_at_the_start() -> None:
+    desk = Desk()
+    desk.events(0, 10)
+    desk.told.away["publish"] = 10**9
+
+    class Killed(Exception):
+        """The process ends here."""
+
+    def killed(seconds: float) -> bool:
+        raise Killed
+
+    daemon = desk.daemon(killed)
+    daemon.start()
+    with pytest.raises(Killed):
+        daemon.turn()
+    assert [] == desk.queries()
+    assert 1 == desk.store.load().number
+    desk.told.away.clear()
+    desk.told.calls.clear()
+    again = desk.daemon()
+    again.start()
+    assert ["open", "publish", "clear"] == desk.told.calls
+    assert desk.queries() == list(again.pipeline.ledger.pending) != []
+    assert 0 == again.turn()
+    assert 1 == again.number
+
+
+def test_the_worlds_faults_are_waited_out_with_growing_pauses() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.events(0, 10)
+    desk.told.away = {"commit": 12}
+    daemon.turn()
+    assert PAUSE_LEAST_S == desk.pauses[0]
+    assert PAUSE_MOST_S == desk.pauses[-1]
+    assert sorted(desk.pauses) == desk.pauses
+    assert 12 == len(desk.pauses)
+    assert {} == desk.health.readiness()
+    assert 1 == daemon.number
+
+
+def test_after_a_failed_publication_the_sink_is_opened_again_first() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.events(0, 10)
+    desk.told.away = {"publish": 2}
+    daemon.turn()
+    assert ["commit", "open", "open", "publish"] == desk.told.calls
+    assert len(desk.queries()) == len({*desk.queries()}) == len(daemon.pipeline.ledger.pending)
+
+
+def test_a_run_drains_and_closes_everything() -> None:
+    desk = Desk()
+    desk.events(0, 400)
+    desk.labels(0, 203)
+    desk.turns = 1
+    daemon = desk.daemon()
+    daemon.run()
+    assert 0 == daemon.pipeline.state.unfitted
+    assert ["close sink", "close store"] == desk.told.calls[-2:]
+    assert {(EVENTS, 0): 400, (LABELS, 0): 203} == desk.store.load().positions
+    again = desk.daemon()
+    again.start()
+    assert restore.digest(daemon.pipeline) == restore.digest(again.pipeline)
+
+
+def test_each_label_counts_once_however_often_the_daemon_is_started_anew() -> None:
+    desk = Desk()
+    for i in range(8):
+        daemon = desk.started()
+        desk.events(30 * i, 30)
+        daemon.turn()
+        desk.labels(30 * i, 20)
+        daemon.turn()
+    assert (240, 160) == (daemon.pipeline.ledger.count, daemon.pipeline.state.labels)
+    assert len(desk.queries()) == len({*desk.queries()})

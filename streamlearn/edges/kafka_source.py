@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, final
 
 import kafka.errors as kafka_errors
@@ -83,9 +84,8 @@ class KafkaSource(Source):
 
     def _seek(self, role: str, consumer: Any, positions: dict[Position, int]) -> None:
         found = kafka_settings.partitions(consumer, self._kafka, role, self._topics[role], self._timeout_s)
-        timeout_ms = int(1000 * self._timeout_s)
-        begins = consumer.beginning_offsets(list(found.values()), timeout_ms=timeout_ms)
-        ends = consumer.end_offsets(list(found.values()), timeout_ms=timeout_ms)
+        begins = _offsets(consumer.beginning_offsets, list(found.values()), self._timeout_s)
+        ends = _offsets(consumer.end_offsets, list(found.values()), self._timeout_s)
         consumer.assign(list(found.values()))
         for position, partition in found.items():
             offset = positions.get(position, begins[partition])
@@ -145,15 +145,16 @@ class KafkaSource(Source):
 
     def _probe(self) -> bool:
         """Ask for the ends, which a broker that is there tells. Raises when it has been silent for too long."""
-        partitions = list(self._partitions.values())
         try:
-            ends = self._consumers[EVENTS].end_offsets(partitions, timeout_ms=int(1000 * PROBE_ANSWER_S))
+            for role, consumer in self._consumers.items():  # each knows the leaders of its own topic only
+                own = [partition for position, partition in self._partitions.items() if position[0] == role]
+                self._ends |= _offsets(consumer.end_offsets, own, PROBE_ANSWER_S)
         except (kafka_errors.RetriableError, OSError):
             silent_s = time.monotonic() - self._heard
             if silent_s < self._timeout_s:
                 return False
             raise Unavailable(f"Kafka at {self._kafka.bootstrap_servers}: no answer for {silent_s:.0f} s") from None
-        self._ends, self._heard = ends, time.monotonic()
+        self._heard = time.monotonic()
         return True
 
     def _at(self, role: str, partition: Any) -> int:
@@ -180,6 +181,14 @@ class KafkaSource(Source):
         self._buffer.clear()
         for consumer in consumers.values():
             kafka_settings.close(consumer)
+
+
+def _offsets(ask: Callable[..., dict[Any, int]], partitions: list[Any], timeout_s: float) -> dict[Any, int]:
+    """Begins or ends. A partition without a leader just now is left out by kafka-python 3.0.12, which stumbles then."""
+    try:
+        return ask(partitions, timeout_ms=int(1000 * timeout_s))
+    except KeyError as missing:
+        raise kafka_errors.LeaderNotAvailableError(f"no leader of {missing}") from None
 
 
 def record(role: str, read: Any, following: int) -> Record:

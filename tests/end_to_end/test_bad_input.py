@@ -256,13 +256,13 @@ def test_bad_records_on_kafka_are_rejected_with_their_place(
     records = [
         (b"e0", made(id="e0", x=[1, 2, 3])),
         *((b"k", each.value) for each in bad),
-        (None, None),
+        (b"k", None),
         (b"\xff", b"\xff"),
     ]
     for key, value in [*records, (b"e1", made(id="e1", x=[1, 2, 4]))]:
         producer.send(names["events"], key=key, value=value).get(30)
     producer.send(names["labels"], key=b"e0", value=made(id="e0", y=True))
-    producer.send(names["labels"], key=None, value=None)
+    producer.send(names["labels"], key=b"", value=None)
     producer.send(names["labels"], key=b"e0", value=None)  # forgets it
     producer.flush(30)
     with running(tmp_path, configuration) as daemon:
@@ -275,7 +275,7 @@ def test_bad_records_on_kafka_are_rejected_with_their_place(
         assert each.reason in rejected["events", offset]["reason"], each.what
     assert rejected["events", len(bad) + 1]["reason"] == "event has no value"
     assert rejected["events", len(bad) + 2]["key_base64"] == "/w=="
-    assert rejected["labels", 1]["reason"] == "a null label needs a key"
+    assert rejected["labels", 1]["reason"] == "id is empty or longer than 512 bytes"
     assert len(rejected) == len(bad) + 3
     assert inspect(tmp_path, f"{prefix}.db")["train_ids"] == []
     producer.close()

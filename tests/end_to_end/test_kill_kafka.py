@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from streamlearn.edges.kafka_source import PROBE_S
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import all_answered, nothing_lost_or_doubled, thirty_kills
 from tests.end_to_end.traffic import KafkaLog, Traffic
@@ -97,6 +98,16 @@ def test_a_broker_that_is_away_at_the_start_and_in_the_middle_is_waited_for(
         log.close()
     finally:
         daemon.kill()
+
+
+def test_a_quiet_daemon_stays_ready(tmp_path: Path, kafka: str, prefix: str, log: KafkaLog) -> None:
+    """Its clients refresh what they know of the cluster, each for its own topic, while it asks whether the broker is there."""
+    fresh = ("--set", "kafka.settings.metadata_max_age_ms=200")
+    with running(tmp_path, configure(tmp_path, kafka, prefix), *fresh) as daemon:
+        quiet = time.monotonic() + 2.0 * PROBE_S
+        until(lambda: time.monotonic() > quiet or not daemon.running(), "the end of the silence")
+        assert daemon.ready(), daemon.said
+        assert daemon.drain() == 0
 
 
 def test_a_missing_topic_makes_it_unready_until_it_is_there(tmp_path: Path, kafka: str, prefix: str) -> None:

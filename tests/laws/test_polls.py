@@ -12,7 +12,7 @@ from tests.laws import logs
 from tests.laws.logs import Trial
 
 LOGS = st.builds(logs.log, seed=st.integers(0, 2**32), count=st.integers(1, 120))
-MODERATE = settings(max_examples=30, deadline=None, derandomize=True)
+MODERATE = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 def run(told: Configuration, log: list[Record], cuts: list[int]) -> Trial:

@@ -22,7 +22,7 @@ from streamlearn.service.ports import Record
 from tests.laws import logs
 from tests.laws.logs import Trial
 
-MODERATE = settings(max_examples=25, deadline=None, derandomize=True)
+MODERATE = settings(max_examples=12, deadline=None, derandomize=True)
 LOGS = st.builds(logs.log, seed=st.integers(0, 2**32), count=st.integers(1, 120))
 TOLD = {
     "newton": logs.configuration(),

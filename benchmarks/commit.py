@@ -22,7 +22,9 @@ def main() -> None:
         store.load()
         number, serial, first = 0, 0, 0.0
         for kept in (0, 10_000, 100_000):
-            bulk = Changes(examples_put=[Example(i, f"e{i}", x, b"true", 1.0, "train", False) for i in range(serial, kept)])
+            bulk = Changes(
+                examples_put=[Example(i, f"e{i}", x, b"true", 1.0, "train", False) for i in range(serial, kept)]
+            )
             number, serial = number + 1, max(serial, kept)
             store.commit(Commit(number, {(EVENTS, 0): number}, b"", bulk, {}, ()))
             times = []

@@ -29,10 +29,6 @@ def cut(labels: int) -> int:
 
 def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> State:
     """θ and θ̇ at the optimum on all labels so far; `rounds` steps of ρ where a hold-out tunes it."""
-    kept = state.examples
-    if not (kept.weight[: len(kept)] * ~kept.test[: len(kept)]).any():
-        # None has come yet, or all were forgotten: there is no model, which is no failure.
-        return replace(state, fit=None, published=None, test_loss=None, unfitted=0)
     new_frame = frame(state, settings)
     fit = _solve(state, settings, new_frame, state.fit, "train", None)
     if fit is None:

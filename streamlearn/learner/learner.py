@@ -24,7 +24,7 @@ from streamlearn.core.regularity.progressive import STEP_MOST
 from streamlearn.learner import columns, exact, examples, problem, progress, stochastic, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State
+from streamlearn.learner.state import State, trains, without_model
 from streamlearn.learner.testing import losses_gradients
 from streamlearn.queries.strategy import View
 
@@ -70,6 +70,8 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
     state = replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
     if not state.problem.trainable:
         return state
+    if not trains(state, settings):
+        return without_model(state)
     if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
         if state.fit is None or state.fit.covariance is None or state.unfitted >= exact.cut(state.labels):
             state = exact.refit(replace(state, examples=examples.newest(state.examples, settings.keep)), settings)
@@ -102,6 +104,8 @@ def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> Sta
     """
     if state.unfitted == 0 or not state.problem.trainable:
         return state
+    if not trains(state, settings):
+        return without_model(state)
     if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
         return exact.refit(state, settings, rounds)
     return stochastic.settle(state, settings)

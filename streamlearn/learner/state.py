@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from streamlearn.core import moments
@@ -63,6 +63,18 @@ def data(state: State, settings: Settings, frame: Frame, end: int, which: str) -
     if which != "all":
         mask &= kept.test[part] if which == "test" else ~kept.test[part]
     return Data(frame.design(kept.X[part][mask]), frame.targets(kept.target[part][mask]), kept.weight[part][mask])
+
+
+def trains(state: State, settings: Settings) -> bool:
+    """Whether there is any example to train on: with a hold-out there may be none as yet, and all may be forgotten."""
+    kept, n = state.examples, len(state.examples)
+    part = slice(max(0, n - settings.keep) if settings.keep else 0, n)
+    return bool((kept.weight[part] * ~kept.test[part]).any())
+
+
+def without_model(state: State) -> State:
+    """What is left when there is nothing to train on; that is no failure."""
+    return replace(state, fit=None, published=None, test_loss=None, unfitted=0)
 
 
 def frame(state: State, settings: Settings) -> Frame:

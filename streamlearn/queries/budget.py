@@ -8,7 +8,8 @@ With e events that could have been asked about (not labeled already, cap not rea
 
 The share of events that pass the threshold follows the debt b e − q: b at a debt of 1, more above, less below, so that
 spending neither starves nor bursts, and it is 1 where the second bound would break. Score queries leave one query of room
-for the next audit, which is drawn by hash and must not be refused; e grows by events that could be asked about only, so
+for the next audit, which is drawn by hash: at the default share about one in a hundred is refused, whatever it is, because
+two came close together. e grows by events that could be asked about only, so
 what is forfeited at the cap is not caught up.
 
 Only +, −, ·, / and √ are used, elementwise: the same bits however the events were cut into batches.

@@ -237,11 +237,11 @@ def test_blank_lines_and_carriage_returns_are_no_records(tmp_path: Path) -> None
     assert (told["events"], told["rejected"]) == (1, 0)
 
 
-def test_a_large_number_in_one_event_leaves_the_model_finite(tmp_path: Path) -> None:
+def test_numbers_too_large_to_be_squared_leave_the_model_finite(tmp_path: Path) -> None:
     events = [made(id=f"e{i}", x=[i % 5, 1e308 if i == 20 else -1e308 if i == 30 else i % 7]) for i in range(60)]
     labels = [made(id=f"e{i}", y=i % 5 > 2) for i in range(60)]
     told = replayed(tmp_path, events, labels)
-    assert told["events"] == 60
+    assert (told["events"], told["labels"], told["rejected"]) == (58, 58, 2)
     assert all(abs(value) < 1e300 for value in told["theta"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -79,36 +80,29 @@ def same_whatever_the_poll_size(folder: Path, settings: tuple[str, ...], kind: s
         assert (whole["test"] > 0, whole["test_ids"]) == (True, [])
 
 
-timed = pytest.mark.parametrize("timed", [False, True], ids=["without-times", "with-times"])
-kind = pytest.mark.parametrize("kind", ["array", "map"])
+KEEP = "training.keep=60"
+SOME = [((), "array", True), ((), "map", False), ((HOLDOUT,), "map", True), ((KEEP,), "array", False)]
+ALL = list(product([(), (HOLDOUT,), (KEEP,), (HOLDOUT, KEEP)], ["array", "map"], [False, True]))
 
 
-@timed
-@kind
-@pytest.mark.parametrize("more", [(), (HOLDOUT,), ("training.keep=60",)], ids=["progressive", "holdout", "keep"])
+@pytest.mark.parametrize(("more", "kind", "timed"), SOME)
 def test_the_digest_does_not_depend_on_the_poll_size_with_newton(
     more: tuple[str, ...], kind: str, timed: bool, tmp_path: Path
 ) -> None:
     same_whatever_the_poll_size(tmp_path, ("training.solver=newton", *more), kind, timed, 7, 1)
 
 
-@pytest.mark.parametrize(
-    ("more", "kind", "timed"), [((), "array", True), ((HOLDOUT, "training.keep=60"), "map", False)]
-)
-def test_the_digest_does_not_depend_on_the_poll_size_with_sgdf(
-    more: tuple[str, ...], kind: str, timed: bool, tmp_path: Path
-) -> None:
-    same_whatever_the_poll_size(tmp_path, ("training.solver=sgdf", *more), kind, timed, 7)
+def test_the_digest_does_not_depend_on_the_poll_size_with_sgdf(tmp_path: Path) -> None:
+    same_whatever_the_poll_size(tmp_path, ("training.solver=sgdf",), "map", True, 7)
 
 
 @pytest.mark.soak
-@timed
-@kind
-@pytest.mark.parametrize("more", [(), (HOLDOUT,), ("training.keep=60",)], ids=["progressive", "holdout", "keep"])
-def test_the_digest_does_not_depend_on_the_poll_size_with_sgdf_in_all_settings(
-    more: tuple[str, ...], kind: str, timed: bool, tmp_path: Path
+@pytest.mark.parametrize("solver", ["newton", "sgdf"])
+@pytest.mark.parametrize(("more", "kind", "timed"), ALL)
+def test_the_digest_does_not_depend_on_the_poll_size_in_all_settings(
+    solver: str, more: tuple[str, ...], kind: str, timed: bool, tmp_path: Path
 ) -> None:
-    same_whatever_the_poll_size(tmp_path, ("training.solver=sgdf", *more), kind, timed, 7, 1)
+    same_whatever_the_poll_size(tmp_path, (f"training.solver={solver}", *more), kind, timed, 7, 1)
 
 
 def test_another_seed_or_strategy_gives_another_digest(tmp_path: Path) -> None:

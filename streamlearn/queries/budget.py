@@ -7,10 +7,10 @@ With e events that could have been asked about (not labeled already, cap not rea
     asked about
 
 The share of events that pass the threshold follows the debt b e − q: b at a debt of 1, more above, less below, so that
-spending neither starves nor bursts, and it is 1 where the second bound would break. Score queries leave one query of room
-for the next audit, which is drawn by hash: at the default share about one in a hundred is refused, whatever it is, because
-two came close together. e grows by events that could be asked about only, so
-what is forfeited at the cap is not caught up.
+spending neither starves nor bursts, and it is 1 where the second bound would break. After the first query, score queries
+leave one of room for the next audit, which is drawn by hash: at the default share one or two in a hundred are refused,
+whatever they are, because two came close together. e grows by events that could be asked about only, so what is forfeited
+at the cap is not caught up.
 
 Only +, −, ·, / and √ are used, elementwise: the same bits however the events were cut into batches.
 """
@@ -51,7 +51,7 @@ class Budget:
     def room(self, entitled: Array, issued: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether one more audit, one more score query, keeps the first bound."""
         most = np.ceil(self.share * entitled - ROUNDING)
-        reserve = np.minimum(1.0, np.floor(self.audit_rate * entitled)) if self.share < 1.0 else 0.0
+        reserve = 1.0 if issued > 0 and 0.0 < self.audit_share and self.share < 1.0 else 0.0
         return issued + 1 <= most, issued + 1 <= most - reserve
 
     def level(self, entitled: Array, issued: int) -> Array:

@@ -11,6 +11,7 @@ from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.edges.system import SystemClock
+from streamlearn.errors import ConfigurationError, Unavailable
 from streamlearn.learner import settings, state
 from streamlearn.queries.budget import Budget
 from streamlearn.service.daemon import Daemon, Ports
@@ -68,6 +69,20 @@ def sink(configuration: Configuration) -> Sink:
     return FilesSink(Path(configuration.log.path), configuration.topics)
 
 
+def _store(configuration: Configuration) -> SqliteStore:
+    folder, path = Path(configuration.log.path), store_path(configuration)
+    if configuration.log.kind == "files" and folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"log.path {folder} is a file; name a folder")
+    if path.is_dir():
+        raise ConfigurationError(f"store.path {path} is a folder; name a file in it")
+    try:
+        return SqliteStore(path)
+    except (OSError, Unavailable) as error:
+        raise ConfigurationError(
+            f"store.path {path} cannot be opened ({error}); name a file that can be written"
+        ) from error
+
+
 def daemon(
     configuration: Configuration,
     health: Health,
@@ -82,7 +97,7 @@ def daemon(
         log = MemoryLog()
         ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock)
     else:
-        store = SqliteStore(store_path(configuration))
+        store = _store(configuration)
         ports = Ports(source(configuration), sink(configuration), store, clock)
     return daemon_on(ports, configuration, health, measurements, pause, poll_timeout_s)
 

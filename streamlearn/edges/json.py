@@ -15,6 +15,7 @@ import msgspec
 from streamlearn.service.ports import Codec, Event, Label, Query, Record
 
 ID_BYTES_MOST = 512
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
 REJECTED_BYTES_MOST = 128 << 10  # of a rejected record's value: escaped it may be six times as long
 
 Features = list[float | bool | None] | dict[str, float | bool | str | None]
@@ -50,7 +51,7 @@ class JsonCodec(Codec):
         if record.value is None:
             return "event has no value"
         try:
-            wire = self._event.decode(record.value)
+            wire = self._event.decode(record.value.removeprefix(BYTE_ORDER_MARK))
             return Event(_id(wire.id), wire.x, _time(wire.time))
         except (msgspec.MsgspecError, ValueError) as error:
             return _reason(error)
@@ -63,7 +64,7 @@ class JsonCodec(Codec):
                 if record.key is None:
                     return "a null label needs a key"
                 return Label(_id(record.key.decode()), None, None, 1.0, None)
-            wire = self._label.decode(record.value)
+            wire = self._label.decode(record.value.removeprefix(BYTE_ORDER_MARK))
             if not 0.0 < wire.weight <= 1e9:
                 return "weight is not above 0"
             if isinstance(wire.y, int) and not isinstance(wire.y, bool) and abs(wire.y) > 2**53:

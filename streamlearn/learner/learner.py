@@ -70,7 +70,7 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
     state = replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
     if not state.problem.trainable:
         return state
-    if not trains(state, settings):
+    if label.test and not trains(state, settings):
         return without_model(state)
     if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
         if state.fit is None or state.fit.covariance is None or state.unfitted >= exact.cut(state.labels):

@@ -48,7 +48,7 @@ class State:
 class Info:
     """used: how many events were dealt with; chosen: whether the last of them is to be asked about; reason: audit | score.
 
-    probability: the propensity, known before the event's score: the audit rate, or 1.
+    probability: the audit rate for an audit; 1 for a query by score, which leaves nothing to chance.
     """
 
     used: int

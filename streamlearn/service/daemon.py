@@ -3,7 +3,7 @@
 1. A step changes state in memory and puts messages into the outbox.
 2. One transaction of the store writes all of it with the source positions and the commit number N.
 3. The outbox is published (on Kafka in one transaction with the positions and N).
-4. The outbox is cleared, at the latest by commit N + 1, which replaces it.
+4. The outbox is cleared (durably at the latest by commit N + 1, which replaces it).
 
 Killed before 2, everything since the last commit is read again. Killed between 2 and 3, the outbox is found at the start
 and published then, unless the log says that N was. So a label changes the state once and a query is published once.
@@ -128,6 +128,7 @@ class Daemon:
         self._patiently("store", lambda: self._ports.store.commit(commit))
         self._number = commit.number
         self._publish(commit)
+        self._patiently("store", self._ports.store.clear_outbox)
         self._committed_at = self._ports.clock.monotonic()
         self._measurements.add("streamlearn_commits_total", 1)
         self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)

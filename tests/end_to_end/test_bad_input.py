@@ -185,7 +185,7 @@ def test_a_label_for_an_unknown_id_waits_for_its_event(tmp_path: Path) -> None:
         until(lambda: daemon.metrics().get("streamlearn_labels_waiting") == 1, "the label")
         append(tmp_path / DATA / "events.jsonl", made(id="late", x=[1, 2]))
         until(lambda: daemon.metrics()["streamlearn_labels_total"] == 1, "its event")
-        assert daemon.metrics()["streamlearn_labels_waiting"] == 0
+        until(lambda: daemon.metrics()["streamlearn_labels_waiting"] == 0, "the turn's end")
         assert daemon.drain() == 0
     assert inspect(tmp_path)["train_ids"] == ["late"]
 

@@ -120,6 +120,7 @@ def test_a_new_class_and_a_new_column_are_taken_in_while_it_runs(tmp_path: Path)
         until(lambda: daemon.metrics()["streamlearn_labels_total"] >= 10, "their labels")
         assert daemon.metrics()["streamlearn_parameters"] == 3
         append(data / "events.jsonl", *(event(i, late=i % 7, colour="red") for i in range(150, 300)))
+        until(lambda: daemon.metrics()["streamlearn_events_total"] == 300, "the new columns")
         new = {"id": "third", "y": "eggs", "x": {"a": 0.1, "colour": "blue"}}
         append(data / "labels.jsonl", new)
         until(lambda: daemon.metrics()["streamlearn_parameters"] == 3 * 6, "the new class and columns")

@@ -131,7 +131,7 @@ def test_the_store_is_written_before_anything_is_published() -> None:
     daemon = desk.started()
     desk.events(0, 10)
     assert 10 == daemon.turn()
-    assert ["commit", "publish"] == desk.told.calls
+    assert ["commit", "publish", "clear"] == desk.told.calls
     assert 1 == daemon.number == desk.store.load().number
     assert desk.queries() == list(daemon.pipeline.ledger.pending)
     assert {(EVENTS, 0): 10} == desk.store.load().positions
@@ -159,7 +159,7 @@ def test_an_idle_turn_learns_what_waits_for_a_cut_to_fill_and_commits_it() -> No
     desk.told.calls.clear()
     daemon.turn()
     assert 0 == daemon.pipeline.state.unfitted
-    assert ["commit", "publish"] == desk.told.calls
+    assert ["commit", "publish", "clear"] == desk.told.calls
     again = desk.daemon()
     again.start()
     assert restore.digest(daemon.pipeline) == restore.digest(again.pipeline)
@@ -258,7 +258,7 @@ def test_after_a_failed_publication_the_sink_is_opened_again_first() -> None:
     desk.events(0, 10)
     desk.told.away = {"publish": 2}
     daemon.turn()
-    assert ["commit", "open", "open", "publish"] == desk.told.calls
+    assert ["commit", "open", "open", "publish", "clear"] == desk.told.calls
     assert len(desk.queries()) == len({*desk.queries()}) == len(daemon.pipeline.ledger.pending)
 
 

@@ -39,6 +39,8 @@ def learn(state: State, settings: Settings, serial: int) -> State:
 def settle(state: State, settings: Settings) -> State:
     """One round of settling; `unfitted` is 0 when nothing is left to gain, or after `SETTLE_ROUNDS_MOST` of them."""
     before, serial = state.tuner.log_precision, state.examples.end
+    if state.settled == 0:
+        state = replace(state, tuner=tuner.rescaled(state.tuner))
     for number in range(SETTLE_TIMES):
         state = _round(state, settings, serial, renew=number == 0)
     rests = abs(state.tuner.log_precision - before) < RESTING

@@ -51,5 +51,10 @@ def on_steps(state: State, gradient: float, bounds: tuple[float, float], change_
     return replace(_moved(state, rule.log_precision, info), capped=rule)
 
 
+def rescaled(state: State) -> State:
+    """A quiet stream, and gradients far smaller than while it moved: `capped` takes its scale from here on."""
+    return replace(state, capped=replace(state.capped, scale=0.0))
+
+
 def _moved(state: State, log_precision: float, info: Info) -> State:
     return replace(state, log_precision=log_precision, gradient=info.gradient)

@@ -118,7 +118,7 @@ def test_a_new_class_and_a_new_column_are_taken_in_while_it_runs(tmp_path: Path)
         append(data / "events.jsonl", *map(event, range(150)))
         until(lambda: answered(tmp_path, 10), "queries")
         until(lambda: daemon.metrics()["streamlearn_labels_total"] >= 10, "their labels")
-        assert daemon.metrics()["streamlearn_parameters"] == 3
+        until(lambda: daemon.metrics().get("streamlearn_parameters") == 3, "a model")
         append(data / "events.jsonl", *(event(i, late=i % 7, colour="red") for i in range(150, 300)))
         until(lambda: daemon.metrics()["streamlearn_events_total"] == 300, "the new columns")
         new = {"id": "third", "y": "eggs", "x": {"a": 0.1, "colour": "blue"}}

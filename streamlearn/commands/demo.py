@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from streamlearn.demo import datasets, picture, pool, table
+from streamlearn.demo import datasets, picture, pool, rows, table
 from streamlearn.demo.comparison import Comparison, compare
-from streamlearn.demo.datasets import Dataset
 from streamlearn.demo.pool import News
+from streamlearn.demo.rows import Dataset
 from streamlearn.demo.trial import ARMS, STREAMLEARN, Outcome, Plan
 from streamlearn.errors import ConfigurationError
 
@@ -26,7 +26,7 @@ def demo(
     if not out.parent.is_dir() or out.is_dir():
         raise ConfigurationError(f"--out {out}: there is no folder to write that file into")
     data = datasets.load(dataset, label)
-    stream, aside = datasets.split(data, 0)
+    stream, aside = rows.split(data, 0)
     seeds = seeds or (SEEDS if data.cells <= LARGE_CELLS else SEEDS_OF_LARGE)
     for note in data.notes:
         _say(note)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamlearn.demo.datasets import Answer, Cell, Dataset
+from streamlearn.demo.rows import Answer, Cell, Dataset
 from streamlearn.errors import ConfigurationError
 
 ROWS_LEAST, ROWS_MOST = 50, 3000  # a demo is over in a minute

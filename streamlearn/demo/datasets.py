@@ -1,58 +1,16 @@
-"""Data for the demo: rows of features with their labels, some bundled, or a CSV file of the user's own.
-
-A data set is classes (labels are texts) or values (labels are numbers). `split` makes a stream of it: the rows shuffled by
-a seed, the first 30 % set aside as an evaluation set that the daemon never sees.
-"""
+"""Data for the demo: rows of features with their labels, some bundled, or a CSV file of the user's own."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
-import numpy as np
-
+from streamlearn.demo import csv_file
+from streamlearn.demo.rows import Dataset
 from streamlearn.errors import ConfigurationError
 
-Cell = float | str | None
-Features = Sequence[float] | Mapping[str, Cell]
-Answer = float | str
-
 NAMES = ("phishing", "breast_cancer", "digits", "diabetes")
-EVALUATION_SHARE = 0.3
-
-
-@final
-@dataclass(frozen=True)
-class Dataset:
-    """xs, ys: a row each; values: labels are numbers and not classes; notes: what a user should know, a line each."""
-
-    name: str
-    xs: tuple[Features, ...]
-    ys: tuple[Answer, ...]
-    values: bool
-    notes: tuple[str, ...] = ()
-
-    @property
-    def score_name(self) -> str:
-        return "R²" if self.values else "accuracy"
-
-    @property
-    def cells(self) -> int:
-        """Rows times features."""
-        return sum(map(len, self.xs))
-
-
-@final
-@dataclass(frozen=True)
-class Part:
-    """Some rows of a data set, in an order: ids are row numbers as text."""
-
-    ids: tuple[str, ...]
-    xs: tuple[Features, ...]
-    ys: tuple[Answer, ...]
 
 
 def load(name: str, label: str | None) -> Dataset:
@@ -64,20 +22,7 @@ def load(name: str, label: str | None) -> Dataset:
     if not name.lower().endswith((".csv", ".tsv", ".txt")) and not Path(name).exists():
         near = difflib.get_close_matches(name, NAMES, 1, 0.0)
         raise ConfigurationError(f"no data set '{name}'; did you mean {near[0]}? ({', '.join(NAMES)}, or a CSV file)")
-    from streamlearn.demo import csv_file
-
     return csv_file.read(Path(name), label)
-
-
-def split(dataset: Dataset, seed: int) -> tuple[Part, Part]:
-    """(the stream, the evaluation set) of this seed."""
-    order = np.random.default_rng([seed, len(dataset.ys)]).permutation(len(dataset.ys))
-    aside = round(EVALUATION_SHARE * len(order))
-    return _part(dataset, order[aside:].tolist()), _part(dataset, order[:aside].tolist())
-
-
-def _part(dataset: Dataset, rows: list[int]) -> Part:
-    return Part(tuple(f"row-{i}" for i in rows), tuple(dataset.xs[i] for i in rows), tuple(dataset.ys[i] for i in rows))
 
 
 def _phishing() -> Dataset:

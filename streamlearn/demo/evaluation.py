@@ -10,7 +10,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.demo.datasets import Part
+from streamlearn.demo.rows import Part
 from streamlearn.learner import columns
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State

@@ -12,7 +12,7 @@ from typing import NamedTuple, final
 
 import msgspec
 
-from streamlearn.demo.datasets import Answer
+from streamlearn.demo.rows import Answer
 
 
 class Asked(NamedTuple):

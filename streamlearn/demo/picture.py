@@ -10,7 +10,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.demo.comparison import Comparison
-from streamlearn.demo.datasets import Dataset, split
+from streamlearn.demo.rows import Dataset, split
 from streamlearn.demo.table import TITLES
 from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
 from streamlearn.errors import Unavailable

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple, final
 
 from streamlearn.demo import trial
-from streamlearn.demo.datasets import Dataset
+from streamlearn.demo.rows import Dataset
 from streamlearn.demo.trial import Outcome, Plan, Point
 from streamlearn.errors import StreamlearnError
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.demo.comparison import Comparison, mean_and_error, verdict
-from streamlearn.demo.datasets import Dataset
+from streamlearn.demo.rows import Dataset
 from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN
 
 TITLES = {STREAMLEARN: "streamlearn", RANDOM: "random queries", ALL_LABELS: "every label given"}

@@ -18,9 +18,9 @@ from typing import NamedTuple, final
 
 from streamlearn import assemble
 from streamlearn.config import Configuration, Log, Model, Queries
-from streamlearn.demo.datasets import Dataset, Part, split
 from streamlearn.demo.evaluation import Evaluation
 from streamlearn.demo.labeler import Asked, Labeler, write
+from streamlearn.demo.rows import Dataset, Part, split
 from streamlearn.edges.memory import ManualClock
 from streamlearn.errors import StreamlearnError
 from streamlearn.service.daemon import Daemon

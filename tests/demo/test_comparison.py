@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamlearn.demo.comparison import compare, mean_and_error, verdict
-from streamlearn.demo.datasets import Dataset
+from streamlearn.demo.rows import Dataset
 from streamlearn.demo.table import sentence, text
 from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan, Point
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streamlearn.demo.datasets import NAMES, load, split
+from streamlearn.demo.datasets import NAMES, load
+from streamlearn.demo.rows import split
 from streamlearn.errors import ConfigurationError
 
 

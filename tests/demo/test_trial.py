@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamlearn.demo import trial
-from streamlearn.demo.datasets import load, split
+from streamlearn.demo.datasets import load
+from streamlearn.demo.rows import split
 from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan
 
 

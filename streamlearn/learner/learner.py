@@ -28,7 +28,6 @@ from streamlearn.learner.state import State, trains, without_model
 from streamlearn.learner.testing import losses_gradients
 from streamlearn.queries.strategy import View
 
-BLOCK = 128  # rows of a scoring block; a multiple of the moments' needs is not required
 SETTLE_ROUNDS = 30
 
 

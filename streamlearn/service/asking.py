@@ -22,7 +22,7 @@ from streamlearn.queries.budget import Budget
 from streamlearn.queries.strategy import Strategy, View
 from streamlearn.service.ledger import Ledger, row
 
-BLOCK = learner.BLOCK
+BLOCK = 128  # rows
 
 
 @final

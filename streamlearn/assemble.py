@@ -9,11 +9,14 @@ from streamlearn.config import Configuration
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
+from streamlearn.edges.plugins import regularizer
 from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.edges.system import SystemClock
-from streamlearn.errors import ConfigurationError, Unavailable
+from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.learner import settings, state
+from streamlearn.learner.penalty import Origin, Penalty, origin_of
 from streamlearn.queries.budget import Budget
+from streamlearn.service import restore
 from streamlearn.service.daemon import Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -38,7 +41,7 @@ def pipeline(
     measurements: Measurements,
 ) -> Pipeline:
     """A pipeline as configured, with no data yet."""
-    learner = settings.from_configuration(configuration)
+    learner = settings.from_configuration(configuration, penalty(configuration))
     queries = configuration.queries
     rules = Rules(
         learner=learner,
@@ -51,6 +54,25 @@ def pipeline(
     )
     start = state.init(learner, configuration.features.names, configuration.model.loss, configuration.model.classes)
     return Pipeline(rules, start, JsonCodec(), recall, measurements)
+
+
+def penalty(configuration: Configuration) -> Penalty:
+    """The regularizer, with what has to be loaded for it: a user's function, or a model of another store."""
+    told = configuration.regularity
+    function = regularizer(told.regularizer) if ":" in told.regularizer else None
+    return settings.penalty_of(configuration, function, _origin(told.origin) if told.origin else None)
+
+
+def _origin(path: str) -> Origin:
+    try:
+        store = SqliteStore(Path(path), read_only=True)
+    except (OSError, StreamlearnError) as error:
+        raise ConfigurationError(f"regularity.origin {path} cannot be opened ({error}); name a store") from error
+    known = restore.learned(store.load())
+    store.close()
+    if known is None or known.published is None:
+        raise ConfigurationError(f"regularity.origin {path} holds no model yet; name a store that does")
+    return origin_of(known.published, known.columns, known.problem)
 
 
 def source(configuration: Configuration) -> Source:

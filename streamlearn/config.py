@@ -60,7 +60,7 @@ class Model:
     """What is fitted. classes: the only classes, in this order; () takes them from the labels."""
 
     kind: str = "linear"
-    loss: str = ""  # "": taken from the labels; squared | logistic | softmax
+    loss: str = ""  # "": taken from the labels; squared | logistic | softmax | poisson
     classes: tuple[str | int | float | bool, ...] = ()
 
 
@@ -88,7 +88,16 @@ class Training:
 @final
 @dataclass(frozen=True)
 class Regularity:
-    """How λ is chosen: learned from test examples, starting at initial_precision (α = λW), or fixed."""
+    """What is penalised, and how λ is chosen: learned from test examples, starting at initial_precision (α = λW), or fixed.
+
+    free: features left out; origin: the store of a model that this one deviates from; increasing: the g of g(R).
+    """
+
+    regularizer: str = "l2"  # l2 | l1 | package.module:function
+    free: tuple[str, ...] = ()
+    origin: str = ""
+    increasing: str = ""  # "" | log | square
+    compensated: bool = False
 
     learn: bool = True
     initial_precision: float = 10.0

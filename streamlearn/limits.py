@@ -22,6 +22,7 @@ SERVERS = re.compile(
     r"[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*|(\[[0-9A-Fa-f:.]+\]:\d{1,5})(\s*,\s*\[[0-9A-Fa-f:.]+\]:\d{1,5})*"
 )
 SECRET = re.compile(r"password|secret|token|credential|^kafka\.settings\.", re.IGNORECASE)
+PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # package.module:function
 CLASSES_MOST = 256
 SEED_MOST = 2**63 - 1
 SHOWN_MOST = 80  # characters of a value
@@ -87,7 +88,7 @@ LIMITS: dict[str, Limit] = {
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
     "features.standardise": _FLAG,
     "model.kind": _words("linear", later=r"mlp|cnn|[\w.]+:\w+"),
-    "model.loss": _words("", "squared", "logistic", "softmax", later="poisson"),
+    "model.loss": _words("", "squared", "logistic", "softmax", "poisson"),
     "model.classes": Limit(f"a list of 2 to {CLASSES_MOST} distinct texts, whole numbers or booleans, or []", _classes),
     "labels.wait": _whole(0),
     "labels.remember": _whole(0),
@@ -96,6 +97,13 @@ LIMITS: dict[str, Limit] = {
     "training.batch_size": _whole(1),
     "training.steps_per_label": _whole(1),
     "training.keep": _whole(0),
+    "regularity.regularizer": Limit(
+        '"l2", "l1" or "package.module:function"', lambda value: value in ("l2", "l1") or bool(PLUGIN.fullmatch(value))
+    ),
+    "regularity.free": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
+    "regularity.origin": Limit('a path, or "" for none', lambda value: "\0" not in value),
+    "regularity.increasing": _words("", "log", "square"),
+    "regularity.compensated": _FLAG,
     "regularity.learn": _FLAG,
     "regularity.initial_precision": _POSITIVE,
     "regularity.precision_bounds": Limit("two numbers above 0, the smaller first", _bounds),
@@ -157,13 +165,15 @@ def not_allowed(key: str, value: object, default: object, origin: str) -> Config
 def check_together(configuration: Configuration) -> None:
     """Refuse keys that contradict each other."""
     model, topics = configuration.model, configuration.topics
-    if configuration.queries.strategy == "uncertainty" and model.loss == "squared":
+    values = model.loss in ("squared", "poisson")
+    if configuration.queries.strategy == "uncertainty" and values:
         raise refuse(
-            'queries.strategy = "uncertainty" needs classes and model.loss = "squared" has none; '
+            f'queries.strategy = "uncertainty" needs classes and model.loss = "{model.loss}" has none; '
             'set queries.strategy = "leverage", "sld" or "auto"'
         )
-    if model.classes and model.loss == "squared":
-        raise refuse('model.classes is given and model.loss = "squared" has no classes; remove one of the two')
+    if model.classes and values:
+        raise refuse(f'model.classes is given and model.loss = "{model.loss}" has no classes; remove one of the two')
+    _check_regularizer(configuration)
     if model.classes and model.loss == "logistic" and len(model.classes) != 2:
         raise refuse(
             f'model.loss = "logistic" has 2 classes and model.classes names {len(model.classes)}; '
@@ -178,3 +188,17 @@ def check_together(configuration: Configuration) -> None:
                 f'set topics.{role} = "{name}-{role}"'
             )
         seen[name] = role
+
+
+def _check_regularizer(configuration: Configuration) -> None:
+    told = configuration.regularity
+    if told.increasing and told.regularizer == "l1":
+        raise refuse(
+            f'regularity.increasing = "{told.increasing}" needs a smooth regularizer and "l1" is none; '
+            'set regularity.increasing = ""'
+        )
+    if told.origin and told.regularizer not in ("l2", "l1"):
+        raise refuse(
+            f'regularity.origin is given and regularity.regularizer = "{told.regularizer}" has no use for it; '
+            'set regularity.regularizer = "l2" or "l1"'
+        )

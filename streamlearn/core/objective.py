@@ -1,22 +1,26 @@
-"""The training objective L = E(θ) + λ R(θ) of a linear model under L2 (5), and its derivatives.
+"""The training objective L = E(θ) + λ R(θ) of a linear model (5), and its derivatives.
 
-R = ½ Σ_{j penalised} θ_j² leaves intercepts alone (76); C = ∇R. A tiny fixed prior of precision `anchor` on the
-intercepts, (anchor/2W) b², keeps L bounded for a class that was never seen; it does not depend on λ, so it is not part
-of R. Without it a softmax's intercepts can be shifted together at no cost and H is singular along that one direction,
-where ∇L = C = 0: `hessian` closes it by adding the projection on it, which changes neither θ nor θ̇.
+R sees the parameters of all columns but the `free` ones: the intercepts by default, and any others (76); C = ∇R. A tiny
+fixed prior of precision `anchor` on the free ones, (anchor/2W) b², keeps L bounded for a class that was never seen; it
+does not depend on λ, so it is not part of R. Without it a softmax's free columns can be shifted together at no cost and H
+is singular along those directions, where ∇L = C = 0: `hessian` closes them by adding the projection on them, which changes
+neither θ nor θ̇.
 
-θ̇ = dθ/dρ = λ dθ/dλ, ρ = log λ, solves H θ̇ + λC = 0 (64).
+θ̇ = dθ/dρ = λ dθ/dλ, ρ = log λ, solves H θ̇ + λC = 0 (64). Where R has kinks (L1), parameters that stand on one do not
+move: the equation holds for the others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from functools import cached_property
+from typing import NamedTuple, final
 
 import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
+from streamlearn.core.regularizers import L2, Regularizer
 
 
 @final
@@ -34,54 +38,114 @@ class Data:
         return bool(np.isfinite(self.X).all() and np.isfinite(self.y).all() and 0.0 < self.w.sum() < np.inf)
 
 
+class Products(NamedTuple):
+    """loss E; gradient ∇L; hvp Hv; source λC; each but the loss (d,)."""
+
+    loss: float
+    gradient: Array
+    hvp: Array
+    source: Array
+
+
+_RIDGE = L2()
+
+
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
-    """L = E + λR + (anchor/2W)‖intercepts‖², for total weight W."""
+    """L = E + λR + (anchor/2W)‖free parameters‖², for total weight W. free: columns that R does not see."""
 
     model: Linear
     anchor: float
+    regularizer: Regularizer = _RIDGE
+    free: tuple[int, ...] = (0,)
 
-    @property
+    @cached_property
     def penalised(self) -> Array:
-        """1 where R acts, 0 at the intercepts, shape (d,)."""
+        """1 where R acts, 0 at the free columns, shape (d,)."""
         mask = np.ones((self.model.outputs_count, self.model.columns))
-        mask[:, 0] = 0.0
+        mask[:, list(self.free)] = 0.0
         return mask.ravel()
+
+    def inner(self, theta: Array) -> Array:
+        """What the regularizer is handed: the penalised parameters (m,), output by output."""
+        if not self.free:
+            return theta
+        W = self.model.matrix(theta)
+        return W[:, 1:].ravel() if self.free == (0,) else np.delete(W, self.free, axis=1).ravel()
 
     def complexity(self, theta: Array) -> float:
         """R(θ)."""
-        return float(0.5 * (self.penalised * theta) @ theta)
+        return self.regularizer.value(self.inner(theta))
 
     def complexity_gradient(self, theta: Array) -> Array:
         """C = ∇R(θ), shape (d,)."""
-        return self.penalised * theta
+        return self._outer(self.regularizer.gradient(self.inner(theta)))
 
-    def precision(self, regularity: float, total_weight: float) -> Array:
-        """The diagonal of λ∇²R and of the intercepts' prior, shape (d,)."""
-        mask = self.penalised
-        return np.asarray(regularity * mask + self.anchor / total_weight * (1.0 - mask))
+    def complexity_hvp(self, theta: Array, v: Array) -> Array:
+        """∇²R v, shape (d,)."""
+        return self._outer(self.regularizer.hvp(self.inner(theta), self.inner(v)))
+
+    def shrink(self, theta: Array, size: float) -> Array:
+        """A proximal step of a regularizer with kinks, shape (d,)."""
+        return np.where(self.penalised > 0.0, self._outer(self.regularizer.shrink(self.inner(theta), size)), theta)
+
+    def moving(self, theta: Array) -> Array:
+        """1 for the parameters that move with λ, 0 for those on a kink of R, shape (d,)."""
+        if self.regularizer.smooth:
+            return np.ones(self.model.size)
+        return np.where((self.penalised == 0.0) | (self.complexity_gradient(theta) != 0.0), 1.0, 0.0)
+
+    def prior(self, total_weight: float) -> Array:
+        """The diagonal of the free parameters' own prior, shape (d,)."""
+        return np.asarray(self.anchor / total_weight * (1.0 - self.penalised))
 
     def value_gradient(self, theta: Array, data: Data, regularity: float) -> tuple[float, Array]:
         """L and ∇L (d,)."""
         loss, gradient = self.model.gradient(theta, data.X, data.y, data.w)
-        precision = self.precision(regularity, float(data.w.sum()))
-        return loss + 0.5 * float((precision * theta) @ theta), gradient + precision * theta
+        prior = self.prior(float(data.w.sum())) * theta
+        value = loss + regularity * self.complexity(theta) + 0.5 * float(prior @ theta)
+        return value, gradient + regularity * self.complexity_gradient(theta) + prior
+
+    def products(self, theta: Array, v: Array, batch: Data, regularity: float, total_weight: float) -> Products:
+        """∇L and Hv by one pass over the batch, a sample of examples with weight `total_weight` in all."""
+        loss, gradient, hvp = self.model.gradient_hvp(theta, v, batch.X, batch.y, batch.w)
+        source, prior = regularity * self.complexity_gradient(theta), self.prior(total_weight)
+        bent = regularity * self.complexity_hvp(theta, v)
+        return Products(loss, gradient + source + prior * theta, hvp + bent + prior * v, source)
+
+    def hvp(self, theta: Array, v: Array, data: Data, regularity: float) -> Array:
+        """H v, shape (d,)."""
+        return self.products(theta, v, data, regularity, float(data.w.sum())).hvp
 
     def hessian(self, theta: Array, data: Data, regularity: float) -> Array:
         """H = ∇²E + λ∇²R + prior, (d, d)."""
         H = self.model.hessian(theta, data.X, data.w)
-        H[np.diag_indices_from(H)] += self.precision(regularity, float(data.w.sum()))
+        H[np.diag_indices_from(H)] += self.prior(float(data.w.sum()))
+        inside = np.flatnonzero(self.penalised)
+        H[np.ix_(inside, inside)] += regularity * self.regularizer.hessian(self.inner(theta))
         k = self.model.outputs_count
         if self.anchor == 0.0 and k > 1:
-            intercepts = np.arange(k) * self.model.columns
-            H[np.ix_(intercepts, intercepts)] += 1.0 / k
+            for column in self.free:
+                shifted = np.arange(k) * self.model.columns + column
+                H[np.ix_(shifted, shifted)] += 1.0 / k
         return H
 
     def residual(self, theta: Array, log_tangent: Array, data: Data, regularity: float) -> float:
         """‖Hθ̇ + λC‖/‖λC‖ on these examples: what is left of (64). Above 1, θ̇ is worse than 0."""
-        _, _, hvp = self.model.gradient_hvp(theta, log_tangent, data.X, data.y, data.w)
-        source = regularity * self.complexity_gradient(theta)
-        rest = hvp + self.precision(regularity, float(data.w.sum())) * log_tangent + source
-        scale = float(np.linalg.norm(source))
+        products = self.products(theta, log_tangent, data, regularity, float(data.w.sum()))
+        scale = float(np.linalg.norm(products.source))
+        rest = self.moving(theta) * (products.hvp + products.source)
         return float(np.linalg.norm(rest)) / scale if scale > 0.0 else 0.0
+
+    def _outer(self, inner: Array) -> Array:
+        """The penalised parameters (m,) at their places among all, zeros elsewhere."""
+        if not self.free:
+            return inner
+        k, D = self.model.outputs_count, self.model.columns
+        out = np.zeros((k, D))
+        if self.free == (0,):
+            out[:, 1:] = inner.reshape(k, D - 1)
+        else:
+            out[:, np.delete(np.arange(D), self.free)] = inner.reshape(k, -1)
+        return out.ravel()

@@ -3,6 +3,8 @@
     θ ← θ − η [g_B + λC(θ)]                                     (121), (123)
     θ̇ ← θ̇ − η [H_B θ̇ + λC(θ) + λ∇²R θ̇]                          (122), (124) in log form, θ before its own update
 
+A regularizer with kinks (L1) takes a proximal step instead, and a parameter that lands on a kink has no tangent.
+
 The recursion is the derivative of the run itself: with steps that do not depend on λ, θ̇ equals the finite difference of
 two whole runs. At a constant step both hover around their fixed point; what is published is their running mean over the
 last `memory` steps (1/t until then), which takes most of that noise away.
@@ -34,13 +36,17 @@ LEAST_CURVATURE = 0.25  # of the largest
 @final
 @dataclass(frozen=True)
 class State:
-    """theta, log_tangent: the iterates; mean_theta, mean_log_tangent: their running means, to be used (d,); steps."""
+    """theta, log_tangent: the iterates; mean_theta, mean_log_tangent: their running means, to be used (d,); steps.
+
+    travel: the sum of step sizes since the tangent began.
+    """
 
     theta: Array
     log_tangent: Array
     mean_theta: Array
     mean_log_tangent: Array
     steps: int
+    travel: float
 
 
 @final
@@ -55,7 +61,7 @@ class Info:
 def init(theta: Array, log_tangent: Array | None = None) -> State:
     """Start at theta with the tangent at zero (or primed)."""
     tangent = np.zeros_like(theta) if log_tangent is None else log_tangent
-    return State(theta, tangent, theta, tangent, 0)
+    return State(theta, tangent, theta, tangent, 0, 0.0)
 
 
 def step(
@@ -65,23 +71,28 @@ def step(
     if not batch.usable:
         return state, Info(float("nan"), False)
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
-        loss, gradient, hvp = objective.model.gradient_hvp(state.theta, state.log_tangent, batch.X, batch.y, batch.w)
-        precision = objective.precision(regularity, total_weight)
-        source = regularity * objective.complexity_gradient(state.theta)
-        theta = state.theta - rate * (gradient + precision * state.theta)
-        tangent = state.log_tangent - rate * (hvp + precision * state.log_tangent + source)
+        loss, gradient, hvp, source = objective.products(
+            state.theta, state.log_tangent, batch, regularity, total_weight
+        )
+        if objective.regularizer.smooth:
+            theta = state.theta - rate * gradient
+            tangent = state.log_tangent - rate * (hvp + source)
+        else:
+            theta = objective.shrink(state.theta - rate * (gradient - source), rate * regularity)
+            source = regularity * objective.complexity_gradient(theta)
+            tangent = objective.moving(theta) * (state.log_tangent - rate * (hvp + source))
     if not (np.isfinite(theta).all() and np.isfinite(tangent).all()):
         return state, Info(loss, False)
     share = 1.0 / min(state.steps + 1, memory)
     mean_theta = state.mean_theta + share * (theta - state.mean_theta)
     mean_tangent = state.mean_log_tangent + share * (tangent - state.mean_log_tangent)
-    return State(theta, tangent, mean_theta, mean_tangent, state.steps + 1), Info(loss, True)
+    return State(theta, tangent, mean_theta, mean_tangent, state.steps + 1, state.travel + rate), Info(loss, True)
 
 
 def restart_tangent(state: State) -> State:
     """The same θ with the tangent at zero: what is done when the residual says that it cannot be trusted."""
     zero = np.zeros_like(state.theta)
-    return State(state.theta, zero, state.mean_theta, zero, 0)
+    return State(state.theta, zero, state.mean_theta, zero, 0, 0.0)
 
 
 def critical_rate(
@@ -91,14 +102,15 @@ def critical_rate(
 
     With the loss's largest curvature it holds at every θ. Given `theta`, with the curvature there, but no less than a
     quarter of the largest: up to four times as large a step, and should θ come back to where the loss is steepest, half
-    of it is still at most twice the bound. Renew it as θ moves.
+    of it is still at most twice the bound. Renew it as θ moves. A loss without a largest curvature (Poisson) needs `theta`.
     """
     model = objective.model
     curvature = np.full(len(data.X), model.loss.steepest)
     if theta is not None:
         # Gershgorin: the largest absolute row sum bounds the largest eigenvalue.
         rows = np.abs(model.loss.curvature(model.outputs(theta, data.X))).sum(axis=2).max(axis=1)
-        curvature = np.clip(rows, LEAST_CURVATURE * model.loss.steepest, model.loss.steepest)
+        steepest = min(model.loss.steepest, float(rows.max()))
+        curvature = np.clip(rows, LEAST_CURVATURE * steepest, steepest)
     weight = data.w / data.w.sum()
     # The largest part that an example can have of its batch's mean, against batches of the average weight.
     part = np.minimum(weight * len(data.w) / batch_size, 1.0)

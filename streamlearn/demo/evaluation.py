@@ -43,13 +43,11 @@ class Evaluation:
             self._known = state.columns.columns
             self._rows = columns.encode(state.columns, self._part.xs)[1].rows
         outputs = fit.model.outputs(fit.theta, fit.frame.design(self._rows))
-        return (
-            self._of_values(fit, outputs) if fit.model.loss.name == "squared" else self._of_classes(state, fit, outputs)
-        )
+        return self._of_classes(state, fit, outputs) if fit.model.loss.of_classes else self._of_values(fit, outputs)
 
     def _of_values(self, fit: Fit, outputs: Array) -> Quality:
         y = np.array(self._part.ys, dtype=float)
-        errors = outputs[:, 0] * fit.frame.target_scale + fit.frame.target_shift - y
+        errors = fit.model.loss.prediction(outputs) * fit.frame.target_scale + fit.frame.target_shift - y
         squares = float(errors @ errors)
         return Quality(0.5 * squares / len(y), 1.0 - squares / float(((y - y.mean()) ** 2).sum()))
 
@@ -58,5 +56,4 @@ class Evaluation:
         y = np.array([index.get(label, -1) for label in self._part.ys])
         y[y >= max(2, fit.model.outputs_count)] = -1  # heard, but not fitted yet
         losses = np.where(y < 0, UNHEARD, fit.model.loss.value(outputs, np.maximum(y, 0).astype(float)))
-        guess = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0.0).astype(int)
-        return Quality(float(losses.mean()), float((guess == y).mean()))
+        return Quality(float(losses.mean()), float((fit.model.loss.prediction(outputs) == y).mean()))

@@ -10,14 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamlearn.core import newton
-from streamlearn.core.losses import Squared
+from streamlearn.core import losses, newton, orthant
 from streamlearn.core.models.linear import Linear
 from streamlearn.learner import tuner
-from streamlearn.learner.fit import Fit, Frame, adapted, loss_of
+from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, regularity
-from streamlearn.learner.testing import mean_loss_gradient
+from streamlearn.learner.state import State, data, frame, objective, regularity, starting
+from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
 
 HOLDOUT_ROUNDS = 2
 
@@ -37,7 +36,7 @@ def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> Sta
     if settings.holdout:
         test = data(state, settings, new_frame, fit.end, "test")
         for _ in range(rounds if settings.learn_regularity and len(test.y) else 0):
-            _, gradient = mean_loss_gradient(fit, test)
+            gradient = outer_gradient(state, settings, fit, mean_loss_gradient(fit, test)[1], float(test.w.sum()))
             state = replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
             fit = _solve(state, settings, new_frame, fit, "train", None) or fit
         test_loss = mean_loss_gradient(fit, test)[0] if len(test.y) else None
@@ -58,29 +57,29 @@ def _solve(
 ) -> Fit | None:
     """The fit on `which` examples, or None where nothing finite was found. `fixed`: λ, where it is not the tuner's."""
     columns, outputs = 1 + len(new_frame.scaling.shift), state.problem.outputs
-    model = Linear(loss_of(state.problem.loss, 1.0), outputs, columns)
+    model = Linear(losses.named(state.problem.loss), outputs, columns)
     examples = data(state, settings, new_frame, state.examples.end, which)
     weight = float(examples.w.sum())
     if weight <= 0.0:
         return None
     lam = regularity(state, settings, weight) if fixed is None else fixed
-    theta = np.zeros(model.size) if start is None else adapted(start, start.theta, model, new_frame, True)
+    theta = starting(model, examples) if start is None else adapted(start, start.theta, model, new_frame, True)
     fit = Fit(model, new_frame, theta, np.zeros(model.size), None, lam, state.examples.end, 0.0, 0.0)
-    objective = fit.objective(settings.intercept_precision)
-    solved, info = newton.step(newton.State(theta, fit.log_tangent, np.empty((0, 0))), objective, examples, lam)
+    whole = objective(state, settings, model, new_frame)
+    solver = newton if whole.regularizer.smooth else orthant
+    solved, info = solver.step(newton.State(theta, fit.log_tangent, np.empty((0, 0))), whole, examples, lam)
     if not info.ok:
         return None
     if state.problem.loss == "squared":
-        residuals = model.outputs(solved.theta, examples.X)[:, 0] - examples.y
-        noise = float(examples.w @ residuals**2) / weight
-        model = replace(model, loss=Squared(noise if noise > 0.0 else 1.0))
+        noise = losses.noise(model.outputs(solved.theta, examples.X), examples.y, examples.w)
+        model = replace(model, loss=losses.Squared(noise))
     return replace(
         fit,
         model=model,
         theta=solved.theta,
         log_tangent=solved.log_tangent,
         covariance=solved.covariance,
-        residual=objective.residual(solved.theta, solved.log_tangent, examples, lam),
+        residual=whole.residual(solved.theta, solved.log_tangent, examples, lam),
         loss=info.loss * new_frame.target_scale**2,
     )
 
@@ -92,7 +91,8 @@ def with_covariance(fit: Fit, state: State, settings: Settings, which: str) -> F
     """
     examples = data(state, settings, fit.frame, fit.end, which)
     try:
-        solved = newton.covariance(fit.theta, fit.objective(settings.intercept_precision), examples, fit.regularity)
+        whole = objective(state, settings, fit.model, fit.frame)
+        solved = newton.derivatives(fit.theta, whole, examples, fit.regularity)
     except np.linalg.LinAlgError:
         return fit
     return replace(fit, covariance=solved.covariance)

@@ -12,10 +12,9 @@ from typing import final
 import numpy as np
 
 from streamlearn.core import sgdf
-from streamlearn.core.losses import Array, Logistic, Loss, Softmax, Squared
+from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.moments import Scaling
-from streamlearn.core.objective import Objective
 
 
 @final
@@ -68,16 +67,6 @@ class Fit:
     descent: sgdf.State | None = None
     rate: float = 0.0
     rated_at: int = 0
-
-    def objective(self, anchor: float) -> Objective:
-        return Objective(self.model, anchor)
-
-
-def loss_of(name: str, noise: float) -> Loss:
-    """The head by its name; noise σ² for the squared loss."""
-    if name == "squared":
-        return Squared(noise)
-    return Logistic() if name == "logistic" else Softmax()
 
 
 def adapted(old: Fit, vector: Array, model: Linear, frame: Frame, is_theta: bool) -> Array:

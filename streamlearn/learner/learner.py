@@ -25,7 +25,7 @@ from streamlearn.learner import columns, exact, examples, problem, progress, sto
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, trains, without_model
-from streamlearn.learner.testing import losses_gradients
+from streamlearn.learner.testing import losses_gradients, outer_gradient
 from streamlearn.queries.strategy import View
 
 SETTLE_ROUNDS = 30
@@ -135,7 +135,7 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
     if fit is None or label.test:
         return state
     target = problem.target(state.problem, label.y)
-    if fit.model.loss.name != "squared" and target >= max(2, fit.model.outputs_count):
+    if fit.model.loss.of_classes and target >= max(2, fit.model.outputs_count):
         return state  # a class that this model has never heard of
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
     losses, gradients = losses_gradients(fit, test)
@@ -149,6 +149,7 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
         memory = stochastic.memory_of(state, settings)
         change_most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity, memory)
     gradient = float(gradients[0]) * label.weight / _scale(state, fit)
+    gradient = outer_gradient(state, settings, fit, gradient, float(state.progress.count))
     return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))
 
 

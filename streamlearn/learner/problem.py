@@ -2,6 +2,7 @@
 
 Strings and booleans are classes. Whole numbers are classes if at most ten distinct ones are among the first 20 labels.
 Other numbers are values. It is decided once. A new class adds an output; two classes have the logistic loss with one.
+Counts, which have the Poisson loss, have to be configured.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import final
 
 Label = bool | int | float | str
 DECIDE_AT, CLASSES_AT_DECISION, CLASSES_MOST = 20, 10, 256
+VALUES = ("squared", "poisson")  # losses on values
 LARGEST = 1e100  # of a value: the squares of larger ones are not finite
 
 
@@ -30,7 +32,7 @@ class State:
     @property
     def trainable(self) -> bool:
         """Whether there is anything to tell apart."""
-        return self.loss == "squared" or (self.loss != "" and len(self.classes) >= 2)
+        return self.loss in VALUES or (self.loss != "" and len(self.classes) >= 2)
 
     @property
     def outputs(self) -> int:
@@ -53,8 +55,11 @@ def refusal(state: State, y: Label) -> str:
     """Why this label cannot be taken, or ""."""
     if not isinstance(y, str) and abs(y) > LARGEST:
         return f"label is beyond {LARGEST:g}"
-    if state.loss == "squared":
-        return "" if _is_number(y) else f"label is {_kind(y)}; this problem's labels are numbers"
+    if state.loss in VALUES:
+        if not _is_number(y):
+            return f"label is {_kind(y)}; this problem's labels are numbers"
+        negative = state.loss == "poisson" and float(y) < 0.0
+        return "label is negative; model.loss = poisson has counts" if negative else ""
     if state.loss == "":
         return ""
     if _index(state.classes, y) is not None:
@@ -75,7 +80,7 @@ def refusal(state: State, y: Label) -> str:
 def step(state: State, y: Label) -> State:
     """Hear one label that was not refused."""
     y = plain(y)
-    if state.loss == "squared":
+    if state.loss in VALUES:
         return state
     if state.loss != "":
         return state if _index(state.classes, y) is not None else _with_classes(state, (*state.classes, y))
@@ -92,7 +97,7 @@ def step(state: State, y: Label) -> State:
 
 def target(state: State, y: Label) -> float:
     """The label as the loss takes it: the value, or the index of the class."""
-    if state.loss == "squared":
+    if state.loss in VALUES:
         return float(y)
     index = _index(state.classes, plain(y))
     assert index is not None, "a label that was never heard"
@@ -101,7 +106,17 @@ def target(state: State, y: Label) -> float:
 
 def prediction(state: State, output: float | int) -> Label:
     """An output as a user reads it: the value, or the class of that index."""
-    return float(output) if state.loss == "squared" else state.classes[int(output)]
+    return float(output) if state.loss in VALUES else state.classes[int(output)]
+
+
+def of_classes(loss: str) -> bool:
+    """Whether a problem with this loss (not "") tells classes apart."""
+    return loss not in VALUES
+
+
+def identity(y: Label) -> tuple[str, Label]:
+    """What makes a class itself: True is not 1."""
+    return _kind(y), plain(y)
 
 
 def _with_classes(state: State, classes: tuple[Label, ...]) -> State:

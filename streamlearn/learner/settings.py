@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import final
 
 from streamlearn.config import Configuration
+from streamlearn.core.regularizers import Function
+from streamlearn.learner.penalty import Origin, Penalty
 
 EXACT_MOST = 512  # parameters: a Newton refit there takes about as long as a commit to disk
 
@@ -23,7 +25,8 @@ class Settings:
     initial_precision: float
     bounds: tuple[float, float]
     fixed_regularity: float
-    intercept_precision: float
+    penalty: Penalty
+    compensated: bool
     holdout: bool
     test_share: float
     seed: int
@@ -33,7 +36,14 @@ class Settings:
         return self.solver == "newton" or (self.solver == "auto" and size <= EXACT_MOST)
 
 
-def from_configuration(configuration: Configuration) -> Settings:
+def penalty_of(configuration: Configuration, function: Function | None = None, origin: Origin | None = None) -> Penalty:
+    """What the configuration says of the regularizer; a user's function and the origin have to be loaded for it."""
+    told = configuration.regularity
+    kind = told.regularizer if told.regularizer in ("l2", "l1") else "custom"
+    return Penalty(kind, function, told.increasing, told.free, origin, told.intercept_precision)
+
+
+def from_configuration(configuration: Configuration, penalty: Penalty | None = None) -> Settings:
     training, regularity = configuration.training, configuration.regularity
     return Settings(
         standardise=configuration.features.standardise,
@@ -46,7 +56,8 @@ def from_configuration(configuration: Configuration) -> Settings:
         initial_precision=regularity.initial_precision,
         bounds=regularity.precision_bounds,
         fixed_regularity=regularity.fixed,
-        intercept_precision=regularity.intercept_precision,
+        penalty=penalty or penalty_of(configuration),
+        compensated=regularity.compensated,
         holdout=regularity.validation == "holdout",
         test_share=configuration.validation.test_share,
         seed=configuration.queries.seed,

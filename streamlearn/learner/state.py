@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from streamlearn.core import moments
-from streamlearn.core.objective import Data
-from streamlearn.learner import columns, examples, problem, progress, tuner
+from streamlearn.core.losses import Array
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.objective import Data, Objective
+from streamlearn.learner import columns, examples, penalty, problem, progress, tuner
 from streamlearn.learner.fit import Fit, Frame
 from streamlearn.learner.settings import Settings
 
@@ -95,3 +99,16 @@ def regularity(state: State, settings: Settings, weight: float) -> float:
     if not settings.learn_regularity:
         return settings.fixed_regularity
     return math.exp(state.tuner.log_precision) / weight
+
+
+def objective(state: State, settings: Settings, model: Linear, frame: Frame) -> Objective:
+    """The training objective of this model under this frame."""
+    return penalty.objective(settings.penalty, state.columns, state.problem, model, frame)
+
+
+def starting(model: Linear, examples: Data) -> Array:
+    """Where the first fit starts: at zero; with rates, at the logarithm of their mean, or e^f may overflow on the way."""
+    theta = np.zeros(model.size)
+    if model.loss.name == "poisson":
+        theta[0] = math.log(max(float(examples.w @ examples.y) / float(examples.w.sum()), 1e-3))
+    return theta

@@ -12,16 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamlearn.core import sgdf
-from streamlearn.core.losses import Squared
+from streamlearn.core import losses, sgdf
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
 from streamlearn.learner import tuner
-from streamlearn.learner.fit import Fit, Frame, adapted, loss_of
+from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, regularity
-from streamlearn.learner.testing import mean_loss_gradient
+from streamlearn.learner.state import State, data, frame, objective, regularity, starting
+from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
 
 SAMPLE = 512  # newest examples that step size and residual are taken from
 PASSES = 10  # that the running means of the iterates reach back
@@ -80,7 +79,7 @@ def _round(state: State, settings: Settings, serial: int, renew: bool) -> State:
 def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int, lam: float) -> tuple[Fit, bool]:
     kept, descent, ok = state.examples, fit.descent, True
     assert descent is not None
-    n, objective = len(kept), fit.objective(settings.intercept_precision)
+    n, whole = len(kept), objective(state, settings, fit.model, fit.frame)
     first = max(0, n - settings.keep) if settings.keep else 0
     key = np.array([settings.seed & 0xFFFFFFFFFFFFFFFF, serial], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key, counter=descent.steps))
@@ -93,7 +92,7 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
         if not w.any():
             continue
         examples = Data(fit.frame.design(kept.X[batch]), fit.frame.targets(kept.target[batch]), w)
-        descent, info = sgdf.step(descent, objective, examples, total, lam, fit.rate, memory)
+        descent, info = sgdf.step(descent, whole, examples, total, lam, fit.rate, memory)
         ok &= info.ok
     theta, log_tangent = descent.mean_theta, descent.mean_log_tangent
     return replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end), ok
@@ -107,6 +106,7 @@ def _tuned(state: State, settings: Settings, fit: Fit) -> State:
     loss, gradient = mean_loss_gradient(fit, test)
     if not settings.learn_regularity:
         return replace(state, test_loss=loss)
+    gradient = outer_gradient(state, settings, fit, gradient, float(test.w.sum()))
     memory = memory_of(state, settings)
     most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity, memory)
     return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, most), test_loss=loss)
@@ -123,23 +123,24 @@ def _weight(state: State, settings: Settings, which: str) -> float:
 def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fit | None:
     """The fit in the frame of this moment, with its step size, residual, training loss and noise."""
     new_frame = frame(state, settings)
-    model = Linear(loss_of(state.problem.loss, 1.0), state.problem.outputs, 1 + len(new_frame.scaling.shift))
+    model = Linear(losses.named(state.problem.loss), state.problem.outputs, 1 + len(new_frame.scaling.shift))
     examples = _newest(data(state, settings, new_frame, state.examples.end, which), SAMPLE)
     if not len(examples.y):
         return None
-    descent = sgdf.init(np.zeros(model.size)) if old is None else _carried(old, model, new_frame)
+    descent = sgdf.init(starting(model, examples)) if old is None else _carried(old, model, new_frame)
     lam = regularity(state, settings, _weight(state, settings, which))
     fit = Fit(model, new_frame, descent.mean_theta, descent.mean_log_tangent, None, lam, state.examples.end, 1.0, 0.0)
-    objective = fit.objective(settings.intercept_precision)
+    whole = objective(state, settings, model, new_frame)
     rate = settings.learning_rate or 0.5 * sgdf.critical_rate(
-        objective, examples, lam, settings.batch_size, theta=fit.theta
+        whole, examples, lam, settings.batch_size, theta=fit.theta
     )
-    residual = objective.residual(fit.theta, fit.log_tangent, examples, lam)
+    residual = whole.residual(fit.theta, fit.log_tangent, examples, lam)
     if not residual <= RESIDUAL_MOST:
         descent, rate = sgdf.restart_tangent(descent), 0.5 * rate
     loss, _ = model.gradient(fit.theta, examples.X, examples.y, examples.w)
     if state.problem.loss == "squared":
-        model = replace(model, loss=Squared(2.0 * loss if loss > 0.0 else 1.0))
+        noise = losses.noise(model.outputs(fit.theta, examples.X), examples.y, examples.w)
+        model = replace(model, loss=losses.Squared(noise))
     return replace(
         fit,
         model=model,
@@ -160,6 +161,7 @@ def _carried(old: Fit, model: Linear, new_frame: Frame) -> sgdf.State:
         adapted(old, d.mean_theta, model, new_frame, True),
         adapted(old, d.mean_log_tangent, model, new_frame, False),
         d.steps,
+        d.travel,
     )
 
 

@@ -22,5 +22,6 @@ def choose(name: str, loss: str, exact: bool) -> Strategy:
     if name == "leverage" and loss and not exact:
         name = "sld"  # the nearest that needs no inverse; `auto` says the same
     if name == "auto":
-        name = "uncertainty" if loss != "squared" else ("leverage" if exact else "sld")
+        values = loss in ("squared", "poisson")
+        name = ("leverage" if exact else "sld") if values else "uncertainty"
     return STRATEGIES[name]

@@ -40,11 +40,11 @@ class Segment:
 @final
 @dataclass(frozen=True)
 class Scored:
-    """What the model says of a segment's events from `start` on: scores (n,), NaN where it cannot judge; outputs (n, k)."""
+    """What the model says of a segment's events from `start` on: scores (n,), NaN where it cannot judge; predictions (n,)."""
 
     start: int
     scores: Array
-    outputs: Array | None  # None without a model
+    predictions: Array | None  # expected values or indices of classes; None without a model
 
     def score(self, i: int) -> float | None:
         """The score of the segment's event i."""
@@ -99,7 +99,8 @@ class Asking:
         block = np.zeros((BLOCK, segment.rows.shape[1]))
         block[part] = segment.rows[start:stop]
         X = state.published.frame.design(block)
-        return Scored(start, strategy.score(view, X, draws)[part], view.model.outputs(view.theta, X)[part])
+        predictions = view.model.loss.prediction(view.model.outputs(view.theta, X))
+        return Scored(start, strategy.score(view, X, draws)[part], predictions[part])
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
@@ -141,9 +142,8 @@ def _stacked(state: State, features: list[bytes]) -> Array:
     return np.concatenate([columns.widen(state.columns, row(x)) for x in features])
 
 
-def predicted(state: State, fit: Fit, outputs: Array) -> problem.Label:
-    """The prediction that outputs (k,) of one event stand for: the value, or the likeliest class."""
-    if fit.model.loss.name == "squared":
-        return float(outputs[0]) * fit.frame.target_scale + fit.frame.target_shift
-    index = int(outputs.argmax()) if len(outputs) > 1 else int(outputs[0] > 0.0)
-    return problem.prediction(state.problem, index)
+def predicted(state: State, fit: Fit, prediction: float) -> problem.Label:
+    """A prediction as a user reads it: the value in the labels' own units, or the likeliest class."""
+    if not fit.model.loss.of_classes:
+        prediction = prediction * fit.frame.target_scale + fit.frame.target_shift
+    return problem.prediction(state.problem, prediction)

@@ -158,6 +158,6 @@ class Events:
 
     def _prediction(self, scored: Scored, i: int) -> problem.Label | None:
         fit = self._standing.state.published
-        if fit is None or scored.outputs is None:
+        if fit is None or scored.predictions is None:
             return None
-        return predicted(self._standing.state, fit, scored.outputs[i - scored.start])
+        return predicted(self._standing.state, fit, float(scored.predictions[i - scored.start]))

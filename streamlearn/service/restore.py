@@ -57,12 +57,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     """Give the pipeline the state that was saved; `for_reading`: without what only scoring needs."""
     if saved.number == 0:
         return
-    try:
-        state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
-    except ValueError as error:
-        raise CannotStart(
-            f"the store's snapshot cannot be read ({error}); put back a copy or name a new store"
-        ) from error
+    state = _unpacked(saved)
     if not for_reading:
         _refuse_another_problem(pipeline.state, state.learner)
     pipeline.ledger.restore(saved, state.events)
@@ -79,6 +74,21 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         state.rejected,
         state.clock,
     )
+
+
+def learned(saved: Saved) -> State | None:
+    """The learner's state in a store, without its examples; None before the first commit."""
+    return _unpacked(saved).learner if saved.number else None
+
+
+def _unpacked(saved: Saved) -> Snapshot:
+    try:
+        state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
+    except ValueError as error:
+        raise CannotStart(
+            f"the store's snapshot cannot be read ({error}); put back a copy or name a new store"
+        ) from error
+    return state
 
 
 def _refuse_another_problem(told: State, stored: State) -> None:

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from streamlearn.core.losses import Loss, Squared
+from streamlearn.core.losses import Loss, Squared, named
 from streamlearn.learner import examples
-from streamlearn.learner.fit import loss_of
 
 Arrays = list[Any]  # of numpy arrays of any type
 
@@ -78,7 +77,7 @@ def _unpack(kind: Any, value: Any, arrays: Arrays) -> Any:
     if kind is examples.State:
         return examples.init()
     if kind is Loss:
-        return loss_of(value["name"], value["noise"])
+        return named(value["name"], value["noise"])
     if typing.get_origin(kind) is np.ndarray:
         return arrays[value]
     if typing.get_origin(kind) is tuple:

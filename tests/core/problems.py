@@ -32,6 +32,11 @@ def parameters(objective: Objective, seed: int = 1) -> Array:
     return np.random.default_rng(seed).normal(size=objective.model.size)
 
 
+def precision_of(objective: Objective, regularity: float, total_weight: float) -> Array:
+    """The diagonal of λ∇²R and of the intercepts' prior under L2, shape (d,)."""
+    return regularity * objective.penalised + objective.anchor / total_weight * (1.0 - objective.penalised)
+
+
 @cache
 def breast_cancer() -> tuple[Objective, Data]:
     """569 examples, 30 standardised columns, free intercept."""

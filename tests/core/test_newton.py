@@ -86,7 +86,7 @@ def test_the_covariance_is_the_inverse_hessian_of_the_summed_objective(head: str
     summed = data.w.sum() * objective.hessian(state.theta, data, LAMBDA)
     assert_allclose(state.covariance @ summed, np.eye(objective.model.size), atol=1e-9)
     assert (state.covariance == state.covariance.T).all()
-    again = newton.covariance(state.theta, objective, data, LAMBDA)
+    again = newton.derivatives(state.theta, objective, data, LAMBDA)
     assert (again.covariance == state.covariance).all()
     assert (again.log_tangent == state.log_tangent).all()
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from streamlearn.core.objective import Data
-from tests.core.problems import HEADS, central, parameters, small, solved
+from tests.core.problems import HEADS, central, parameters, precision_of, small, solved
 
 heads = pytest.mark.parametrize("head", HEADS)
 
@@ -41,10 +41,10 @@ def test_the_derivative_of_the_value_by_regularity_is_the_complexity(head: str) 
 
 def test_the_anchor_is_a_prior_on_the_intercepts_shared_by_the_total_weight() -> None:
     objective, _ = small("softmax", anchor=6.0)
-    precision = objective.model.matrix(objective.precision(0.5, 12.0))
-    assert (precision[:, 0] == 0.5).all()
-    assert (precision[:, 1:] == 0.5).all()
-    assert (objective.model.matrix(objective.precision(0.25, 24.0))[:, 0] == 0.25).all()
+    prior = objective.model.matrix(objective.prior(12.0))
+    assert (prior[:, 0] == 0.5).all()
+    assert (prior[:, 1:] == 0.0).all()
+    assert (objective.model.matrix(objective.prior(24.0))[:, 0] == 0.25).all()
 
 
 @heads
@@ -71,7 +71,7 @@ def test_only_a_softmax_without_an_anchor_has_its_shift_of_intercepts_closed() -
         objective, data = small("softmax", anchor=anchor)
         theta = parameters(objective)
         plain = objective.model.hessian(theta, data.X, data.w)
-        plain += np.diag(objective.precision(0.1, float(data.w.sum())))
+        plain += np.diag(precision_of(objective, 0.1, float(data.w.sum())))
         added = objective.hessian(theta, data, 0.1) - plain
         shift = np.zeros((3, 5))
         shift[:, 0] = 1.0 / np.sqrt(3.0)

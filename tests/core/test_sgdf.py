@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 from streamlearn.core import sgdf
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
-from tests.core.problems import HEADS, breast_cancer, diabetes, parameters, part, relative, small, solved
+from tests.core.problems import HEADS, breast_cancer, diabetes, parameters, part, precision_of, relative, small, solved
 
 heads = pytest.mark.parametrize("head", HEADS)
 LAMBDA, RATE, MEMORY = 1e-2, 0.05, 50
@@ -69,7 +69,7 @@ def test_the_tangent_moves_with_theta_before_its_own_update(head: str) -> None:
     def updated(at: Array) -> Array:
         """The tangent after the step, had its Hessian and complexity gradient been taken at `at`."""
         _, _, hvp = objective.model.gradient_hvp(at, tangent, batch.X, batch.y, batch.w)
-        precision = objective.precision(0.5, total)
+        precision = precision_of(objective, 0.5, total)
         return tangent - RATE * (hvp + precision * tangent + 0.5 * objective.complexity_gradient(at))
 
     assert_allclose(state.log_tangent, updated(theta), rtol=1e-13, atol=1e-15)
@@ -84,7 +84,7 @@ def test_the_whole_run_in_the_other_order_is_not_its_derivative(head: str) -> No
     theta, tangent, total = parameters(objective), np.zeros(objective.model.size), float(data.w.sum())
     for _ in range(200):
         batch = part(data, rng.integers(0, len(data.y), 4))
-        precision = objective.precision(1.0, total)
+        precision = precision_of(objective, 1.0, total)
         theta = theta - RATE * (objective.model.gradient(theta, batch.X, batch.y, batch.w)[1] + precision * theta)
         _, _, hvp = objective.model.gradient_hvp(theta, tangent, batch.X, batch.y, batch.w)
         tangent = tangent - RATE * (hvp + precision * tangent + objective.complexity_gradient(theta))

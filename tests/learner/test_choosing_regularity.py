@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from streamlearn.config import Configuration
 from streamlearn.core import newton
 from streamlearn.core.losses import Array
-from streamlearn.core.objective import Data
+from streamlearn.core.objective import Data, Objective
 from streamlearn.learner import columns, learner, settings, state
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.learner import Labeled
@@ -66,12 +66,11 @@ def _excess(here: state.State, told: settings.Settings, X: Array, y: list) -> fl
     assert fit is not None
     test = Data(fit.frame.design(X), fit.frame.targets(np.array(y, dtype=float)), np.ones(len(y)))
     train = state.data(here, told, fit.frame, here.examples.end, "train")
-    best = min(_loss_at(fit, told, train, test, alpha) for alpha in GRID)
+    best = min(_loss_at(fit, state.objective(here, told, fit.model, fit.frame), train, test, alpha) for alpha in GRID)
     return (mean_loss_gradient(fit, test)[0] - best) / fit.frame.target_scale**2
 
 
-def _loss_at(fit: Fit, told: settings.Settings, train: Data, test: Data, alpha: float) -> float:
-    objective = fit.objective(told.intercept_precision)
+def _loss_at(fit: Fit, objective: Objective, train: Data, test: Data, alpha: float) -> float:
     start = newton.State(fit.theta, fit.log_tangent, np.empty((0, 0)))
     solved, _ = newton.step(start, objective, train, alpha / float(train.w.sum()))
     return mean_loss_gradient(replace(fit, theta=solved.theta), test)[0]

@@ -10,7 +10,7 @@ import pytest
 from streamlearn.core.losses import Array, Logistic, Softmax, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.moments import Scaling
-from streamlearn.learner.fit import Fit, Frame, adapted, loss_of
+from streamlearn.learner.fit import Fit, Frame, adapted
 
 RAW = np.random.default_rng(3).normal(size=(20, 2)) * [2.0, 0.1] + [3.0, -1.0]
 FRAMES = {
@@ -90,9 +90,3 @@ def test_columns_that_came_after_the_fit_are_not_looked_at() -> None:
 def test_targets_are_in_the_frames_units() -> None:
     frame = replace(FRAMES["raw"], target_shift=10.0, target_scale=4.0)
     np.testing.assert_array_equal([-1.0, 0.5], frame.targets(np.array([6.0, 12.0])))
-
-
-@pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
-def test_a_head_is_found_by_its_name(name: str) -> None:
-    assert name == loss_of(name, 0.5).name
-    assert Squared(0.5) == loss_of("squared", 0.5)

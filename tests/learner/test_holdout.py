@@ -56,7 +56,7 @@ def best(here: state.State, told: settings.Settings) -> float:
     start = newton.State(fit.theta, fit.log_tangent, np.empty((0, 0)))
     losses = []
     for lam in GRID:
-        solved, _ = newton.step(start, fit.objective(told.intercept_precision), train, lam)
+        solved, _ = newton.step(start, state.objective(here, told, fit.model, fit.frame), train, lam)
         losses.append(mean_loss_gradient(replace(fit, theta=solved.theta), test)[0])
     return float(GRID[int(np.argmin(losses))])
 

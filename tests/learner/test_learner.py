@@ -16,7 +16,7 @@ from streamlearn.learner import columns, learner, problem, state
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State
+from streamlearn.learner.state import State, objective
 from tests.learner.streams import WIDTH, labels, learned, start, told
 
 HEADS = pytest.mark.parametrize("head", ["squared", "logistic", "softmax"])
@@ -49,8 +49,8 @@ def optimum(here: State, settings: Settings, given: list[Labeled]) -> newton.Sta
     target = np.array([problem.target(kind, label.y) for label in given])
     X = np.array([label.x for label in given])
     data = Data(fit.frame.design(X), fit.frame.targets(target), np.array([label.weight for label in given]))
-    objective = fit.objective(settings.intercept_precision)
-    solved, info = newton.step(newton.init(fit.model.size), objective, data, fit.regularity)
+    whole = objective(here, settings, fit.model, fit.frame)
+    solved, info = newton.step(newton.init(fit.model.size), whole, data, fit.regularity)
     assert info.ok
     return solved
 
@@ -76,7 +76,8 @@ def test_weights_count_as_so_many_labels(head: str) -> None:
     settings = told(learn=False, standardise=False)
     given = [replace(label, weight=1.0) for label in labels(head, 40)]
     doubled = [replace(label, weight=2.0) for label in given]
-    anchored = replace(settings, intercept_precision=2.0 * settings.intercept_precision)
+    twofold = replace(settings.penalty, intercept_precision=2.0 * settings.penalty.intercept_precision)
+    anchored = replace(settings, penalty=twofold)
     once = learner.settle(learned(fixed(head, settings), anchored, doubled), anchored)
     twice = learner.settle(learned(fixed(head, settings), anchored, given + given), anchored)
     np.testing.assert_allclose(fit_of(once).theta, fit_of(twice).theta, rtol=1e-7, atol=1e-8)

@@ -1,0 +1,95 @@
+"""The penalty: which regularizer the configuration asks for, as an objective over the parameters of this moment.
+
+A model may deviate from a shared one (97): the origin θ₀ is a fitted model of another store, matched by the names of columns
+and classes; what it does not know has θ₀ = 0. Columns come and frames move, so θ₀ is expressed anew with every fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from streamlearn.core.losses import Array
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.objective import Objective
+from streamlearn.core.regularizers import INCREASES, L1, L2, Custom, Function, Increasing, Regularizer
+from streamlearn.learner import columns, problem
+from streamlearn.learner.fit import Fit, Frame
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """A shared model: weights (k, columns) of raw features, by its columns and problem."""
+
+    columns: tuple[tuple[str, str | None], ...]
+    problem: problem.State
+    weights: Array
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """kind: l2 | l1 | custom; function: of `custom`; increase: g's name or ""; free: features that R does not see.
+
+    intercept_precision: of the fixed prior on intercepts and free features.
+    """
+
+    kind: str = "l2"
+    function: Function | None = None
+    increase: str = ""
+    free: tuple[str, ...] = ()
+    origin: Origin | None = None
+    intercept_precision: float = 0.01
+
+
+def origin_of(fit: Fit, known: columns.State, what: problem.State) -> Origin:
+    """A fitted model as the origin of others."""
+    weights = fit.model.matrix(fit.theta)[:, 1:] * fit.frame.target_scale
+    if fit.frame.standardise:
+        weights = weights / fit.frame.scaling.scale
+    return Origin(known.columns[: weights.shape[1]], what, weights)
+
+
+def objective(penalty: Penalty, known: columns.State, what: problem.State, model: Linear, frame: Frame) -> Objective:
+    """L for this model under this frame."""
+    width = model.columns - 1
+    free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
+    origin = None
+    if penalty.origin is not None:
+        rows = _rows(penalty.origin, known.columns[:width], what)
+        if frame.standardise:
+            rows = rows * frame.scaling.scale
+        seen = [j - 1 for j in range(1, model.columns) if j not in free]
+        origin = (rows[: model.outputs_count, seen] / frame.target_scale).ravel()
+    return Objective(model, penalty.intercept_precision, _regularizer(penalty, origin), free)
+
+
+def _regularizer(penalty: Penalty, origin: Array | None) -> Regularizer:
+    if penalty.kind == "l1":
+        return L1(origin)
+    inner: Regularizer = L2(origin)
+    if penalty.kind == "custom":
+        assert penalty.function is not None, "a custom penalty has its function"
+        inner = Custom(penalty.function)
+    return Increasing(inner, INCREASES[penalty.increase]) if penalty.increase else inner
+
+
+def _rows(origin: Origin, wanted: tuple[tuple[str, str | None], ...], what: problem.State) -> Array:
+    """The origin's weights as rows of today's outputs, over today's columns (outputs, columns)."""
+    place = {column: j for j, column in enumerate(origin.columns)}
+    known = [(j, place[column]) for j, column in enumerate(wanted) if column in place]
+    weights = np.zeros((len(origin.weights), len(wanted)))
+    for here, there in known:
+        weights[:, here] = origin.weights[:, there]
+    if problem.of_classes(what.loss) != problem.of_classes(origin.problem.loss):
+        return np.zeros((what.outputs, len(wanted)))
+    if not problem.of_classes(what.loss):
+        return weights
+    rows = np.concatenate([np.zeros_like(weights), weights]) if len(weights) == 1 else weights
+    by_class = dict(zip(map(problem.identity, origin.problem.classes), rows, strict=False))
+    zero = np.zeros(len(wanted))
+    mine = np.stack([by_class.get(problem.identity(label), zero) for label in what.classes])
+    return mine[1:2] - mine[0:1] if what.outputs == 1 else mine

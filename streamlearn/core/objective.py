@@ -67,6 +67,11 @@ class Objective:
         mask[:, list(self.free)] = 0.0
         return mask.ravel()
 
+    @property
+    def ridge(self) -> bool:
+        """Whether ∇²R is the identity, so that L has at least the curvature λ along every penalised direction."""
+        return isinstance(self.regularizer, L2)
+
     def inner(self, theta: Array) -> Array:
         """What the regularizer is handed: the penalised parameters (m,), output by output."""
         if not self.free:
@@ -140,7 +145,10 @@ class Objective:
 
     def residual(self, theta: Array, log_tangent: Array, data: Data, regularity: float) -> float:
         """‖Hθ̇ + λC‖/‖λC‖ on these examples: what is left of (64). Above 1, θ̇ is worse than 0."""
-        products = self.products(theta, log_tangent, data, regularity, float(data.w.sum()))
+        return self.unsolved(theta, self.products(theta, log_tangent, data, regularity, float(data.w.sum())))
+
+    def unsolved(self, theta: Array, products: Products) -> float:
+        """The residual, where Hθ̇ and λC are at hand."""
         scale = float(np.linalg.norm(products.source))
         rest = self.moving(theta) * (products.hvp + products.source)
         return float(np.linalg.norm(rest)) / scale if scale > 0.0 else 0.0

@@ -16,8 +16,6 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
 
@@ -34,6 +32,7 @@ class Certificate:
     step: float
     growth: float
     curvature: float
+    norm: float  # ‖θ̇‖, which the next certificate's growth is measured from
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -52,10 +51,13 @@ class Certificate:
         return not self.failures
 
 
+NONE = Certificate(1.0, 1.0, 0.0, 1.0, 0.0, 0.0)  # before there is a tangent
+
+
 def solved(objective: Objective, theta: Array, log_tangent: Array, data: Data, regularity: float) -> Certificate:
     """Of a tangent that was solved for: measured on the data that it was solved on."""
-    residual, curvature = _measured(objective, theta, log_tangent, data, regularity)
-    return Certificate(residual, 0.0, 0.0, 1.0, curvature)
+    residual, curvature, norm = _measured(objective, theta, log_tangent, data, regularity)
+    return Certificate(residual, 0.0, 0.0, 1.0, curvature, norm)
 
 
 def stepped(
@@ -69,12 +71,11 @@ def stepped(
     norm_before: float,
 ) -> Certificate:
     """Of a tangent that came by steps which add up to `travel`, the last one `step` of the critical size."""
-    residual, curvature = _measured(objective, theta, log_tangent, data, regularity)
-    norm = float(np.linalg.norm(log_tangent))
+    residual, curvature, norm = _measured(objective, theta, log_tangent, data, regularity)
     growth = norm / norm_before if norm_before > 0.0 else 1.0
     # R under L2 has curvature 1; under another the curvature along θ̇ is the best that is known.
     weakest = regularity if objective.ridge else max(curvature, 0.0)
-    return Certificate(residual, lag(weakest * travel), step, growth, curvature)
+    return Certificate(residual, lag(weakest * travel), step, growth, curvature, norm)
 
 
 def lag(distance: float) -> float:
@@ -84,9 +85,9 @@ def lag(distance: float) -> float:
 
 def _measured(
     objective: Objective, theta: Array, log_tangent: Array, data: Data, regularity: float
-) -> tuple[float, float]:
-    """Residual, and curvature along the tangent (0 where there is none)."""
+) -> tuple[float, float, float]:
+    """Residual, curvature along the tangent (0 where there is none), and its norm."""
     products = objective.products(theta, log_tangent, data, regularity, float(data.w.sum()))
     square = float(log_tangent @ log_tangent)
     curvature = float(log_tangent @ products.hvp) / square if square > 0.0 else 0.0
-    return objective.unsolved(theta, products), curvature
+    return objective.unsolved(theta, products), curvature, math.sqrt(square)

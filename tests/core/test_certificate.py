@@ -15,7 +15,7 @@ from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularizers import INCREASES, L2, Increasing
 from tests.core.problems import HEADS, breast_cancer, diabetes, parameters, part, small, solved
 
-SOUND = Certificate(0.01, 0.01, 0.5, 1.1, 0.3)
+SOUND = Certificate(0.01, 0.01, 0.5, 1.1, 0.3, 2.0)
 
 
 @pytest.mark.parametrize("head", HEADS)

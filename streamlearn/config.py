@@ -120,9 +120,12 @@ class Validation:
 class Queries:
     """Which events are asked about. budget: share of the stream; outstanding: cap on unanswered queries;
     audit_share: of the budget, for queries chosen by chance; expire_s: seconds until an unanswered query is given up.
+
+    strategy: auto | uncertainty (= margin) | entropy | least-confidence | flip | committee | gradient-length | leverage |
+    sld | sld-unlabeled | si | ssi | sti, each also with -unlabeled or -doubly-unlabeled | random.
     """
 
-    strategy: str = "auto"  # auto | uncertainty | leverage | sld | random
+    strategy: str = "auto"
     budget: float = 0.1
     outstanding: int = 100
     audit_share: float = 0.2

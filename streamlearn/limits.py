@@ -16,6 +16,7 @@ from typing import Any, final
 
 from streamlearn.config import Configuration
 from streamlearn.errors import ConfigurationError
+from streamlearn.queries import names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # also a file name, a consumer group and a transactional id
 SERVERS = re.compile(
@@ -111,7 +112,7 @@ LIMITS: dict[str, Limit] = {
     "regularity.intercept_precision": _NOT_NEGATIVE,
     "regularity.validation": _words("progressive", "holdout", later="rotating|leave-one-out"),
     "validation.test_share": Limit("a number above 0 and below 1", lambda value: 0 < value < 1),
-    "queries.strategy": _words("auto", "uncertainty", "leverage", "sld", "random"),
+    "queries.strategy": _words("auto", *names.NAMES),
     "queries.budget": Limit("a number above 0 and at most 1", lambda value: 0 < value <= 1),
     "queries.outstanding": _whole(1),
     "queries.audit_share": Limit("a number from 0 to 1", lambda value: 0 <= value <= 1),
@@ -166,9 +167,10 @@ def check_together(configuration: Configuration) -> None:
     """Refuse keys that contradict each other."""
     model, topics = configuration.model, configuration.topics
     values = model.loss in ("squared", "poisson")
-    if configuration.queries.strategy == "uncertainty" and values:
+    strategy = configuration.queries.strategy
+    if strategy in names.OF_CLASSES and values:
         raise refuse(
-            f'queries.strategy = "uncertainty" needs classes and model.loss = "{model.loss}" has none; '
+            f'queries.strategy = "{strategy}" needs classes and model.loss = "{model.loss}" has none; '
             'set queries.strategy = "leverage", "sld" or "auto"'
         )
     if model.classes and values:

@@ -11,6 +11,7 @@ import pytest
 from streamlearn import limits, settings
 from streamlearn.config import Configuration
 from streamlearn.errors import ConfigurationError
+from streamlearn.queries.choose import STRATEGIES
 
 # A value of every key that is not its default: as in TOML, and what it is read as.
 OTHER: dict[str, tuple[str, Any]] = {
@@ -220,7 +221,8 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("regularity.validation", '"loo"'),
         ("validation.test_share", "0"),
         ("validation.test_share", "1"),
-        ("queries.strategy", '"margin"'),
+        ("queries.strategy", '"curiosity"'),
+        ("queries.strategy", '"sti-labeled"'),
         ("queries.budget", "0"),
         ("queries.budget", "1.01"),
         ("queries.budget", "nan"),
@@ -279,6 +281,8 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
     ("overrides", "beginning"),
     [
         (("queries.strategy=uncertainty", "model.loss=squared"), 'queries.strategy = "uncertainty" needs classes'),
+        (("queries.strategy=entropy", "model.loss=poisson"), 'queries.strategy = "entropy" needs classes'),
+        (("queries.strategy=flip", "model.loss=squared"), 'queries.strategy = "flip" needs classes'),
         (("model.classes=a,b", "model.loss=squared"), "model.classes is given and"),
         (("model.classes=a,b,c", "model.loss=logistic"), 'model.loss = "logistic" has 2 classes'),
         (("topics.labels=events",), 'topics.labels and topics.events are both "events"'),
@@ -286,6 +290,12 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
 )
 def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:
     assert refusal(overrides=overrides).startswith(beginning)
+
+
+@pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
+def test_every_strategy_can_be_configured_where_it_has_a_meaning(strategy: str) -> None:
+    read = settings.read(None, {}, (f"queries.strategy={strategy}", "model.loss=logistic"))
+    assert strategy == read.queries.strategy
 
 
 def test_two_outputs_may_be_switched_off() -> None:

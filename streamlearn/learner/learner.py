@@ -26,7 +26,7 @@ from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, trains, without_model
 from streamlearn.learner.testing import losses_gradients, outer_gradient
-from streamlearn.queries.strategy import View
+from streamlearn.queries.strategy import REFERENCES_MOST, View
 
 SETTLE_ROUNDS = 30
 
@@ -110,12 +110,25 @@ def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> Sta
     return stochastic.settle(state, settings)
 
 
-def view(state: State) -> View | None:
+def view(state: State, with_references: bool = False) -> View | None:
     """What query strategies see, pending queries not counted yet."""
     fit = state.published
     if fit is None:
         return None
-    return View(fit.model, fit.theta, fit.log_tangent, fit.covariance, fit.covariance)
+    references = _references(state, fit) if with_references else None
+    return View(fit.model, fit.theta, fit.log_tangent, fit.covariance, fit.covariance, references)
+
+
+def _references(state: State, fit: Fit) -> Data:
+    """The newest labeled examples before the end of the fit, in its frame."""
+    kept = state.examples
+    n = max(0, fit.end - kept.first)
+    known = kept.weight[:n] > 0.0
+    if fit.model.loss.of_classes:
+        # A replaced answer may be a class that the fit never heard of.
+        known &= kept.target[:n] < max(2, fit.model.outputs_count)
+    rows = np.flatnonzero(known)[-REFERENCES_MOST:]
+    return Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
 
 
 def _hear(state: State, y: problem.Label) -> State:

@@ -1,27 +1,49 @@
 """Which strategy acts: the one the configuration names, or `auto` by the problem.
 
 Classification: uncertainty, which nothing beat when labels came on time, with pending queries counted. Regression, where
-uncertainty does not exist: leverage; SLD, which needs the tangent alone, where d is too large for an inverse.
+uncertainty does not exist: leverage.
+
+A strategy says what it cannot do without. Where d is too large for an inverse Hessian, or the labels turn out to be values
+and it needs classes, SLD acts, which needs the tangent alone. For the squared influences that is the nearest there is: the
+total one over the training set is SLD at an optimum.
 """
 
 from __future__ import annotations
 
+from streamlearn.queries import squared_influence
+from streamlearn.queries.committee import Committee
+from streamlearn.queries.flip import Flip
+from streamlearn.queries.gradient_length import GradientLength
 from streamlearn.queries.leverage import Leverage
 from streamlearn.queries.random import Random
 from streamlearn.queries.sld import SquaredLossDerivative
 from streamlearn.queries.strategy import Strategy
-from streamlearn.queries.uncertainty import Uncertainty
+from streamlearn.queries.uncertainty import Uncertainty, entropy, least_confidence
 
-STRATEGIES: dict[str, Strategy] = {
-    strategy.name: strategy for strategy in (Uncertainty(), Leverage(), SquaredLossDerivative(), Random())
-}
+_SLD = SquaredLossDerivative()
+_ALL: tuple[Strategy, ...] = (
+    Uncertainty(),
+    Uncertainty("margin"),
+    Uncertainty("entropy", entropy),
+    Uncertainty("least-confidence", least_confidence),
+    Flip(),
+    Committee(),
+    GradientLength(),
+    Leverage(),
+    _SLD,
+    SquaredLossDerivative("sld-unlabeled", labeled=False),
+    *squared_influence.forms(),
+    Random(),
+)
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 
 
 def choose(name: str, loss: str, exact: bool) -> Strategy:
     """The strategy for a configured name, the problem's loss ("" while open) and whether H⁻¹ is at hand."""
-    if name == "leverage" and loss and not exact:
-        name = "sld"  # the nearest that needs no inverse; `auto` says the same
+    values = loss in ("squared", "poisson")
     if name == "auto":
-        values = loss in ("squared", "poisson")
-        name = ("leverage" if exact else "sld") if values else "uncertainty"
-    return STRATEGIES[name]
+        name = "leverage" if values else "uncertainty"
+    strategy = STRATEGIES[name]
+    if (strategy.needs_inverse and loss and not exact) or (strategy.needs_classes and values):
+        return _SLD
+    return strategy

@@ -7,7 +7,7 @@ For the squared loss that is σ² xᵀAx, the predictive variance: the score to 
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from streamlearn.queries.strategy import Strategy, View
 @final
 class Leverage(Strategy):
     name = "leverage"
+    needs_inverse: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None or view.covariance is None:

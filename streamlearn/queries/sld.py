@@ -2,26 +2,32 @@
 
     Ψ(x) = E_{y~p(y|x,θ)} [(∇ℓ(x,y)·θ̇)²] = f′ᵀ F(f) f′,   f′ = J_f(x) θ̇      (66)–(67)
 
-One forward pass: no gradient by example, no sampling of labels.
+One forward pass: no gradient by example, no sampling of labels. Unlabeled, without the loss's factor, it is ‖f′‖².
 """
 
 from __future__ import annotations
 
-from typing import final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 
 from streamlearn.core.losses import Array
+from streamlearn.queries import squares
 from streamlearn.queries.strategy import Strategy, View
 
 
 @final
+@dataclass(frozen=True)
 class SquaredLossDerivative(Strategy):
-    name = "sld"
-    by_tangent = True
+    """labeled: whether the loss's factor counts."""
+
+    name: str = "sld"
+    labeled: bool = True
+    by_tangent: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None:
             return np.full(len(X), np.nan)
         f, f_dot = view.model.response(view.theta, view.log_tangent, X)
-        return view.model.loss.fisher_quadratic(f, f_dot)
+        return view.model.loss.fisher_quadratic(f, f_dot) if self.labeled else squares.of_response(f_dot[:, :, None])

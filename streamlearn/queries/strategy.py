@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
+from streamlearn.core.objective import Data
+
+REFERENCES_MOST = 100  # of the newest labeled examples: where the stream is now, at a cost that does not grow
 
 
 @final
@@ -21,7 +24,8 @@ class View:
     """The model as seen by a strategy.
 
     theta, log_tangent: (d,); covariance: (W H)⁻¹ counting pending queries, and base_covariance without them, (d, d), or
-    None where d is too large for it.
+    None where d is too large for it. references: the newest labeled examples among those that theta was fitted on, at most
+    REFERENCES_MOST of them in the order in which they came; None unless the strategy needs them.
     """
 
     model: Linear
@@ -29,17 +33,21 @@ class View:
     log_tangent: Array
     covariance: Array | None
     base_covariance: Array | None
+    references: Data | None = None
 
 
 class Strategy(ABC):
-    """One way to say which label would teach most."""
+    """One way to say which label would teach most, and what it cannot do without."""
 
     name: str
-    by_tangent: bool = False  # whether the score rests on θ̇, and is worth as much as it
+    by_tangent: ClassVar[bool] = False  # the score rests on θ̇, and is worth as much as it
+    needs_inverse: ClassVar[bool] = False  # the covariance
+    needs_references: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = False  # a loss on classes
 
     @abstractmethod
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         """Scores (n,) for design rows X (n, D). draws (n,): a uniform number per event, a hash of its id.
 
-        view is None while there is no model.
+        view is None while there is no model; NaN also where something is missing that the strategy needs.
         """

@@ -1,51 +1,71 @@
-"""Uncertainty: the margin between the two likeliest classes a and b, fading where the answer is already under way.
+"""Uncertainty: how undecided the model is between classes, fading where the answer is already under way.
 
-    E_y[1 − 1{y=a} + 1{y=b}] · s_P/s₀ = (1 − (p_a − p_b)) · s_P/s₀
+    margin              1 − (p_a − p_b) = E_y[1 − 1{y=a} + 1{y=b}], a and b the two likeliest classes
+    entropy             −Σ_c p_c log p_c = E_y[−log p_y]
+    least confidence    1 − p_a = E_y[1 − 1{y=a}]
 
-s is the variance of the logit difference f_a − f_b, without (0) and with (P) the pending queries counted as labels; the
-factor is 1 where no inverse Hessian is at hand. Under a loss on values no event is more uncertain than another, and only
-that factor is left.
+each times s_P/s₀: s is the variance of the logit difference f_a − f_b, without (0) and with (P) the pending queries counted as
+labels; the factor is 1 where no inverse Hessian is at hand. With two classes and nothing pending the three are one order.
+Defined for classes only: under a loss on values no event is more uncertain than another.
 """
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.queries.strategy import Strategy, View
 
 
+def margin(p: Array) -> Array:
+    """1 − (p_a − p_b), (n,), for probabilities p (n, classes), the largest first."""
+    return 1.0 - (p[:, 0] - p[:, 1])
+
+
+def entropy(p: Array) -> Array:
+    """−Σ p log p, (n,)."""
+    return np.asarray(-(p * np.log(np.maximum(p, 1e-300))).sum(axis=1))
+
+
+def least_confidence(p: Array) -> Array:
+    """1 − p_a, (n,)."""
+    return np.asarray(1.0 - p[:, 0])
+
+
 @final
+@dataclass(frozen=True)
 class Uncertainty(Strategy):
-    name = "uncertainty"
+    """measure: of how undecided classes of these probabilities are."""
+
+    name: str = "uncertainty"
+    measure: Callable[[Array], Array] = margin
+    needs_classes: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
-        if view is None:
+        if view is None or not view.model.loss.of_classes:
             return np.full(len(X), np.nan)
         p = view.model.loss.probabilities(view.model.outputs(view.theta, X))
-        if p.shape[1] == 0:
-            margin, top = np.zeros(len(X)), np.zeros((len(X), 2), dtype=int)
-        else:
-            top = np.argsort(-p, axis=1, kind="stable")[:, :2]
-            best = np.take_along_axis(p, top, axis=1)
-            margin = best[:, 0] - best[:, 1]
-        return (1.0 - margin) * _discount(view, X, top)
+        order = np.argsort(-p, axis=1, kind="stable")
+        return np.asarray(self.measure(np.take_along_axis(p, order, axis=1)) * _discount(view, X, order))
 
 
-def _discount(view: View, X: Array, top: Array) -> Array:
+def _discount(view: View, X: Array, order: NDArray[np.intp]) -> Array:
     if view.covariance is None or view.base_covariance is None or view.covariance is view.base_covariance:
         return np.ones(len(X))
     now, before = (
-        _difference_variance(view.model.covariance(A, X), top) for A in (view.covariance, view.base_covariance)
+        _difference_variance(view.model.covariance(A, X), order) for A in (view.covariance, view.base_covariance)
     )
     return np.asarray(now / np.maximum(before, 1e-300))
 
 
-def _difference_variance(M: Array, top: Array) -> Array:
+def _difference_variance(M: Array, order: NDArray[np.intp]) -> Array:
     """Variance of f_a − f_b where M (n, k, k) is the covariance of f; of f itself where there is one output."""
     if M.shape[1] == 1:
         return M[:, 0, 0]
-    rows, a, b = np.arange(len(M)), top[:, 0], top[:, 1]
+    rows, a, b = np.arange(len(M)), order[:, 0], order[:, 1]
     return np.asarray(M[rows, a, a] + M[rows, b, b] - 2.0 * M[rows, a, b])

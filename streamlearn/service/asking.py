@@ -127,7 +127,7 @@ class Asking:
 
     def _current_view(self, state: State, ledger: Ledger) -> View | None:
         if not self._fresh:
-            self._view = learner.view(state)
+            self._view = learner.view(state, self.strategy(state).needs_references)
             if self._view is not None and self._view.covariance is not None and ledger.pending and state.published:
                 rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
                 X, together = state.published.frame.design(rows), self.counted_at_once

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Labels, Queries, Regularity, Training
+from streamlearn.config import Configuration, Labels, Model, Queries, Regularity, Training
 from streamlearn.edges.memory import MemoryStore
 from streamlearn.service import restore
 from streamlearn.service.metrics import Measurements
@@ -74,15 +74,22 @@ def log(seed: int, count: int) -> list[Record]:
 
 
 def configuration(
-    solver: str = "auto", validation: str = "progressive", keep: int = 0, remember: int = 100_000, seed: int = 0
+    solver: str = "auto",
+    validation: str = "progressive",
+    keep: int = 0,
+    remember: int = 100_000,
+    seed: int = 0,
+    strategy: str = "auto",
+    loss: str = "",
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
         Configuration(),
+        model=Model(loss=loss),
         labels=Labels(wait=6, remember=remember),
         training=Training(solver=solver, keep=keep, steps_per_label=2, batch_size=4),
         regularity=Regularity(validation=validation),
-        queries=Queries(budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
+        queries=Queries(strategy, budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
     )
 
 
@@ -123,7 +130,13 @@ def trial(told: Configuration) -> Trial:
     return Trial(assemble.pipeline(told, store.recall, Measurements()), store, [])
 
 
-def stream(events: int, width: int = 4, seed: int = 0, delay: int = 7) -> list[Record]:
+def yes_or_no(score: float) -> object:
+    return score > 0.0
+
+
+def stream(
+    events: int, width: int = 4, seed: int = 0, delay: int = 7, answer: Callable[[float], object] = yes_or_no
+) -> list[Record]:
     """A long plain log: every event's label comes `delay` events later; every ninth label is missing."""
     rng = np.random.default_rng(seed)
     records, offsets = [], {EVENTS: 0, LABELS: 0}
@@ -132,7 +145,9 @@ def stream(events: int, width: int = 4, seed: int = 0, delay: int = 7) -> list[R
         if i < events:
             records.append((EVENTS, {"id": f"s{i}", "x": X[i].tolist(), "time": 10.0 * i}))
         if i >= delay and i % 9:
-            records.append((LABELS, {"id": f"s{i - delay}", "y": bool(X[i - delay].sum() > 0.3 * rng.normal())}))
+            records.append(
+                (LABELS, {"id": f"s{i - delay}", "y": answer(float(X[i - delay].sum() - 0.3 * rng.normal()))})
+            )
     lines = []
     for role, value in records:
         lines.append(Record(role, 0, offsets[role], offsets[role] + 1, None, json.dumps(value).encode()))

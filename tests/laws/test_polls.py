@@ -39,6 +39,20 @@ def test_with_the_exact_solver(log: list[Record], cuts: list[int], remember: int
 
 
 @MODERATE
+@given(
+    log=LOGS,
+    cuts=st.lists(st.integers(1, 120), max_size=6),
+    keep=st.sampled_from([0, 3]),
+    validation=st.sampled_from(["progressive", "holdout"]),
+    strategy=st.sampled_from(["committee", "flip", "si", "ssi-doubly-unlabeled", "sti"]),
+)
+def test_with_strategies_that_look_at_labeled_examples(
+    log: list[Record], cuts: list[int], keep: int, validation: str, strategy: str
+) -> None:
+    assert_same(logs.configuration(keep=keep, validation=validation, strategy=strategy), log, cuts)
+
+
+@MODERATE
 @given(log=LOGS, cuts=st.lists(st.integers(1, 120), max_size=6))
 def test_with_the_stochastic_solver(log: list[Record], cuts: list[int]) -> None:
     assert_same(logs.configuration(solver="sgdf"), log, cuts)

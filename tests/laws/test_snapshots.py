@@ -28,6 +28,7 @@ TOLD = {
     "newton": logs.configuration(),
     "newton, hold-out": logs.configuration(validation="holdout"),
     "newton, newest": logs.configuration(keep=7),
+    "newton, references": logs.configuration(strategy="ssi-unlabeled"),
     "sgdf": logs.configuration(solver="sgdf"),
     "sgdf, hold-out": logs.configuration(solver="sgdf", validation="holdout"),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamlearn.queries import names
 from streamlearn.queries.choose import STRATEGIES, choose
 
 
@@ -16,6 +17,8 @@ from streamlearn.queries.choose import STRATEGIES, choose
         ("softmax", False, "uncertainty"),
         ("squared", True, "leverage"),
         ("squared", False, "sld"),
+        ("poisson", True, "leverage"),
+        ("poisson", False, "sld"),
         ("", True, "uncertainty"),
     ],
 )
@@ -23,9 +26,27 @@ def test_auto_goes_by_the_problem(loss: str, exact: bool, expected: str) -> None
     assert expected == choose("auto", loss, exact).name
 
 
+OF_CLASSES = {"uncertainty", "margin", "entropy", "least-confidence", "flip"}
+OF_TANGENTS = {"sld", "sld-unlabeled", "gradient-length", "random"}
+OF_INVERSES = {"leverage", "committee"} | {
+    f"{influence}{form}" for influence in ("si", "ssi", "sti") for form in ("", "-unlabeled", "-doubly-unlabeled")
+}
+
+
+def test_these_are_all() -> None:
+    assert OF_CLASSES | OF_TANGENTS | OF_INVERSES == set(STRATEGIES)
+    assert all(name == strategy.name for name, strategy in STRATEGIES.items())
+
+
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
-@pytest.mark.parametrize("loss", ["", "squared", "logistic", "softmax"])
-def test_a_named_strategy_acts_where_it_can(name: str, loss: str) -> None:
-    assert name == choose(name, loss, True).name
-    expected = "sld" if name == "leverage" and loss else name
-    assert expected == choose(name, loss, False).name
+@pytest.mark.parametrize("loss", ["", "squared", "logistic", "softmax", "poisson"])
+def test_a_named_strategy_acts_where_it_can_and_else_the_squared_loss_derivative(name: str, loss: str) -> None:
+    refused = name in OF_CLASSES and loss in ("squared", "poisson")
+    assert ("sld" if refused else name) == choose(name, loss, True).name
+    refused |= name in OF_INVERSES and loss != ""
+    assert ("sld" if refused else name) == choose(name, loss, False).name
+
+
+def test_the_names_that_the_command_line_knows_are_those_of_the_strategies() -> None:
+    assert set(names.NAMES) == set(STRATEGIES)
+    assert set(names.OF_CLASSES) == {name for name, strategy in STRATEGIES.items() if strategy.needs_classes}

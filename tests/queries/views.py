@@ -1,7 +1,7 @@
 """Views with known answers: random models under every head, and the truth computed the long way round.
 
-Nothing here uses the strategies' own formulas: expectations are sums over the classes or Gauss–Hermite integrals over y, and
-pending queries are counted by forming the Hessian of the summed objective and inverting it.
+Nothing here uses the strategies' own formulas: expectations are sums over the classes or counts, or Gauss–Hermite integrals
+over y, and pending queries are counted by forming the Hessian of the summed objective and inverting it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.stats import poisson
 
-from streamlearn.core.losses import Array, Logistic, Loss, Softmax, Squared
+from streamlearn.core.losses import Array, Logistic, Loss, Poisson, Softmax, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data, Objective
 from streamlearn.queries.strategy import View
 
-HEADS = ("squared", "logistic", "softmax")
-LOSSES: dict[str, Loss] = {"squared": Squared(0.37), "logistic": Logistic(), "softmax": Softmax()}
-OUTPUTS = {"squared": 1, "logistic": 1, "softmax": 4}
+HEADS = ("squared", "logistic", "softmax", "poisson")
+CLASSES = ("logistic", "softmax")
+LOSSES: dict[str, Loss] = {
+    "squared": Squared(0.37),
+    "logistic": Logistic(),
+    "softmax": Softmax(),
+    "poisson": Poisson(),
+}
+OUTPUTS = {"squared": 1, "logistic": 1, "softmax": 4, "poisson": 1}
+COUNTS_MOST = 200  # of the Poisson loss: rates here are far below
 COLUMNS, LABELED, REGULARITY, ANCHOR = 4, 30, 0.05, 0.01
 
 
@@ -31,7 +39,19 @@ def model(head: str) -> Linear:
 
 
 def theta(head: str) -> Array:
-    return np.random.default_rng(5).normal(size=model(head).size)
+    return np.random.default_rng(5).normal(size=model(head).size) * (0.5 if head == "poisson" else 1.0)
+
+
+def references(head: str, rows: int = 9) -> Data:
+    """Labeled examples, of which some are far from what the model says."""
+    rng = np.random.default_rng(6)
+    y = {
+        "squared": rng.normal(size=rows),
+        "logistic": rng.integers(0, 2, rows),
+        "softmax": rng.integers(0, 4, rows),
+        "poisson": rng.poisson(2.0, rows),
+    }[head]
+    return Data(design(rows, 8), y.astype(float), rng.choice([0.5, 1.0, 2.0], rows))
 
 
 def information(head: str, pending: Array) -> Array:
@@ -47,7 +67,7 @@ def view(head: str, counted: Array | None = None) -> View:
     """The view whose covariance and tangent are those of the explicit truth."""
     base = np.linalg.inv(information(head, np.empty((0, COLUMNS))))
     covariance = base if counted is None else np.linalg.inv(information(head, counted))
-    return View(model(head), theta(head), covariance @ source(head), covariance, base)
+    return View(model(head), theta(head), covariance @ source(head), covariance, base, references(head))
 
 
 def source(head: str) -> Array:
@@ -60,6 +80,16 @@ def expected(head: str, x: Array, of: Callable[[float, Array], float]) -> float:
     return sum(p * of(y, g) for p, y, g in _outcomes(head, x))
 
 
+def jacobian(head: str, x: Array) -> Array:
+    """∂f/∂θ at a design row x, (k, d)."""
+    return np.kron(np.eye(OUTPUTS[head]), x)
+
+
+def centred(head: str, moved: Array) -> Array:
+    """Responses (k, ...) of several outputs around their mean: a common shift of logits means nothing."""
+    return moved - moved.mean(axis=0) if OUTPUTS[head] > 1 else moved
+
+
 def _outcomes(head: str, x: Array) -> Iterator[tuple[float, float, Array]]:
     """(probability or weight, y, ∇ℓ) of every class, or of every node of the integral over y."""
     linear, at = model(head), theta(head)
@@ -67,6 +97,10 @@ def _outcomes(head: str, x: Array) -> Iterator[tuple[float, float, Array]]:
     if head == "squared":
         nodes, weights = np.polynomial.hermite_e.hermegauss(20)
         ys, ps = f[0, 0] + np.sqrt(0.37) * nodes, weights / weights.sum()
+    elif head == "poisson":
+        ys = np.arange(COUNTS_MOST + 1).astype(float)
+        ps = poisson.pmf(ys, np.exp(f[0, 0]))
+        assert abs(ps.sum() - 1.0) < 1e-12
     else:
         ys = np.arange(max(2, OUTPUTS[head])).astype(float)
         ps = np.exp([-linear.loss.value(f, np.array([y]))[0] for y in ys])

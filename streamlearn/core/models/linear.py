@@ -41,6 +41,12 @@ class Linear:
         both = X @ np.concatenate([self.matrix(theta), self.matrix(v)]).T
         return both[:, : self.outputs_count], both[:, self.outputs_count :]
 
+    def responses(self, vectors: Array, X: Array) -> Array:
+        """J V for many vectors V (d, c) at once, (n, k, c)."""
+        k, D, count = self.outputs_count, self.columns, vectors.shape[1]
+        blocks = vectors.reshape(k, D, count).transpose(1, 0, 2).reshape(D, k * count)
+        return np.asarray((X @ blocks).reshape(len(X), k, count))
+
     def gradient(self, theta: Array, X: Array, y: Array, w: Array) -> tuple[float, Array]:
         """Mean loss and its gradient (d,)."""
         f, share = self.outputs(theta, X), w / w.sum()
@@ -74,6 +80,5 @@ class Linear:
     def covariance(self, inverse: Array, X: Array) -> Array:
         """J A Jᵀ for every example, (n, k, k): the covariance of f where A (d, d) is that of θ."""
         k, D = self.outputs_count, self.columns
-        blocks = inverse.reshape(k, D, k, D).transpose(1, 0, 2, 3).reshape(D, k * k * D)
-        half = (X @ blocks).reshape(len(X), k * k, D)
+        half = self.responses(inverse, X).reshape(len(X), k * k, D)
         return np.asarray(np.einsum("nkd,nd->nk", half, X).reshape(len(X), k, k))

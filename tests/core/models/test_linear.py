@@ -55,6 +55,17 @@ def test_the_response_is_the_outputs_and_their_difference_along_the_vector(head:
 
 
 @heads
+def test_responses_to_many_vectors_are_those_to_each(head: str) -> None:
+    objective, data = small(head)
+    model, theta = objective.model, parameters(objective)
+    vectors = np.random.default_rng(8).normal(size=(model.size, 3))
+    actual = model.responses(vectors, data.X)
+    assert actual.shape == (len(data.y), model.outputs_count, 3)
+    for c in range(3):
+        assert_allclose(actual[:, :, c], model.response(theta, vectors[:, c], data.X)[1], rtol=1e-12, atol=1e-14)
+
+
+@heads
 def test_the_weighted_mean_of_example_gradients_is_the_gradient(head: str) -> None:
     objective, data = small(head)
     model, theta = objective.model, parameters(objective)

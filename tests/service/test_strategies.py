@@ -1,0 +1,78 @@
+"""Every strategy in the whole pipeline: it acts, its scores are numbers, neither polls nor a restart change what it asks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import pytest
+
+from streamlearn import assemble
+from streamlearn.queries.choose import STRATEGIES
+from streamlearn.service import restore
+from streamlearn.service.metrics import Measurements
+from tests.laws import logs
+from tests.laws.logs import Trial
+
+
+def three(score: float) -> object:
+    return "low" if score < -1.0 else "high" if score > 1.0 else "middle"
+
+
+def value(score: float) -> object:
+    return score
+
+
+def count(score: float) -> object:
+    return max(0, round(2.0 + score))
+
+
+PROBLEMS: dict[str, Callable[[float], object]] = {
+    "logistic": logs.yes_or_no,
+    "softmax": three,
+    "squared": value,
+    "poisson": count,
+}
+EVERY_STRATEGY = pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+
+
+def scores(trial: Trial, acting: str) -> list[float]:
+    """Of queries by score that the strategy judged; all name it."""
+    asked = [json.loads(query) for query in trial.queries]
+    assert {acting} == {query["strategy"] for query in asked[len(asked) // 2 :]}
+    return [query["score"] for query in asked if query["strategy"] == acting and query["score"] is not None]
+
+
+@EVERY_STRATEGY
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_it_acts_with_scores_that_are_numbers_and_differ(strategy: str, problem: str) -> None:
+    trial = logs.trial(logs.configuration(strategy=strategy, loss=problem))
+    trial.poll(logs.stream(80, answer=PROBLEMS[problem]))
+    of_values = problem in ("squared", "poisson")
+    judged = scores(trial, "sld" if of_values and STRATEGIES[strategy].needs_classes else strategy)
+    assert len(judged) > 10
+    assert all(math.isfinite(score) and score >= 0.0 for score in judged)
+    assert len(set(judged)) > 10
+
+
+@EVERY_STRATEGY
+def test_without_an_inverse_hessian_it_acts_or_the_squared_loss_derivative_does(strategy: str) -> None:
+    trial = logs.trial(logs.configuration(strategy=strategy, solver="sgdf"))
+    trial.poll(logs.stream(80))
+    assert len(scores(trial, "sld" if STRATEGIES[strategy].needs_inverse else strategy)) > 10
+
+
+@EVERY_STRATEGY
+def test_neither_polls_nor_restarts_change_what_is_asked(strategy: str) -> None:
+    told = logs.configuration(strategy=strategy, keep=20)
+    log = logs.stream(90, answer=three)
+    whole, cut = logs.trial(told), logs.trial(told)
+    whole.poll(log)
+    for start in range(0, len(log), 41):
+        cut.poll(log[start : start + 41])
+        pipeline = assemble.pipeline(told, cut.store.recall, Measurements())
+        restore.put_back(pipeline, cut.store.load())
+        cut = Trial(pipeline, cut.store, cut.published)
+    assert whole.queries == cut.queries
+    assert restore.digest(whole.pipeline) == restore.digest(cut.pipeline)

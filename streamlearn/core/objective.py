@@ -12,6 +12,7 @@ move: the equation holds for the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, final
@@ -117,6 +118,16 @@ class Objective:
     def hvp(self, theta: Array, v: Array, data: Data, regularity: float) -> Array:
         """H v, shape (d,)."""
         return self.products(theta, v, data, regularity, float(data.w.sum())).hvp
+
+    def linearised(self, theta: Array, data: Data, regularity: float) -> Callable[[Array], Array]:
+        """v ↦ H v at this θ, for many v: what depends on θ alone is computed once."""
+        outputs, prior = self.model.outputs(theta, data.X), self.prior(float(data.w.sum()))
+
+        def product(v: Array) -> Array:
+            bent = regularity * self.complexity_hvp(theta, v) + prior * v
+            return self.model.hvp(outputs, v, data.X, data.w) + bent
+
+        return product
 
     def hessian(self, theta: Array, data: Data, regularity: float) -> Array:
         """H = ∇²E + λ∇²R + prior, (d, d)."""

@@ -54,6 +54,11 @@ class Linear:
         k = self.outputs_count
         return float(share[:, 0] @ self.loss.value(f, y)), products[:k].ravel(), products[k:].ravel()
 
+    def hvp(self, f: Array, v: Array, X: Array, w: Array) -> Array:
+        """The Hessian of the mean loss times v (d,), where the outputs f (n, k) are known already."""
+        share = (w / w.sum())[:, None]
+        return ((share * self.loss.curvature_product(f, self.outputs(v, X))).T @ X).ravel()
+
     def example_gradients(self, theta: Array, X: Array, y: Array) -> Array:
         """∇ℓᵢ, shape (n, d)."""
         g = self.loss.gradient(self.outputs(theta, X), y)
@@ -61,15 +66,20 @@ class Linear:
 
     def hessian(self, theta: Array, X: Array, w: Array) -> Array:
         """The Hessian of the mean loss, (d, d); for models small enough to form it."""
-        k, D = self.outputs_count, self.columns
-        curvature = self.loss.curvature(self.outputs(theta, X)) * (w / w.sum())[:, None, None]
-        H = np.empty((k, D, k, D))
-        for a in range(k):
-            for b in range(a, k):
-                block = (X * curvature[:, a, b, None]).T @ X
-                # Each block is symmetric but for rounding; so H is symmetric to the last bit.
-                H[a, :, b, :] = H[b, :, a, :] = 0.5 * (block + block.T)
-        return H.reshape(self.size, self.size)
+        k, D, share = self.outputs_count, self.columns, w / w.sum()
+        f = self.outputs(theta, X)
+        if k == 1:
+            H = (X * (share * self.loss.curvature(f)[:, 0, 0])[:, None]).T @ X
+        else:
+            # Several outputs are a softmax's, with the curvature diag(p) − ppᵀ: all blocks of the second part are one
+            # product of rows p ⊗ x, and only those on the diagonal have a first part.
+            p = self.loss.probabilities(f)
+            rows = ((np.sqrt(share)[:, None] * p)[:, :, None] * X[:, None, :]).reshape(len(X), self.size)
+            H = -(rows.T @ rows)
+            for c in range(k):
+                block = slice(c * D, (c + 1) * D)
+                H[block, block] += (X * (share * p[:, c])[:, None]).T @ X
+        return np.asarray(0.5 * (H + H.T))  # symmetric but for rounding; so it is to the last bit
 
     def covariance(self, inverse: Array, X: Array) -> Array:
         """J A Jᵀ for every example, (n, k, k): the covariance of f where A (d, d) is that of θ."""

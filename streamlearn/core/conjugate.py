@@ -31,7 +31,8 @@ from streamlearn.core.objective import Data, Objective
 
 Product = Callable[[Array], Array]  # v ↦ H v
 ROUGH_STEPS_MOST = 50
-SOLVED, POLISHINGS_MOST = 1e-8, 50  # ‖∇L‖/‖λC‖, and ‖Hθ̇ + λC‖/‖λC‖, at the end
+SOLVED = 1e-6  # ‖∇L‖/‖λC‖, and ‖Hθ̇ + λC‖/‖λC‖, at the end
+POLISHINGS_MOST = 50
 FORCED = 0.3  # of ‖∇L‖: as far as the first truncated Newton steps are solved
 HALVINGS_MOST = 40
 PRODUCTS_MOST = 10  # times d, of one solve: rounding costs more than the d that it takes without
@@ -81,17 +82,19 @@ def init(size: int) -> State:
     return State(np.zeros(size), np.zeros(size))
 
 
-def step(state: State, objective: Objective, data: Data, regularity: float) -> tuple[State, Info]:
+def step(
+    state: State, objective: Objective, data: Data, regularity: float, tolerance: float = SOLVED
+) -> tuple[State, Info]:
     """Go to the optimum of L on `data` at this regularity, and to its tangent, each from where the state has it."""
     failed = Info(0, 0, float("nan"), float("nan"), False)
     if not data.usable:
         return state, failed
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
         at, rough_steps = _descended(state.theta, objective, data, regularity)
-        at, fine_steps, products = _polished(at, objective, data, regularity)
+        at, fine_steps, products = _polished(at, objective, data, regularity, tolerance)
         theta = at.theta
         source = -regularity * objective.complexity_gradient(theta)
-        tangent, info = solve(objective.linearised(theta, data, regularity), source, state.log_tangent)
+        tangent, info = solve(objective.linearised(theta, data, regularity), source, state.log_tangent, tolerance)
         loss, _ = objective.model.gradient(theta, data.X, data.y, data.w)
     finite = np.isfinite(theta).all() and np.isfinite(tangent).all() and np.isfinite(loss)
     if not finite or info.negative or not info.residual < 1.0:
@@ -144,16 +147,18 @@ def _descended(theta: Array, objective: Objective, data: Data, regularity: float
     return at, steps
 
 
-def _polished(at: _Point, objective: Objective, data: Data, regularity: float) -> tuple[_Point, int, int]:
-    """Truncated Newton steps until ‖∇L‖ is down at SOLVED ‖λC‖, or at rounding; their number, and that of products."""
+def _polished(
+    at: _Point, objective: Objective, data: Data, regularity: float, tolerance: float
+) -> tuple[_Point, int, int]:
+    """Truncated Newton steps until ‖∇L‖ ≤ tolerance ‖λC‖, or is at rounding; their number, and that of products."""
     steps = products = 0
     while steps < POLISHINGS_MOST:
-        size, wanted = float(np.linalg.norm(at.gradient)), SOLVED * at.scale
+        size, wanted = float(np.linalg.norm(at.gradient)), tolerance * at.scale
         if not size > wanted:
             break
         # The nearer, the further each step is solved, so that convergence is superlinear; but not beyond what is wanted.
-        tolerance = max(min(FORCED, np.sqrt(size)), 0.5 * wanted / size)
-        direction, info = solve(objective.linearised(at.theta, data, regularity), -at.gradient, None, tolerance)
+        forced = max(min(FORCED, np.sqrt(size)), 0.5 * wanted / size)
+        direction, info = solve(objective.linearised(at.theta, data, regularity), -at.gradient, None, forced)
         direction = direction if direction.any() else -at.gradient
         new = _downhill(at, direction, 1.0, objective, data, regularity)
         steps, products = steps + 1, products + info.products
@@ -168,9 +173,7 @@ def _point(theta: Array, objective: Objective, data: Data, regularity: float) ->
     return _Point(theta, value, gradient, regularity * float(np.linalg.norm(objective.complexity_gradient(theta))))
 
 
-def _downhill(
-    at: _Point, direction: Array, size: float, objective: Objective, data: Data, regularity: float
-) -> _Point:
+def _downhill(at: _Point, direction: Array, size: float, objective: Objective, data: Data, regularity: float) -> _Point:
     """The point `size` along the direction, halved until L falls."""
     slope = float(at.gradient @ direction)
     for _ in range(HALVINGS_MOST):

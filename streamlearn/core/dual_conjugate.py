@@ -99,7 +99,5 @@ def _bent_tangent(state: State, objective: Objective, data: Data, regularity: fl
     if size == 0.0:
         return own
     h = DIFFERENCE * (1.0 + float(np.linalg.norm(state.theta))) / size
-    up, down = (
-        objective.hvp(state.theta + s * state.log_tangent, state.direction, data, regularity) for s in (h, -h)
-    )
+    up, down = (objective.hvp(state.theta + s * state.log_tangent, state.direction, data, regularity) for s in (h, -h))
     return np.asarray(own + (up - down) / (2.0 * h))

@@ -121,13 +121,8 @@ class Objective:
 
     def linearised(self, theta: Array, data: Data, regularity: float) -> Callable[[Array], Array]:
         """v ↦ H v at this θ, for many v: what depends on θ alone is computed once."""
-        outputs, prior = self.model.outputs(theta, data.X), self.prior(float(data.w.sum()))
-
-        def product(v: Array) -> Array:
-            bent = regularity * self.complexity_hvp(theta, v) + prior * v
-            return self.model.hvp(outputs, v, data.X, data.w) + bent
-
-        return product
+        of_loss, prior = self.model.linearised(theta, data.X, data.w), self.prior(float(data.w.sum()))
+        return lambda v: of_loss(v) + regularity * self.complexity_hvp(theta, v) + prior * v
 
     def hessian(self, theta: Array, data: Data, regularity: float) -> Array:
         """H = ∇²E + λ∇²R + prior, (d, d)."""

@@ -83,7 +83,7 @@ class Adagrad(Preconditioner):
         if before is not None:
             square += before.square
         state = State(square, np.empty(0), np.empty(0), 1 if before is None else before.steps + 1)
-        D = self.divisor(state)
+        D = _floored(np.sqrt(square))
         return state, gradient / D, tangent / D
 
     def divisor(self, state: State | None) -> Array | None:
@@ -110,12 +110,13 @@ class Adam(Preconditioner):
             before.mean_tangent + (1.0 - self.fade) * (tangent - before.mean_tangent),
             before.steps + 1,
         )
-        D = self.divisor(state) * (1.0 - self.fade**state.steps)
+        D = self._root(state) * (1.0 - self.fade**state.steps)
         return state, state.mean / D, state.mean_tangent / D
 
     def divisor(self, state: State | None) -> Array | None:
-        if state is None:
-            return None
+        return None if state is None else self._root(state)
+
+    def _root(self, state: State) -> Array:
         return _floored(np.sqrt(state.square / (1.0 - self.square_fade**state.steps)))
 
 

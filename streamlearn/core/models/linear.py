@@ -7,6 +7,7 @@ first column is 1, so the intercepts are θ[c·D]. All sums over examples are we
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -54,10 +55,21 @@ class Linear:
         k = self.outputs_count
         return float(share[:, 0] @ self.loss.value(f, y)), products[:k].ravel(), products[k:].ravel()
 
-    def hvp(self, f: Array, v: Array, X: Array, w: Array) -> Array:
-        """The Hessian of the mean loss times v (d,), where the outputs f (n, k) are known already."""
-        share = (w / w.sum())[:, None]
-        return ((share * self.loss.curvature_product(f, self.outputs(v, X))).T @ X).ravel()
+    def linearised(self, theta: Array, X: Array, w: Array) -> Callable[[Array], Array]:
+        """v ↦ the Hessian of the mean loss times v (d,), for many v: the curvature is computed once."""
+        f, share = self.outputs(theta, X), (w / w.sum())[:, None]
+        if self.outputs_count == 1:
+            curvature = share * self.loss.curvature(f)[:, :, 0]
+            return lambda v: ((curvature * self.outputs(v, X)).T @ X).ravel()
+        p = self.loss.probabilities(f)
+        part = share * p
+
+        def product(v: Array) -> Array:  # of a softmax: diag(p) − ppᵀ, as in `hessian`
+            f_dot = self.outputs(v, X)
+            centred = f_dot - (p * f_dot).sum(axis=1, keepdims=True)
+            return np.asarray(((part * centred).T @ X).ravel())
+
+        return product
 
     def example_gradients(self, theta: Array, X: Array, y: Array) -> Array:
         """∇ℓᵢ, shape (n, d)."""

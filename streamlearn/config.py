@@ -76,9 +76,10 @@ class Labels:
 @final
 @dataclass(frozen=True)
 class Training:
-    """How labels are learned. steps_per_label and batch_size: of SGDF."""
+    """How labels are learned. optimizer, learning_rate, steps_per_label and batch_size: of SGDF."""
 
-    solver: str = "auto"  # auto | newton | sgdf
+    solver: str = "auto"  # auto | newton | cg | sgdf
+    optimizer: str = "sgd"  # of SGDF: sgd | adagrad | adam
     learning_rate: float = 0.0  # 0: half the critical step
     batch_size: int = 32
     steps_per_label: int = 8

@@ -93,7 +93,8 @@ LIMITS: dict[str, Limit] = {
     "model.classes": Limit(f"a list of 2 to {CLASSES_MOST} distinct texts, whole numbers or booleans, or []", _classes),
     "labels.wait": _whole(0),
     "labels.remember": _whole(0),
-    "training.solver": _words("auto", "newton", "sgdf", later="cg"),
+    "training.solver": _words("auto", "newton", "cg", "sgdf"),
+    "training.optimizer": _words("sgd", "adagrad", "adam"),
     "training.learning_rate": _NOT_NEGATIVE,
     "training.batch_size": _whole(1),
     "training.steps_per_label": _whole(1),
@@ -193,7 +194,16 @@ def check_together(configuration: Configuration) -> None:
 
 
 def _check_regularizer(configuration: Configuration) -> None:
-    told = configuration.regularity
+    told, training = configuration.regularity, configuration.training
+    if told.regularizer == "l1" and training.solver == "cg":
+        raise refuse(
+            'training.solver = "cg" needs a smooth regularizer and "l1" is none; set training.solver = "auto" or "newton"'
+        )
+    if told.regularizer == "l1" and training.optimizer != "sgd":
+        raise refuse(
+            f'training.optimizer = "{training.optimizer}" needs a smooth regularizer and "l1" is none; '
+            'set training.optimizer = "sgd"'
+        )
     if told.increasing and told.regularizer == "l1":
         raise refuse(
             f'regularity.increasing = "{told.increasing}" needs a smooth regularizer and "l1" is none; '

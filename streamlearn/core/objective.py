@@ -12,6 +12,7 @@ move: the equation holds for the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, final
@@ -122,6 +123,11 @@ class Objective:
     def hvp(self, theta: Array, v: Array, data: Data, regularity: float) -> Array:
         """H v, shape (d,)."""
         return self.products(theta, v, data, regularity, float(data.w.sum())).hvp
+
+    def linearised(self, theta: Array, data: Data, regularity: float) -> Callable[[Array], Array]:
+        """v ↦ H v at this θ, for many v: what depends on θ alone is computed once."""
+        of_loss, prior = self.model.linearised(theta, data.X, data.w), self.prior(float(data.w.sum()))
+        return lambda v: of_loss(v) + regularity * self.complexity_hvp(theta, v) + prior * v
 
     def hessian(self, theta: Array, data: Data, regularity: float) -> Array:
         """H = ∇²E + λ∇²R + prior, (d, d)."""

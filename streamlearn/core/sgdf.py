@@ -3,7 +3,8 @@
     θ ← θ − η [g_B + λC(θ)]                                     (121), (123)
     θ̇ ← θ̇ − η [H_B θ̇ + λC(θ) + λ∇²R θ̇]                          (122), (124) in log form, θ before its own update
 
-A regularizer with kinks (L1) takes a proximal step instead, and a parameter that lands on a kink has no tangent.
+A regularizer with kinks (L1) takes a proximal step instead, and a parameter that lands on a kink has no tangent. Adagrad
+and Adam divide both steps by the same diagonal D (`preconditioners.py`).
 
 The recursion is the derivative of the run itself: with steps that do not depend on λ, θ̇ equals the finite difference of
 two whole runs. At a constant step both hover around their fixed point; what is published is their running mean over the
@@ -21,16 +22,19 @@ such a row H is as small as the row is rare.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
+from streamlearn.core.preconditioners import Plain, Preconditioner
+from streamlearn.core.preconditioners import State as Scaling
 
 POWER_STEPS, POWER_MARGIN = 12, 1.2
 LEAST_CURVATURE = 0.25  # of the largest
+PLAIN = Plain()
 
 
 @final
@@ -38,7 +42,7 @@ LEAST_CURVATURE = 0.25  # of the largest
 class State:
     """theta, log_tangent: the iterates; mean_theta, mean_log_tangent: their running means, to be used (d,); steps.
 
-    travel: the sum of step sizes since the tangent began.
+    travel: the sum of step sizes since the tangent began; scaling: the preconditioner's state.
     """
 
     theta: Array
@@ -47,6 +51,7 @@ class State:
     mean_log_tangent: Array
     steps: int
     travel: float
+    scaling: Scaling | None = None
 
 
 @final
@@ -58,53 +63,92 @@ class Info:
     ok: bool
 
 
-def init(theta: Array, log_tangent: Array | None = None) -> State:
+def init(theta: Array, log_tangent: Array | None = None, scaling: Scaling | None = None) -> State:
     """Start at theta with the tangent at zero (or primed)."""
     tangent = np.zeros_like(theta) if log_tangent is None else log_tangent
-    return State(theta, tangent, theta, tangent, 0, 0.0)
+    return State(theta, tangent, theta, tangent, 0, 0.0, scaling)
 
 
 def step(
-    state: State, objective: Objective, batch: Data, total_weight: float, regularity: float, rate: float, memory: int
+    state: State,
+    objective: Objective,
+    batch: Data,
+    total_weight: float,
+    regularity: float,
+    rate: float,
+    memory: int,
+    preconditioner: Preconditioner = PLAIN,
 ) -> tuple[State, Info]:
-    """One step of size `rate` on `batch`, a sample of examples with weight `total_weight` in all."""
+    """One step of size `rate` on `batch`, a sample of examples with weight `total_weight` in all.
+
+    A regularizer with kinks is not preconditioned: its proximal step would have to be divided by D too.
+    """
+    assert objective.regularizer.smooth or isinstance(preconditioner, Plain), "a kink takes plain steps"
     if not batch.usable:
         return state, Info(float("nan"), False)
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
         loss, gradient, hvp, source = objective.products(
             state.theta, state.log_tangent, batch, regularity, total_weight
         )
+        scaling = state.scaling
         if objective.regularizer.smooth:
-            theta = state.theta - rate * gradient
-            tangent = state.log_tangent - rate * (hvp + source)
+            scaling, down, tangent_down = preconditioner.step(scaling, gradient, hvp + source)
+            theta = state.theta - rate * down
+            tangent = state.log_tangent - rate * tangent_down
         else:
             theta = objective.shrink(state.theta - rate * (gradient - source), rate * regularity)
             source = regularity * objective.complexity_gradient(theta)
             tangent = objective.moving(theta) * (state.log_tangent - rate * (hvp + source))
     if not (np.isfinite(theta).all() and np.isfinite(tangent).all()):
         return state, Info(loss, False)
-    share = 1.0 / min(state.steps + 1, memory)
-    mean_theta = state.mean_theta + share * (theta - state.mean_theta)
-    mean_tangent = state.mean_log_tangent + share * (tangent - state.mean_log_tangent)
-    return State(theta, tangent, mean_theta, mean_tangent, state.steps + 1, state.travel + rate), Info(loss, True)
+    mean_theta = averaged(state.mean_theta, theta, state.steps, memory)
+    mean_tangent = averaged(state.mean_log_tangent, tangent, state.steps, memory)
+    new = State(theta, tangent, mean_theta, mean_tangent, state.steps + 1, state.travel + rate, scaling)
+    return new, Info(loss, True)
+
+
+def averaged(mean: Array, new: Array, steps: int, memory: int) -> Array:
+    """The running mean after one more iterate, `steps` of which went before."""
+    share = 1.0 / min(steps + 1, memory)
+    return np.asarray(mean + share * (new - mean))
 
 
 def restart_tangent(state: State) -> State:
     """The same θ with the tangent at zero: what is done when the residual says that it cannot be trusted."""
-    zero = np.zeros_like(state.theta)
-    return State(state.theta, zero, state.mean_theta, zero, 0, 0.0)
+    zero, scaling = np.zeros_like(state.theta), state.scaling
+    if scaling is not None:
+        scaling = replace(scaling, mean_tangent=np.zeros_like(scaling.mean_tangent))
+    return State(state.theta, zero, state.mean_theta, zero, 0, 0.0, scaling)
+
+
+def gradient_square(objective: Objective, data: Data, regularity: float, batch_size: int, theta: Array) -> Array:
+    """E g² (d,) of the gradients g of batches like samples of `data`: what a preconditioner can start from."""
+    model, share = objective.model, data.w / data.w.sum()
+    of_outputs = model.loss.gradient(model.outputs(theta, data.X), data.y)
+    square = ((share[:, None] * of_outputs**2).T @ data.X**2).ravel()
+    _, mean = model.gradient(theta, data.X, data.y, data.w)
+    _, gradient = objective.value_gradient(theta, data, regularity)
+    return np.asarray(np.maximum(square - mean**2, 0.0) / batch_size + gradient**2)
 
 
 def critical_rate(
-    objective: Objective, data: Data, regularity: float, batch_size: int, theta: Array | None = None
+    objective: Objective,
+    data: Data,
+    regularity: float,
+    batch_size: int,
+    theta: Array | None = None,
+    divisor: Array | None = None,
 ) -> float:
     """A lower bound of the step size at which θ̇ explodes, for batches like samples of `data`.
 
     With the loss's largest curvature it holds at every θ. Given `theta`, with the curvature there, but no less than a
     quarter of the largest: up to four times as large a step, and should θ come back to where the loss is steepest, half
     of it is still at most twice the bound. Renew it as θ moves. A loss without a largest curvature (Poisson) needs `theta`.
+    divisor: D (d,) of preconditioned steps; with several outputs each column has its smallest.
     """
-    model = objective.model
+    model, X, least = objective.model, data.X, 1.0
+    if divisor is not None:
+        X, least = X / np.sqrt(model.matrix(divisor).min(axis=0)), float(divisor.min())
     curvature = np.full(len(data.X), model.loss.steepest)
     if theta is not None:
         # Gershgorin: the largest absolute row sum bounds the largest eigenvalue.
@@ -114,9 +158,9 @@ def critical_rate(
     weight = data.w / data.w.sum()
     # The largest part that an example can have of its batch's mean, against batches of the average weight.
     part = np.minimum(weight * len(data.w) / batch_size, 1.0)
-    worst = float((part * curvature * (data.X * data.X).sum(axis=1)).max())
-    mean = (1.0 - 1.0 / batch_size) * _largest_eigenvalue(data.X, curvature * weight)
-    return 2.0 / (worst + mean + max(regularity, objective.anchor / float(data.w.sum())))
+    worst = float((part * curvature * (X * X).sum(axis=1)).max())
+    mean = (1.0 - 1.0 / batch_size) * _largest_eigenvalue(X, curvature * weight)
+    return 2.0 / (worst + mean + max(regularity, objective.anchor / float(data.w.sum())) / least)
 
 
 def _largest_eigenvalue(X: Array, weight: Array) -> float:

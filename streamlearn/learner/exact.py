@@ -1,18 +1,22 @@
-"""The exact solver: a Newton refit on the whole labeled set, warm-started, whenever a cut is full.
+"""The exact solvers: a refit on the whole labeled set, warm-started, whenever a cut is full.
 
-A cut is one label while there are few, a fiftieth of all labels later: a refit costs as much as all labels, a new label
-changes little. With a hold-out every refit is also a step of the regularity.
+By Newton's method, which for L1 goes from orthant to orthant and for the squared loss is one least-squares solution, or by
+conjugate gradients, which leave no covariance. A cut is one label while there are few, a fiftieth of all labels later: a
+refit costs as much as all labels, a new label changes little. With a hold-out every refit is also a step of the regularity.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from streamlearn.core import certificate, losses, newton, orthant
+from streamlearn.core import certificate, conjugate, least_squares, losses, newton, orthant
+from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
-from streamlearn.learner import tuner
+from streamlearn.core.objective import Data, Objective
+from streamlearn.learner import solver, tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, frame, objective, regularity, starting
@@ -21,9 +25,24 @@ from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
 HOLDOUT_ROUNDS = 2
 
 
+class _Optimum(NamedTuple):
+    theta: Array
+    log_tangent: Array
+    covariance: Array | None
+    loss: float
+
+
 def cut(labels: int) -> int:
     """How many labels make a refit due."""
     return max(1, labels // 50)
+
+
+def due(state: State, settings: Settings) -> bool:
+    """Whether the next refit is due: the cut is full, or the fit at hand is not what this solver would have left."""
+    fit, name = state.fit, solver.choose(state, settings)
+    if fit is None or fit.solver != name or (name == "newton" and fit.covariance is None):
+        return True
+    return state.unfitted >= cut(state.labels)
 
 
 def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> State:
@@ -64,24 +83,41 @@ def _solve(
         return None
     lam = regularity(state, settings, weight) if fixed is None else fixed
     theta = starting(model, examples) if start is None else adapted(start, start.theta, model, new_frame, True)
-    fit = Fit(model, new_frame, theta, np.zeros(model.size), None, lam, state.examples.end, certificate.NONE, 0.0)
-    whole = objective(state, settings, model, new_frame)
-    solver = newton if whole.regularizer.smooth else orthant
-    solved, info = solver.step(newton.State(theta, fit.log_tangent, np.empty((0, 0))), whole, examples, lam)
-    if not info.ok:
+    tangent = np.zeros(model.size) if start is None else adapted(start, start.log_tangent, model, new_frame, False)
+    whole, name = objective(state, settings, model, new_frame), solver.choose(state, settings)
+    solved = _optimum(name, whole, examples, lam, theta, tangent)
+    if solved is None and start is not None:  # e^f, for one, may overflow where the last fit was
+        solved = _optimum(name, whole, examples, lam, starting(model, examples), np.zeros(model.size))
+    if solved is None:
         return None
     if state.problem.loss == "squared":
         noise = losses.noise(model.outputs(solved.theta, examples.X), examples.y, examples.w)
         model = replace(model, loss=losses.Squared(noise))
-    return replace(
-        fit,
-        model=model,
-        theta=solved.theta,
-        log_tangent=solved.log_tangent,
-        covariance=solved.covariance,
-        certificate=certificate.solved(whole, solved.theta, solved.log_tangent, examples, lam),
-        loss=info.loss * new_frame.target_scale**2,
+    return Fit(
+        model,
+        new_frame,
+        solved.theta,
+        solved.log_tangent,
+        solved.covariance,
+        lam,
+        state.examples.end,
+        certificate.solved(whole, solved.theta, solved.log_tangent, examples, lam),
+        solved.loss * new_frame.target_scale**2,
+        name,
     )
+
+
+def _optimum(name: str, whole: Objective, examples: Data, lam: float, theta: Array, tangent: Array) -> _Optimum | None:
+    """θ and θ̇ by the solver of this name, warm-started; None where nothing finite was found."""
+    if name == "cg":
+        found, told = conjugate.step(conjugate.State(theta, tangent), whole, examples, lam)
+        return _Optimum(found.theta, found.log_tangent, None, told.loss) if told.ok else None
+    if least_squares.solves(whole):
+        solved, info = least_squares.fit(whole, examples, lam)
+    else:
+        method = newton if whole.regularizer.smooth else orthant
+        solved, info = method.step(newton.State(theta, tangent, np.empty((0, 0))), whole, examples, lam)
+    return _Optimum(solved.theta, solved.log_tangent, solved.covariance, info.loss) if info.ok else None
 
 
 def with_covariance(fit: Fit, state: State, settings: Settings, which: str) -> Fit:
@@ -92,7 +128,10 @@ def with_covariance(fit: Fit, state: State, settings: Settings, which: str) -> F
     examples = data(state, settings, fit.frame, fit.end, which)
     try:
         whole = objective(state, settings, fit.model, fit.frame)
-        solved = newton.derivatives(fit.theta, whole, examples, fit.regularity)
+        if least_squares.solves(whole):
+            solved, _ = least_squares.fit(whole, examples, fit.regularity)
+        else:
+            solved = newton.derivatives(fit.theta, whole, examples, fit.regularity)
     except np.linalg.LinAlgError:
         return fit
     return replace(fit, covariance=solved.covariance)

@@ -52,8 +52,9 @@ class Frame:
 class Fit:
     """theta, log_tangent (d,) under `frame`; covariance (W H)⁻¹ or None; regularity λ that θ belongs to.
 
-    end: the serial behind the last example it was fitted on. descent: the SGDF iterates, None with the exact solver;
-    rate, rated_at: SGDF's step size, and after how many labels it was last computed.
+    end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
+    iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
+    optimizer it was last computed.
     """
 
     model: Linear
@@ -65,9 +66,11 @@ class Fit:
     end: int
     certificate: Certificate
     loss: float
+    solver: str = "newton"
     descent: sgdf.State | None = None
     rate: float = 0.0
     rated_at: int = 0
+    optimizer: str = "sgd"
 
     @property
     def residual(self) -> float:

@@ -4,7 +4,7 @@
 2. Progressive validation: it is a test example for the model as it stands, gives its loss and the scalar gradient ∇ℓ·θ̇
    that moves ρ. Only an id's first label does.
 3. It joins the labeled set.
-4. The solver learns: a refit when the cut is full (exact), or a fixed number of steps (stochastic).
+4. The solver learns: a refit when the cut is full (Newton, conjugate gradients), or a fixed number of steps (SGDF).
 
 Every step is a function: the state given is left as it was.
 """
@@ -21,7 +21,7 @@ from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
 from streamlearn.core.regularity.progressive import STEP_MOST
-from streamlearn.learner import columns, exact, examples, problem, progress, stochastic, tuner
+from streamlearn.learner import columns, exact, examples, problem, progress, solver, stochastic, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, trains, without_model
@@ -71,8 +71,8 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
         return state
     if label.test and not trains(state, settings):
         return without_model(state)
-    if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
-        if state.fit is None or state.fit.covariance is None or state.unfitted >= exact.cut(state.labels):
+    if solver.choose(state, settings) != "sgdf":
+        if exact.due(state, settings):
             state = exact.refit(replace(state, examples=examples.newest(state.examples, settings.keep)), settings)
         return state
     kept = (
@@ -97,7 +97,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None)
 
 
 def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> State:
-    """The stream is quiet, or at its end: learn what is left. Exact: at once. SGDF: a round of steps.
+    """The stream is quiet, or at its end: learn what is left. By a refit at once; with SGDF by a round of steps.
 
     Nothing is left when `unfitted` is 0; a state that cannot settle comes back as it is.
     """
@@ -105,7 +105,7 @@ def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> Sta
         return state
     if not trains(state, settings):
         return without_model(state)
-    if settings.exact(state.problem.outputs * (1 + len(state.columns.columns))):
+    if solver.choose(state, settings) != "sgdf":
         return exact.refit(state, settings, rounds)
     return stochastic.settle(state, settings)
 

@@ -9,14 +9,13 @@ from streamlearn.config import Configuration
 from streamlearn.core.regularizers import Function
 from streamlearn.learner.penalty import Origin, Penalty
 
-EXACT_MOST = 512  # parameters: a Newton refit there takes about as long as a commit to disk
-
 
 @final
 @dataclass(frozen=True)
 class Settings:
     standardise: bool
     solver: str
+    optimizer: str
     learning_rate: float
     batch_size: int
     steps_per_label: int
@@ -31,10 +30,6 @@ class Settings:
     test_share: float
     seed: int
 
-    def exact(self, size: int) -> bool:
-        """Whether a model with this many parameters is solved by Newton and Cholesky."""
-        return self.solver == "newton" or (self.solver == "auto" and size <= EXACT_MOST)
-
 
 def penalty_of(configuration: Configuration, function: Function | None = None, origin: Origin | None = None) -> Penalty:
     """What the configuration says of the regularizer; a user's function and the origin have to be loaded for it."""
@@ -48,6 +43,7 @@ def from_configuration(configuration: Configuration, penalty: Penalty | None = N
     return Settings(
         standardise=configuration.features.standardise,
         solver=training.solver,
+        optimizer=training.optimizer,
         learning_rate=training.learning_rate,
         batch_size=training.batch_size,
         steps_per_label=training.steps_per_label,

@@ -4,6 +4,10 @@ A tangent needs several passes to converge, so the labeled set is replayed; labe
 stream is used to go on (`settle`) until the tangent solves its equation and λ rests. Batches are drawn by a counter-based
 generator keyed by seed and serial, its counter the number of steps: the random state is in the state. Step size, frame and
 residual are renewed whenever the number of labels has grown by a sixteenth, and between rounds of settling.
+
+The step is half the critical one. With Adagrad and Adam it is that of the coordinates that their divisor D makes, which starts
+from the squares that a batch's gradient is expected to have: so they need no rate either, and none of them can explode before D
+is known. As the step is renewed with D, Adagrad's does not fade; what it is there for, the noise, the running means take away.
 """
 
 from __future__ import annotations
@@ -12,9 +16,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamlearn.core import certificate, losses, sgdf
+from streamlearn.core import certificate, losses, preconditioners, sgdf
+from streamlearn.core.certificate import Certificate
+from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
-from streamlearn.core.objective import Data
+from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularity import capped
 from streamlearn.learner import tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
@@ -58,6 +64,7 @@ def _round(state: State, settings: Settings, serial: int, renew: bool) -> State:
     """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
     size = state.problem.outputs * (1 + len(state.columns.columns))
     renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
+    renew = renew or (state.fit is not None and state.fit.optimizer != settings.optimizer)
     which = "train" if settings.holdout else "all"
     fit = _renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
@@ -87,12 +94,13 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     drawn[0, 0] = n - 1
     weights = kept.weight[:n] if which == "all" else kept.weight[:n] * ~kept.test[:n]
     total, memory = _weight(state, settings, which), memory_of(state, settings)
+    preconditioner = preconditioners.named(settings.optimizer)
     for batch in drawn:
         w = weights[batch]
         if not w.any():
             continue
         examples = Data(fit.frame.design(kept.X[batch]), fit.frame.targets(kept.target[batch]), w)
-        descent, info = sgdf.step(descent, whole, examples, total, lam, fit.rate, memory)
+        descent, info = sgdf.step(descent, whole, examples, total, lam, fit.rate, memory, preconditioner)
         ok &= info.ok
     theta, log_tangent = descent.mean_theta, descent.mean_log_tangent
     return replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end), ok
@@ -129,33 +137,55 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
         return None
     descent = sgdf.init(starting(model, examples)) if old is None else _carried(old, model, new_frame)
     lam = regularity(state, settings, _weight(state, settings, which))
-    end, before = state.examples.end, old.certificate if old else certificate.NONE
-    fit = Fit(model, new_frame, descent.mean_theta, descent.mean_log_tangent, None, lam, end, before, 0.0)
-    whole = objective(state, settings, model, new_frame)
-    critical = sgdf.critical_rate(whole, examples, lam, settings.batch_size, theta=fit.theta)
+    whole, preconditioner = objective(state, settings, model, new_frame), preconditioners.named(settings.optimizer)
+    theta, log_tangent, batch_size = descent.mean_theta, descent.mean_log_tangent, settings.batch_size
+    known = old is not None and old.optimizer == settings.optimizer and descent.scaling is not None
+    if settings.optimizer != "sgd" and not known:
+        square = sgdf.gradient_square(whole, examples, lam, batch_size, theta)
+        descent = replace(descent, scaling=preconditioner.init(square))
+    divisor = preconditioner.divisor(descent.scaling)
+    critical = sgdf.critical_rate(whole, examples, lam, batch_size, theta, divisor)
     rate = settings.learning_rate or 0.5 * critical
-    judged = certificate.stepped(
-        whole, fit.theta, fit.log_tangent, examples, lam, descent.travel, rate / critical, before.norm
-    )
+    judged = _judged(whole, descent, examples, lam, rate / critical, old, divisor)
     if not judged.residual <= RESIDUAL_MOST:
         descent, rate = sgdf.restart_tangent(descent), 0.5 * rate
-    loss, _ = model.gradient(fit.theta, examples.X, examples.y, examples.w)
+    loss, _ = model.gradient(theta, examples.X, examples.y, examples.w)
     if state.problem.loss == "squared":
-        noise = losses.noise(model.outputs(fit.theta, examples.X), examples.y, examples.w)
+        noise = losses.noise(model.outputs(theta, examples.X), examples.y, examples.w)
         model = replace(model, loss=losses.Squared(noise))
-    return replace(
-        fit,
-        model=model,
-        certificate=judged,
-        loss=loss * new_frame.target_scale**2,
-        descent=descent,
-        rate=rate,
-        rated_at=state.labels,
+    return Fit(
+        model,
+        new_frame,
+        theta,
+        log_tangent,
+        None,
+        lam,
+        state.examples.end,
+        judged,
+        loss * new_frame.target_scale**2,
+        "sgdf",
+        descent,
+        rate,
+        state.labels,
+        settings.optimizer,
     )
+
+
+def _judged(
+    whole: Objective, descent: sgdf.State, sample: Data, lam: float, step: float, old: Fit | None, divisor: Array | None
+) -> Certificate:
+    """The certificate of the running mean; `step` of the critical size."""
+    slowest = 1.0 if divisor is None else float(divisor.max())
+    before = old.certificate.norm if old else 0.0
+    theta, log_tangent, travel = descent.mean_theta, descent.mean_log_tangent, descent.travel / slowest
+    return certificate.stepped(whole, theta, log_tangent, sample, lam, travel, step, before)
 
 
 def _carried(old: Fit, model: Linear, new_frame: Frame) -> sgdf.State:
-    """The iterates of `old` in the new frame; an exact fit's θ and θ̇ are where SGDF goes on from."""
+    """The iterates of `old` in the new frame; an exact fit's θ and θ̇ are where SGDF goes on from.
+
+    The preconditioner's running means stay as they are while there are no new parameters: frames move on by little.
+    """
     d = old.descent or sgdf.init(old.theta, old.log_tangent)
     return sgdf.State(
         adapted(old, d.theta, model, new_frame, True),
@@ -164,6 +194,7 @@ def _carried(old: Fit, model: Linear, new_frame: Frame) -> sgdf.State:
         adapted(old, d.mean_log_tangent, model, new_frame, False),
         d.steps,
         d.travel,
+        d.scaling if old.model.size == model.size else None,
     )
 
 

@@ -64,7 +64,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
     fit, published = learner_state.fit, learner_state.published
-    if fit is not None and published is not None and fit.descent is None and not for_reading:
+    if fit is not None and published is not None and fit.solver == "newton" and not for_reading:
         fit = exact.with_covariance(fit, learner_state, settings, "train")
         published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
     pipeline.standing.state = replace(learner_state, fit=fit, published=published)

@@ -7,6 +7,7 @@ first column is 1, so the intercepts are θ[c·D]. All sums over examples are we
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -60,6 +61,22 @@ class Linear:
         k = self.outputs_count
         return float(share[:, 0] @ self.loss.value(f, y)), products[:k].ravel(), products[k:].ravel()
 
+    def linearised(self, theta: Array, X: Array, w: Array) -> Callable[[Array], Array]:
+        """v ↦ the Hessian of the mean loss times v (d,), for many v: the curvature is computed once."""
+        f, share = self.outputs(theta, X), (w / w.sum())[:, None]
+        if self.outputs_count == 1:
+            curvature = share * self.loss.curvature(f)[:, :, 0]
+            return lambda v: ((curvature * self.outputs(v, X)).T @ X).ravel()
+        p = self.loss.probabilities(f)
+        part = share * p
+
+        def product(v: Array) -> Array:  # of a softmax: diag(p) − ppᵀ, as in `hessian`
+            f_dot = self.outputs(v, X)
+            centred = f_dot - (p * f_dot).sum(axis=1, keepdims=True)
+            return np.asarray(((part * centred).T @ X).ravel())
+
+        return product
+
     def example_gradients(self, theta: Array, X: Array, y: Array) -> Array:
         """∇ℓᵢ, shape (n, d)."""
         g = self.loss.gradient(self.outputs(theta, X), y)
@@ -67,15 +84,20 @@ class Linear:
 
     def hessian(self, theta: Array, X: Array, w: Array) -> Array:
         """The Hessian of the mean loss, (d, d); for models small enough to form it."""
-        k, D = self.outputs_count, self.columns
-        curvature = self.loss.curvature(self.outputs(theta, X)) * (w / w.sum())[:, None, None]
-        H = np.empty((k, D, k, D))
-        for a in range(k):
-            for b in range(a, k):
-                block = (X * curvature[:, a, b, None]).T @ X
-                # Each block is symmetric but for rounding; so H is symmetric to the last bit.
-                H[a, :, b, :] = H[b, :, a, :] = 0.5 * (block + block.T)
-        return H.reshape(self.size, self.size)
+        k, D, share = self.outputs_count, self.columns, w / w.sum()
+        f = self.outputs(theta, X)
+        if k == 1:
+            H = (X * (share * self.loss.curvature(f)[:, 0, 0])[:, None]).T @ X
+        else:
+            # Several outputs are a softmax's, with the curvature diag(p) − ppᵀ: all blocks of the second part are one
+            # product of rows p ⊗ x, and only those on the diagonal have a first part.
+            p = self.loss.probabilities(f)
+            rows = ((np.sqrt(share)[:, None] * p)[:, :, None] * X[:, None, :]).reshape(len(X), self.size)
+            H = -(rows.T @ rows)
+            for c in range(k):
+                block = slice(c * D, (c + 1) * D)
+                H[block, block] += (X * (share * p[:, c])[:, None]).T @ X
+        return np.asarray(0.5 * (H + H.T))  # symmetric but for rounding; so it is to the last bit
 
     def covariance(self, inverse: Array, X: Array) -> Array:
         """J A Jᵀ for every example, (n, k, k): the covariance of f where A (d, d) is that of θ."""

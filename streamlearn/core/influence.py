@@ -26,7 +26,7 @@ from streamlearn.core.losses import Array, Loss
 from streamlearn.core.objective import Data, Objective
 
 
-class Squared(NamedTuple):
+class Squares(NamedTuple):
     """single (n, m) by example and reference; summed, total (n,)."""
 
     single: Array
@@ -67,10 +67,10 @@ def total(objective: Objective, data: Data, state: newton.State, points: Data) -
     return -float(data.w.sum()) * float(points.w.sum()) * state.covariance @ mean
 
 
-def squared(objective: Objective, data: Data, state: newton.State, points: Data, references: Data) -> Squared:
+def squared(objective: Objective, data: Data, state: newton.State, points: Data, references: Data) -> Squares:
     """I_loss², Σ_j w_j I_loss² and (Σ_j w_j I_loss)² of points whose labels are known (55)–(56)."""
     influence = on_losses(objective, data, state, points, references)
-    return Squared(influence**2, influence**2 @ references.w, (influence @ references.w) ** 2)
+    return Squares(influence**2, influence**2 @ references.w, (influence @ references.w) ** 2)
 
 
 def expected_change(objective: Objective, data: Data, state: newton.State, X: Array, test: Data) -> Array:

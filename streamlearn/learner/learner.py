@@ -120,14 +120,13 @@ def view(state: State, with_references: bool = False) -> View | None:
 
 
 def _references(state: State, fit: Fit) -> Data:
-    """The newest labeled examples before the end of the fit, in its frame."""
-    kept = state.examples
-    n = max(0, fit.end - kept.first)
-    known = kept.weight[:n] > 0.0
-    if fit.model.loss.of_classes:
-        # A replaced answer may be a class that the fit never heard of.
-        known &= kept.target[:n] < max(2, fit.model.outputs_count)
-    rows = np.flatnonzero(known)[-REFERENCES_MOST:]
+    """The newest labeled examples before the end of the fit, in its frame.
+
+    One that was replaced since by a class that the fit has never heard of is left out.
+    """
+    kept, n = state.examples, max(0, fit.end - state.examples.first)
+    classes = max(2, fit.model.outputs_count) if fit.model.loss.of_classes else np.inf
+    rows = np.flatnonzero((kept.weight[:n] > 0.0) & (kept.target[:n] < classes))[-REFERENCES_MOST:]
     return Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
 
 

@@ -177,6 +177,18 @@ def test_the_squared_total_over_the_training_set_is_proportional_to_the_squared_
 
 
 @heads
+def test_squares_are_those_of_the_slopes_of_refits_one_by_one_and_added_up(head: str) -> None:
+    objective, data, state = fitted(head)
+    at = part(data, np.arange(10, 16))
+    moved, _ = slopes(objective, data, state, others(head))
+    for i, by_refit in enumerate(moved @ objective.model.example_gradients(state.theta, at.X, at.y).T):
+        actual = influence.squared(objective, data, state, part(others(head), np.array([i])), at)
+        assert_allclose(actual.single[0], by_refit**2, rtol=1e-4, atol=1e-9)
+        assert_allclose(actual.summed[0], sum(w * a * a for w, a in zip(at.w, by_refit, strict=True)), rtol=1e-4)
+        assert_allclose(actual.total[0], sum(w * a for w, a in zip(at.w, by_refit, strict=True)) ** 2, rtol=1e-4)
+
+
+@heads
 def test_squares_count_a_reference_of_twice_the_weight_as_two(head: str) -> None:
     objective, data, state = fitted(head)
     once = part(data, np.arange(6))

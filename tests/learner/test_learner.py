@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from streamlearn.core import newton
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
-from streamlearn.learner import columns, learner, problem, state
+from streamlearn.learner import columns, examples, learner, problem, state
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, objective
+from streamlearn.queries.strategy import REFERENCES_MOST
 from tests.learner.streams import WIDTH, labels, learned, start, told
 
 HEADS = pytest.mark.parametrize("head", ["squared", "logistic", "softmax"])
@@ -328,3 +329,45 @@ def test_a_quiet_stream_settles(head: str, solver: str) -> None:
     assert rounds <= 60
     assert 0 == here.unfitted
     assert fit_of(here).residual < 0.3
+
+
+def references(here: State) -> Data:
+    seen = learner.view(here, with_references=True)
+    assert seen is not None
+    assert seen.references is not None
+    return seen.references
+
+
+def assert_are(given: list[Labeled], here: State, actual: Data) -> None:
+    """These labels in this order, as the fit sees them."""
+    frame = fit_of(here).frame
+    np.testing.assert_array_equal(frame.design(np.array([label.x for label in given])), actual.X)
+    target = np.array([problem.target(here.problem, label.y) for label in given])
+    np.testing.assert_array_equal(frame.targets(target), actual.y)
+    np.testing.assert_array_equal([label.weight for label in given], actual.w)
+
+
+@HEADS
+@SOLVERS
+def test_references_are_the_newest_labels_that_the_model_has_learned(head: str, solver: str) -> None:
+    settings, given = told(solver), labels(head, 151)
+    here = learned(fixed(head, settings), settings, given)
+    fitted = fit_of(here).end
+    assert fitted == (149 if solver == "newton" else 151)  # a cut of two labels, then one of three
+    assert_are(given[fitted - REFERENCES_MOST : fitted], here, references(here))
+    assert learner.view(here).references is None  # type: ignore[union-attr]  # there is a model
+
+
+@HEADS
+def test_a_forgotten_label_is_no_reference_and_a_replaced_one_is_what_it_is_now(head: str) -> None:
+    settings, given = told(), labels(head, 30)
+    here = learned(fixed(head, settings), settings, given)
+    here = learner.revise(learner.revise(here, settings, 4, None), settings, 7, given[20])
+    assert_are([*given[:4], *given[5:7], given[20], *given[8:]], here, references(here))
+
+
+def test_a_class_that_the_model_never_heard_of_is_no_reference() -> None:
+    settings, given = told(), labels("logistic", 12)
+    here = learned(fixed("logistic", settings), settings, given)
+    kept = examples.replaced(here.examples, 5, given[5].x, "a third", 2.0, 1.0)  # and no fit could be made of it
+    assert_are([*given[:5], *given[6:]], here, references(replace(here, examples=kept)))

@@ -92,8 +92,8 @@ class Linear:
             # Several outputs are a softmax's, with the curvature diag(p) − ppᵀ: all blocks of the second part are one
             # product of rows p ⊗ x, and only those on the diagonal have a first part.
             p = self.loss.probabilities(f)
-            rows = ((np.sqrt(share)[:, None] * p)[:, :, None] * X[:, None, :]).reshape(len(X), self.size)
-            H = -(rows.T @ rows)
+            rows = (p[:, :, None] * X[:, None, :]).reshape(len(X), self.size)
+            H = -((rows * share[:, None]).T @ rows)
             for c in range(k):
                 block = slice(c * D, (c + 1) * D)
                 H[block, block] += (X * (share * p[:, c])[:, None]).T @ X

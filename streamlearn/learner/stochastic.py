@@ -121,7 +121,11 @@ def _tuned(state: State, settings: Settings, fit: Fit) -> State:
     if not settings.learn_regularity:
         return replace(state, test_loss=loss)
     gradient = outer_gradient(state, settings, fit, gradient, float(test.w.sum()))
-    return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, change_most(state, settings, fit)), test_loss=loss)
+    return replace(
+        state,
+        tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, change_most(state, settings, fit)),
+        test_loss=loss,
+    )
 
 
 def _weight(state: State, settings: Settings, which: str) -> float:

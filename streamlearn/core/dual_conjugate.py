@@ -7,8 +7,9 @@ Every quantity of the iteration is carried with its derivative by ρ = log λ (a
     g = ∇L                ġ = Hθ̇ + λC
     β = max(0, g·(g − g₋)/‖g₋‖²),  d ← −g + βd,  and their derivatives
 
-with (d·Hd)˙ = 2ḋ·Hd + d·(λ∇²R + D³L θ̇) d. Unlike gradient descent's, the steps depend on θ̇ in earnest: leave α̇ out and
-θ̇ is wrong even where θ is right. Third derivatives of L enter, here by a central difference of Hd along θ̇.
+with (d·Hd)˙ = 2ḋ·Hd + d·(λ∇²R + D³L θ̇) d. Unlike gradient descent's, the steps depend on θ̇ in earnest: leave α̇ and β̇ out and
+θ̇ is wrong where θ is right (on diabetes, solved in 11 steps, by 2.8 times its size; what of that fades does so only in steps
+that θ no longer needs). Third derivatives of L enter, here by a central difference of Hd along θ̇.
 
 After d steps on the squared loss, θ is the optimum whatever λ, so θ̇ is its tangent. In practice `conjugate`, which finds
 the tangent once θ has been found, is cheaper and simpler; this is there because the paper describes it.
@@ -65,7 +66,9 @@ def step(state: State, objective: Objective, data: Data, regularity: float) -> t
         bent = objective.hvp(state.theta, d, data, regularity)
         curvature = float(d @ bent)
         curvature_tangent = float(2.0 * d_dot @ bent + d @ _bent_tangent(state, objective, data, regularity))
-        length = -float(g @ d) / curvature if curvature > 0.0 else np.nan
+        if not curvature > 0.0:
+            return state, Info(np.nan, np.nan, False)
+        length = -float(g @ d) / curvature
         length_tangent = -(float(g_dot @ d + g @ d_dot) + length * curvature_tangent) / curvature
         theta = state.theta + length * d
         theta_dot = state.log_tangent + length_tangent * d + length * d_dot

@@ -68,6 +68,8 @@ def solve(state: State, objective: Objective, regularity: float) -> tuple[newton
     """
     D = objective.model.columns
     failed = newton.init(D), newton.Info(0, float("nan"), False)
+    if not state.weight > 0.0:
+        return failed
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
         mean = state.gram / state.weight
         H = mean[:D, :D] + np.diag(regularity * objective.penalised + objective.prior(state.weight))

@@ -22,7 +22,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 
-FLOOR = 1e-3
+FLOOR = 0.1
 NAMES = ("sgd", "adagrad", "adam")
 
 

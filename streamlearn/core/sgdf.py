@@ -144,11 +144,9 @@ def critical_rate(
     With the loss's largest curvature it holds at every θ. Given `theta`, with the curvature there, but no less than a
     quarter of the largest: up to four times as large a step, and should θ come back to where the loss is steepest, half
     of it is still at most twice the bound. Renew it as θ moves. A loss without a largest curvature (Poisson) needs `theta`.
-    divisor: D (d,) of preconditioned steps; with several outputs each column has its smallest.
+    divisor: D (d,) of preconditioned steps; that of each output makes coordinates of its own.
     """
-    model, X, least = objective.model, data.X, 1.0
-    if divisor is not None:
-        X, least = X / np.sqrt(model.matrix(divisor).min(axis=0)), float(divisor.min())
+    model = objective.model
     curvature = np.full(len(data.X), model.loss.steepest)
     if theta is not None:
         # Gershgorin: the largest absolute row sum bounds the largest eigenvalue.
@@ -158,9 +156,12 @@ def critical_rate(
     weight = data.w / data.w.sum()
     # The largest part that an example can have of its batch's mean, against batches of the average weight.
     part = np.minimum(weight * len(data.w) / batch_size, 1.0)
-    worst = float((part * curvature * (X * X).sum(axis=1)).max())
-    mean = (1.0 - 1.0 / batch_size) * _largest_eigenvalue(X, curvature * weight)
-    return 2.0 / (worst + mean + max(regularity, objective.anchor / float(data.w.sum())) / least)
+    of_prior, of_loss = max(regularity, objective.anchor / float(data.w.sum())), 0.0
+    for D in [None] if divisor is None else model.matrix(divisor):
+        X = data.X if D is None else data.X / np.sqrt(D)
+        worst = float((part * curvature * (X * X).sum(axis=1)).max())
+        of_loss = max(of_loss, worst + (1.0 - 1.0 / batch_size) * _largest_eigenvalue(X, curvature * weight))
+    return 2.0 / (of_loss + (of_prior if divisor is None else of_prior / float(divisor.min())))
 
 
 def _largest_eigenvalue(X: Array, weight: Array) -> float:

@@ -19,7 +19,6 @@ import numpy as np
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
-from streamlearn.core.regularity import capped
 from streamlearn.core.regularity.progressive import STEP_MOST
 from streamlearn.learner import columns, exact, examples, problem, progress, solver, stochastic, tuner
 from streamlearn.learner.fit import Fit
@@ -158,8 +157,7 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
         return state
     change_most = STEP_MOST
     if fit.descent is not None:
-        memory = stochastic.memory_of(state, settings)
-        change_most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity, memory)
+        change_most = stochastic.change_most(state, settings, fit)
     gradient = float(gradients[0]) * label.weight / _scale(state, fit)
     gradient = outer_gradient(state, settings, fit, gradient, float(state.progress.count))
     return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))

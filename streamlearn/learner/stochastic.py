@@ -60,6 +60,14 @@ def memory_of(state: State, settings: Settings) -> int:
     return max(64, PASSES * len(state.examples) // settings.batch_size, settling)
 
 
+def change_most(state: State, settings: Settings, fit: Fit) -> float:
+    """How far a label may move ρ: so that λ does not outrun θ, whose slowest coordinate has the largest divisor."""
+    assert fit.descent is not None
+    divisor = preconditioners.named(fit.optimizer).divisor(fit.descent.scaling)
+    rate = fit.rate if divisor is None else fit.rate / float(divisor.max())
+    return settings.steps_per_label * capped.cap(rate, fit.regularity, memory_of(state, settings))
+
+
 def _round(state: State, settings: Settings, serial: int, renew: bool) -> State:
     """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
     size = state.problem.outputs * (1 + len(state.columns.columns))
@@ -115,9 +123,11 @@ def _tuned(state: State, settings: Settings, fit: Fit) -> State:
     if not settings.learn_regularity:
         return replace(state, test_loss=loss)
     gradient = outer_gradient(state, settings, fit, gradient, float(test.w.sum()))
-    memory = memory_of(state, settings)
-    most = settings.steps_per_label * capped.cap(fit.rate, fit.regularity, memory)
-    return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, most), test_loss=loss)
+    return replace(
+        state,
+        tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, change_most(state, settings, fit)),
+        test_loss=loss,
+    )
 
 
 def _weight(state: State, settings: Settings, which: str) -> float:

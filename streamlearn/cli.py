@@ -142,7 +142,9 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
 
 
 def _add_figures(figures: argparse.ArgumentParser) -> None:
-    figures.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write to; made if missing")
+    figures.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder to write to; made if missing"
+    )
     figures.add_argument("--without-experiment", action="store_true", help="the paper's own three figures only")
     figures.add_argument(
         "--seeds", metavar="N", type=_whole(1), default=20, help="repetitions of the experiment (%(default)s)"

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, final
 
 import numpy as np
 
-from streamlearn.core import leave_one_out
+from streamlearn.core import leave_one_out, newton
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.figures import polynomial
@@ -23,83 +23,97 @@ Columns = dict[str, Array]
 
 HIGHER: Final = 1.5  # the slightly higher λ of figure 1, as a multiple of the best
 DOMAIN, PLACES = (-1.0, 1.0), 401
-DECADES, REGULARITIES = polynomial.DECADES, 281
-SCORES: Final = ("sld", "si", "ssi", "sti", "ssi-doubly-unlabeled", "sti-doubly-unlabeled")
+REGULARITIES: Final = 281
+SCORES: Final = ("sld", "si", "ssi", "sti", "si-doubly-unlabeled", "ssi-doubly-unlabeled", "sti-doubly-unlabeled")
 
 
 @final
-class Setting(NamedTuple):
-    """data: the six points; regularity: the best λ; places: where the curves are looked at (401,)."""
+class Numbers(NamedTuple):
+    """regularity: the best λ; error: its leave-one-out error; higher: another λ; points and figures: their columns."""
 
-    data: Data
     regularity: float
-    places: Array
+    error: float
+    higher: float
+    points: Columns
+    figure1: Columns
+    figure2: Columns
+    figure3: Columns
 
     @property
-    def higher(self) -> float:
-        return HIGHER * self.regularity
+    def dominant(self) -> int:
+        """The point with the largest residual, counted from 0."""
+        return int(np.argmax(np.abs(self.points["residual"])))
+
+    @property
+    def tables(self) -> dict[str, Columns]:
+        """All columns, by what they are of."""
+        return {"points": self.points, "figure1": self.figure1, "figure2": self.figure2, "figure3": self.figure3}
 
 
-def setting() -> Setting:
-    data = polynomial.training_set()
-    return Setting(data, polynomial.best_regularity(data), np.linspace(*DOMAIN, PLACES))
+def numbers() -> Numbers:
+    """All of it, for the six points."""
+    data, x = polynomial.training_set(), np.linspace(*DOMAIN, PLACES)
+    best = polynomial.best_regularity(data)
+    higher, state = HIGHER * best, polynomial.fit(data, best)
+    own = points(data, state, best)
+    return Numbers(
+        regularity=best,
+        error=float(own["left_out_loss"].mean()),
+        higher=higher,
+        points=own,
+        figure1=figure1(x, state, best, polynomial.fit(data, higher), higher),
+        figure2=figure2(data, np.logspace(*polynomial.DECADES, REGULARITIES)),
+        figure3=figure3(x, data, state),
+    )
 
 
-def points(at: Setting) -> Columns:
-    """The six points, each with its response, its residual f − y and its loss when left out."""
-    state = polynomial.fit(at.data, at.regularity)
-    response = OBJECTIVE.model.outputs(state.theta, at.data.X)[:, 0]
+def points(data: Data, state: newton.State, regularity: float) -> Columns:
+    """The points, each with its response, its residual f − y and its loss when it is left out."""
+    response = OBJECTIVE.model.outputs(state.theta, data.X)[:, 0]
     return {
-        "x": at.data.X[:, 1],
-        "y": at.data.y,
+        "x": data.X[:, 1],
+        "y": data.y,
         "response": response,
-        "residual": response - at.data.y,
-        "left_out_loss": polynomial.left_out(at.data, at.regularity),
+        "residual": response - data.y,
+        "left_out_loss": polynomial.left_out(data, regularity),
     }
 
 
-def figure1(at: Setting) -> Columns:
-    """f and f′ = Xθ′ at the best λ, f at the higher one, and the squares of f′ and of the difference quotient."""
-    X, model = polynomial.design(at.places), OBJECTIVE.model
-    state = polynomial.fit(at.data, at.regularity)
-    f, f_prime = model.response(state.theta, polynomial.tangent(state, at.regularity), X)
-    higher = model.outputs(polynomial.fit(at.data, at.higher).theta, X)
-    difference = (higher - f) / (at.higher - at.regularity)
+def figure1(x: Array, state: newton.State, regularity: float, above: newton.State, higher: float) -> Columns:
+    """f and f′ = Xθ′ at λ, f at a higher λ, and the squares of f′ and of the difference quotient."""
+    X, model = polynomial.design(x), OBJECTIVE.model
+    f, f_prime = model.response(state.theta, state.log_tangent / regularity, X)  # θ′ = θ̇/λ
+    f_above = model.outputs(above.theta, X)
     return {
-        "x": at.places,
+        "x": x,
         "response": f[:, 0],
-        "response_at_higher": higher[:, 0],
+        "response_at_higher": f_above[:, 0],
         "tangent_response": f_prime[:, 0],
         "tangent_response_squared": f_prime[:, 0] ** 2,
-        "difference_squared": difference[:, 0] ** 2,
+        "difference_squared": ((f_above - f)[:, 0] / (higher - regularity)) ** 2,
     }
 
 
-def figure2(at: Setting) -> Columns:
-    """Leave-one-out error against λ: by fits to the others, and approximated at the fit to all."""
-    grid = np.logspace(*DECADES, REGULARITIES)
-    states = [polynomial.fit(at.data, float(regularity)) for regularity in grid]
-    exact = [polynomial.left_out(at.data, float(regularity)) for regularity in grid]
-    columns = {
-        "left_out": exact,
-        "leverage": [leave_one_out.leverage(OBJECTIVE, at.data, state) for state in states],
-        "first_order": [leave_one_out.first_order(OBJECTIVE, at.data, state) for state in states],
+def figure2(data: Data, grid: Array) -> Columns:
+    """Leave-one-out error against λ: by fits to the others, and what the fit to all says of it."""
+    states = [polynomial.fit(data, regularity) for regularity in grid.tolist()]
+    losses = {
+        "left_out": [polynomial.left_out(data, regularity) for regularity in grid.tolist()],
+        "leverage": [leave_one_out.leverage(OBJECTIVE, data, state) for state in states],
+        "first_order": [leave_one_out.first_order(OBJECTIVE, data, state) for state in states],
     }
-    means = {
-        name: np.array([leave_one_out.mean(losses, at.data) for losses in column]) for name, column in columns.items()
-    }
-    return {"regularity": grid, **means}
+    return {"regularity": grid, **{name: np.mean(each, axis=1) for name, each in losses.items()}}
 
 
-def figure3(at: Setting) -> Columns:
-    """Scores of every x by the daemon's own strategies, with the six points as references, at the same root mean square."""
-    state = polynomial.fit(at.data, at.regularity)
-    view = View(OBJECTIVE.model, state.theta, state.log_tangent, state.covariance, state.covariance, at.data)
-    X, draws = polynomial.design(at.places), np.zeros(len(at.places))
-    scores = {name: STRATEGIES[name].score(view, X, draws) for name in SCORES}
-    return {"x": at.places, **{name: score / np.sqrt((score**2).mean()) for name, score in scores.items()}}
+def figure3(x: Array, data: Data, state: newton.State) -> Columns:
+    """Scores by the daemon's own strategies, with the points as references, at a root mean square of 1 over x."""
+    view = View(OBJECTIVE.model, state.theta, state.log_tangent, state.covariance, state.covariance, data)
+    X = polynomial.design(x)
+    scores = {name: STRATEGIES[name].score(view, X, np.zeros(len(x))) for name in SCORES}
+    return {"x": x, **{name: score / np.sqrt((score**2).mean()) for name, score in scores.items()}}
 
 
-def dominant(at: Setting) -> int:
-    """The point with the largest residual, counted from 0."""
-    return int(np.argmax(np.abs(points(at)["residual"])))
+def local_minima(values: Array) -> list[int]:
+    """Where values (n,) are below both neighbours'."""
+    inner = values[1:-1]
+    return (1 + np.flatnonzero((inner < values[:-2]) & (inner < values[2:]))).tolist()

@@ -9,9 +9,9 @@ from streamlearn.core.losses import Array
 
 
 def text(columns: Mapping[str, Array]) -> str:
-    """A line of names and a line a row, ten digits a number: fewer than rounding could change between machines."""
+    """A line of names and a line a row, eight digits a number: what is beyond is rounding."""
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    lines = [",".join(columns), *(",".join(f"{value + 0.0:.10g}" for value in row) for row in rows)]
+    lines = [",".join(columns), *(",".join(f"{value + 0.0:.8g}" for value in row) for row in rows)]
     return "\n".join(lines) + "\n"
 
 

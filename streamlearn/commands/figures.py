@@ -12,9 +12,9 @@ from streamlearn.figures import curves, drawing, table
 
 def figures(out: Path, with_experiment: bool, seeds: int, as_json: bool) -> int:
     """Everything but the result goes to stderr."""
-    numbers = curves.numbers()
     try:
         out.mkdir(parents=True, exist_ok=True)
+        numbers = curves.numbers()
         written = _write(out, numbers)
     except OSError as error:
         raise ConfigurationError(f"--out {out}: {error.strerror}; name a folder that can be written to") from None

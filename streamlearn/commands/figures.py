@@ -16,21 +16,20 @@ def figures(out: Path, with_experiment: bool, seeds: int, as_json: bool) -> int:
         out.mkdir(parents=True, exist_ok=True)
         numbers = curves.numbers()
         written = _write(out, numbers)
+        experiment = _experiment(out, seeds) if with_experiment else None
     except OSError as error:
-        raise ConfigurationError(f"--out {out}: {error.strerror}; name a folder that can be written to") from None
-    result: dict[str, object] = {
-        "regularity": numbers.regularity,
-        "higher_regularity": numbers.higher,
-        "left_out_error": numbers.error,
-        "dominant_point": numbers.dominant + 1,
-        "files": [str(path) for path in written],
-    }
-    if with_experiment:
-        from streamlearn.figures import experiment
-
-        result["experiment"] = experiment.run(out, seeds, _say)
+        raise ConfigurationError(
+            f"--out {out}: {error.strerror or error}; name a folder that can be written to"
+        ) from None
     if as_json:
-        print(json.dumps(result))
+        result: dict[str, object] = {
+            "regularity": numbers.regularity,
+            "higher_regularity": numbers.higher,
+            "left_out_error": numbers.error,
+            "dominant_point": numbers.dominant + 1,
+            "files": [str(path) for path in written],
+        }
+        print(json.dumps(result if experiment is None else {**result, "experiment": experiment}))
         return 0
     print(f"At λ = {numbers.regularity:.3g} a point that is left out is predicted best: mean loss {numbers.error:.3g}.")
     print(f"Pictures and their numbers: {out}")
@@ -48,6 +47,12 @@ def _write(out: Path, numbers: curves.Numbers) -> list[Path]:
         draw(written[-1], numbers)
         _say(f"drew {written[-1]}")
     return written
+
+
+def _experiment(out: Path, seeds: int) -> dict[str, object]:
+    from streamlearn.figures import experiment  # much to import, and not always wanted
+
+    return experiment.run(out, seeds, _say)
 
 
 def _say(line: str) -> None:

@@ -25,7 +25,7 @@ def figure1(path: Path, numbers: Numbers) -> None:
         axes[0].plot(x, own["response"], color=INK, lw=2.0, label=f"trained at the best λ = {regularity:.2g}")
         axes[0].plot(x, own["response_at_higher"], color=INK, lw=1.4, ls=DASHED, label=f"trained at λ = {higher:.2g}")
         axes[0].fill_between(x, own["response"], own["response_at_higher"], color=RED, alpha=0.4, lw=0)
-        axes[0].plot(*_places(numbers), "o", color=INK, ms=8, label="the six training points")
+        axes[0].plot(numbers.points["x"], numbers.points["y"], "o", color=INK, ms=8, label="the six training points")
         axes[0].set_title("Raise λ a little: the model f gives way where no point holds it")
         axes[0].legend(loc="lower left")
         axes[1].plot(x, squared, color=INK, lw=3.4)
@@ -71,10 +71,10 @@ def figure2(path: Path, numbers: Numbers) -> None:
 def figure3(path: Path, numbers: Numbers) -> None:
     """Query scores at the same root mean square: labeled above, unlabeled below."""
     own, first = numbers.figure3, numbers.dominant
-    x = own["x"]
+    x, places = own["x"], numbers.points["x"]
     with _canvas(path, (1.25, 1.0), 8.2) as axes:
         labeled, unlabeled = axes
-        labeled.plot(x, own["si"], color=AMBER, lw=1.8, label=f"SI, influence on point {first + 1} alone")
+        labeled.plot(x, own["si"], color=AMBER, lw=1.8, label=f"SI, of point {first + 1} alone (unlabeled: the same)")
         labeled.plot(x, own["ssi"], color=GREEN, lw=1.8, label="SSI, sum of squares over the points")
         labeled.plot(x, own["sti"], color=BLUE, lw=3.0, label="STI, square of the sum")
         labeled.plot(
@@ -89,11 +89,11 @@ def figure3(path: Path, numbers: Numbers) -> None:
             axis.set_ylim(-0.22, 2.6)
             axis.legend(loc="upper left", handlelength=3.3)
             axis.set_ylabel("score, at equal RMS")
-            axis.plot(_places(numbers)[0], [-0.12] * len(numbers.points["x"]), "o", color=GREY, ms=6)
-            axis.plot(_places(numbers)[0][first], -0.12, "o", color=INK, ms=8, mec=INK)
+            axis.plot(places, [-0.12] * len(places), "o", color=GREY, ms=6)
+            axis.plot(places[first], -0.12, "o", color=INK, ms=8)
         _drop_lines(axes, numbers)
-        labeled.axvline(_places(numbers)[0][first], color=INK, lw=1.0, ls=DOTTED, ymax=0.9)
-        _note(labeled, f"point {first + 1}: the largest residual", (_places(numbers)[0][first], 2.35), (0, 6), INK)
+        labeled.axvline(places[first], color=INK, lw=1.0, ls=DOTTED, ymax=0.9)
+        _note(labeled, f"point {first + 1}: the largest residual", (places[first], 2.35), (0, 6), INK)
         unlabeled.set_xlabel("x  (dots: where the points are)")
 
 
@@ -129,14 +129,10 @@ def _canvas(path: Path, heights: tuple[float, ...], height_inches: float) -> Ite
             pyplot.close(figure)
 
 
-def _places(numbers: Numbers) -> tuple[Any, Any]:
-    return numbers.points["x"], numbers.points["y"]
-
-
 def _drop_lines(axes: Any, numbers: Numbers) -> None:
     """Where the points are, in every panel."""
     for axis in axes:
-        for place in _places(numbers)[0]:
+        for place in numbers.points["x"]:
             axis.axvline(place, color=FAINT, lw=1.0, zorder=0)
 
 

@@ -50,9 +50,9 @@ def _write(out: Path, numbers: curves.Numbers) -> list[Path]:
 
 
 def _experiment(out: Path, seeds: int) -> dict[str, object]:
-    from streamlearn.figures import experiment  # much to import, and not always wanted
+    from streamlearn.figures.experiment import run  # much to import, and not always wanted
 
-    return experiment.run(out, seeds, _say)
+    return run(out, seeds, _say)
 
 
 def _say(line: str) -> None:

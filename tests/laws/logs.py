@@ -74,13 +74,18 @@ def log(seed: int, count: int) -> list[Record]:
 
 
 def configuration(
-    solver: str = "auto", validation: str = "progressive", keep: int = 0, remember: int = 100_000, seed: int = 0
+    solver: str = "auto",
+    validation: str = "progressive",
+    keep: int = 0,
+    remember: int = 100_000,
+    seed: int = 0,
+    optimizer: str = "sgd",
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
         Configuration(),
         labels=Labels(wait=6, remember=remember),
-        training=Training(solver=solver, keep=keep, steps_per_label=2, batch_size=4),
+        training=Training(solver=solver, optimizer=optimizer, keep=keep, steps_per_label=2, batch_size=4),
         regularity=Regularity(validation=validation),
         queries=Queries(budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
     )

@@ -28,7 +28,11 @@ TOLD = {
     "newton": logs.configuration(),
     "newton, hold-out": logs.configuration(validation="holdout"),
     "newton, newest": logs.configuration(keep=7),
+    "cg": logs.configuration(solver="cg"),
+    "cg, hold-out": logs.configuration(solver="cg", validation="holdout"),
     "sgdf": logs.configuration(solver="sgdf"),
+    "sgdf, adam": logs.configuration(solver="sgdf", optimizer="adam"),
+    "sgdf, adagrad": logs.configuration(solver="sgdf", optimizer="adagrad"),
     "sgdf, hold-out": logs.configuration(solver="sgdf", validation="holdout"),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),
 }

@@ -50,6 +50,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "regularity.intercept_precision": ("0", 0.0),
     "regularity.validation": ('"holdout"', "holdout"),
     "validation.test_share": ("0.5", 0.5),
+    "validation.folds": ("3", 3),
     "queries.strategy": ('"leverage"', "leverage"),
     "queries.budget": ("1", 1.0),
     "queries.outstanding": ("1", 1),
@@ -254,8 +255,6 @@ def test_a_refusal_reads_like_this() -> None:
     ("key", "value"),
     [
         ("training.solver", "cg"),
-        ("regularity.validation", "rotating"),
-        ("regularity.validation", "leave-one-out"),
         ("model.kind", "mlp"),
         ("model.kind", "cnn"),
         ("model.kind", "my.package:factory"),
@@ -282,6 +281,10 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (("model.classes=a,b", "model.loss=squared"), "model.classes is given and"),
         (("model.classes=a,b,c", "model.loss=logistic"), 'model.loss = "logistic" has 2 classes'),
         (("topics.labels=events",), 'topics.labels and topics.events are both "events"'),
+        (
+            ("regularity.validation=leave-one-out", "training.solver=sgdf"),
+            'regularity.validation = "leave-one-out" needs H⁻¹',
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:

@@ -1,7 +1,8 @@
 """The exact solver: a Newton refit on the whole labeled set, warm-started, whenever a cut is full.
 
 A cut is one label while there are few, a fiftieth of all labels later: a refit costs as much as all labels, a new label
-changes little. With a hold-out every refit is also a step of the regularity.
+changes little. Every refit is also a step of the regularity, or two, where that is tuned by held-out examples or by
+leave-one-out.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from streamlearn.core.models.linear import Linear
 from streamlearn.learner import tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, objective, regularity, starting
-from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
+from streamlearn.learner.state import State, data, frame, objective, regularity, starting, turned
+from streamlearn.learner.testing import leave_one_out_gradient, mean_loss_gradient, outer_gradient
 
-HOLDOUT_ROUNDS = 2
+TUNING_ROUNDS = 2
 
 
 def cut(labels: int) -> int:
@@ -26,21 +27,24 @@ def cut(labels: int) -> int:
     return max(1, labels // 50)
 
 
-def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> State:
-    """θ and θ̇ at the optimum on all labels so far; `rounds` steps of ρ where a hold-out tunes it."""
+def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> State:
+    """θ and θ̇ at the optimum on all labels so far; `rounds` steps of ρ where refits tune it."""
+    before, state = state, turned(state, settings)
     new_frame = frame(state, settings)
-    fit = _solve(state, settings, new_frame, state.fit, "train", None)
+    fit = _solve(state, settings, new_frame, state.fit, "train")
     if fit is None:
-        return replace(state, unfitted=0, skipped=state.skipped + 1, failing=state.failing + 1)
-    test_loss = state.test_loss
-    if settings.holdout:
-        test = data(state, settings, new_frame, fit.end, "test")
-        for _ in range(rounds if settings.learn_regularity and len(test.y) else 0):
-            gradient = outer_gradient(state, settings, fit, mean_loss_gradient(fit, test)[1], float(test.w.sum()))
-            state = replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
-            fit = _solve(state, settings, new_frame, fit, "train", None) or fit
-        test_loss = mean_loss_gradient(fit, test)[0] if len(test.y) else None
-    published = _solve(state, settings, new_frame, fit, "all", fit.regularity) if settings.holdout else fit
+        return replace(before, unfitted=0, skipped=state.skipped + 1, failing=state.failing + 1)
+    for _ in range(rounds if settings.learn_regularity else 0):
+        gradient = _gradient(state, settings, fit)
+        if gradient is None:
+            break
+        moved = turned(replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds)), settings)
+        following = _solve(moved, settings, new_frame, fit, "train")
+        if following is None:
+            break
+        state, fit = moved, following
+    test = data(state, settings, new_frame, fit.end, "test")
+    published = _solve(state, settings, new_frame, fit, "all") if settings.holdout else fit
     return replace(
         state,
         fit=fit,
@@ -48,21 +52,33 @@ def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> Sta
         unfitted=0,
         failing=0,
         updates=state.updates + 1,
-        test_loss=test_loss,
+        test_loss=mean_loss_gradient(fit, test)[0] if len(test.y) else None,
     )
 
 
-def _solve(
-    state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str, fixed: float | None
-) -> Fit | None:
-    """The fit on `which` examples, or None where nothing finite was found. `fixed`: λ, where it is not the tuner's."""
+def _gradient(state: State, settings: Settings, fit: Fit) -> float | None:
+    """The gradient by ρ that a refit moves it by; None where labels move it, or there is nothing to test on."""
+    which = "test" if settings.holdout else "train"
+    examples = data(state, settings, fit.frame, fit.end, which)
+    if settings.validation == "progressive" or not len(examples.y):
+        return None
+    gradient = (
+        mean_loss_gradient(fit, examples)[1]
+        if settings.holdout
+        else leave_one_out_gradient(state, settings, fit, examples)
+    )
+    return outer_gradient(state, settings, fit, gradient, float(examples.w.sum()))
+
+
+def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str) -> Fit | None:
+    """The fit on `which` examples, or None where nothing finite was found."""
     columns, outputs = 1 + len(new_frame.scaling.shift), state.problem.outputs
     model = Linear(losses.named(state.problem.loss), outputs, columns)
     examples = data(state, settings, new_frame, state.examples.end, which)
     weight = float(examples.w.sum())
     if weight <= 0.0:
         return None
-    lam = regularity(state, settings, weight) if fixed is None else fixed
+    lam = regularity(state, settings, weight)
     theta = starting(model, examples) if start is None else adapted(start, start.theta, model, new_frame, True)
     fit = Fit(model, new_frame, theta, np.zeros(model.size), None, lam, state.examples.end, 0.0, 0.0)
     whole = objective(state, settings, model, new_frame)

@@ -27,13 +27,29 @@ class Settings:
     fixed_regularity: float
     penalty: Penalty
     compensated: bool
-    holdout: bool
+    validation: str
     test_share: float
+    folds: int
     seed: int
+
+    @property
+    def holdout(self) -> bool:
+        """Whether the fit that tunes λ leaves examples out: always the same ones, or fold by fold."""
+        return self.validation in ("holdout", "rotating")
+
+    def fold(self, draw: float) -> int:
+        """The fold of an example with this draw from [0, 1); 0: never held out."""
+        if self.validation == "rotating":
+            return 1 + int(draw * self.folds)
+        return int(self.validation == "holdout" and draw < self.test_share)
 
     def exact(self, size: int) -> bool:
         """Whether a model with this many parameters is solved by Newton and Cholesky."""
         return self.solver == "newton" or (self.solver == "auto" and size <= EXACT_MOST)
+
+    def progressive(self, size: int) -> bool:
+        """Whether each new label moves ρ; also in place of leave-one-out, where the model is too large for that."""
+        return self.validation == "progressive" or (self.validation == "leave-one-out" and not self.exact(size))
 
 
 def penalty_of(configuration: Configuration, function: Function | None = None, origin: Origin | None = None) -> Penalty:
@@ -58,7 +74,8 @@ def from_configuration(configuration: Configuration, penalty: Penalty | None = N
         fixed_regularity=regularity.fixed,
         penalty=penalty or penalty_of(configuration),
         compensated=regularity.compensated,
-        holdout=regularity.validation == "holdout",
+        validation=regularity.validation,
         test_share=configuration.validation.test_share,
+        folds=configuration.validation.folds,
         seed=configuration.queries.seed,
     )

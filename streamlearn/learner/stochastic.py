@@ -19,7 +19,7 @@ from streamlearn.core.regularity import capped
 from streamlearn.learner import tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, objective, regularity, starting
+from streamlearn.learner.state import State, data, frame, newest, objective, regularity, starting, turned, weights_of
 from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
 
 SAMPLE = 512  # newest examples that step size and residual are taken from
@@ -58,25 +58,25 @@ def _round(state: State, settings: Settings, serial: int, renew: bool) -> State:
     """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
     size = state.problem.outputs * (1 + len(state.columns.columns))
     renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
+    state = turned(state, settings) if renew else state
     which = "train" if settings.holdout else "all"
     fit = _renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
-    lam = regularity(state, settings, _weight(state, settings, which))
-    fit, ok = _descended(state, settings, fit, which, serial, lam)
+    fit, ok = _descended(state, settings, fit, which, serial)
     published: Fit | None = fit
     if settings.holdout:
         state = _tuned(state, settings, fit)
         start = state.published if state.published and state.published.model.size == size and not renew else None
         start = start or _renewed(state, settings, state.published, "all")
-        published = start and _descended(state, settings, start, "all", serial, lam)[0]
+        published = start and _descended(state, settings, start, "all", serial)[0]
     state = replace(state, fit=fit, published=published or fit)
     if not ok:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
     return replace(state, updates=state.updates + 1, failing=0)
 
 
-def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int, lam: float) -> tuple[Fit, bool]:
+def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int) -> tuple[Fit, bool]:
     kept, descent, ok = state.examples, fit.descent, True
     assert descent is not None
     n, whole = len(kept), objective(state, settings, fit.model, fit.frame)
@@ -85,8 +85,9 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     generator = np.random.Generator(np.random.Philox(key=key, counter=descent.steps))
     drawn = generator.integers(first, n, size=(settings.steps_per_label, settings.batch_size))
     drawn[0, 0] = n - 1
-    weights = kept.weight[:n] if which == "all" else kept.weight[:n] * ~kept.test[:n]
+    weights = weights_of(state, settings, which)
     total, memory = _weight(state, settings, which), memory_of(state, settings)
+    lam = regularity(state, settings, total)
     for batch in drawn:
         w = weights[batch]
         if not w.any():
@@ -114,10 +115,7 @@ def _tuned(state: State, settings: Settings, fit: Fit) -> State:
 
 def _weight(state: State, settings: Settings, which: str) -> float:
     """W of the kept examples that are trained on."""
-    kept = state.examples
-    part = slice(max(0, len(kept) - settings.keep) if settings.keep else 0, len(kept))
-    weights = kept.weight[part] if which == "all" else kept.weight[part] * ~kept.test[part]
-    return max(float(weights.sum()), 1e-12)
+    return max(float(weights_of(state, settings, which)[newest(state, settings)].sum()), 1e-12)
 
 
 def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fit | None:

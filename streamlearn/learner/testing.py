@@ -1,7 +1,11 @@
-"""Test examples: the loss and the scalar gradient ∇ℓ·θ̇ = ∂ℓ/∂f · f′ on examples that a fit was not trained on (65)."""
+"""Test examples: the loss and the scalar gradient ∇ℓ·θ̇ = ∂ℓ/∂f · f′ on examples that a fit was not trained on (65).
+
+Or on those that it was trained on, as if each had not been (`leave_one_out`); anchored, for they may be few.
+"""
 
 from __future__ import annotations
 
+from streamlearn.core import newton, validation
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import compensated
@@ -22,6 +26,23 @@ def mean_loss_gradient(fit: Fit, test: Data) -> tuple[float, float]:
     values, gradients = losses_gradients(fit, test)
     share = test.w / test.w.sum()
     return float(share @ values) * fit.frame.target_scale**2, float(share @ gradients)
+
+
+def leave_one_out_gradient(state: State, settings: Settings, fit: Fit, train: Data) -> float:
+    """The gradient by ρ of the anchored mean leave-one-out loss, in the fit's units."""
+    assert fit.covariance is not None, "an exact fit has its covariance"
+    solved = newton.State(fit.theta, fit.log_tangent, fit.covariance)
+    gradient = validation.gradient(objective(state, settings, fit.model, fit.frame), train, solved, fit.regularity)
+    pull = validation.anchor_gradient(state.tuner.log_precision) * natural_scale(state, fit)
+    return gradient + pull / float(train.w.sum())
+
+
+def natural_scale(state: State, fit: Fit) -> float:
+    """The natural scale of the loss: the rules' constants are meant for losses around 1."""
+    if fit.model.loss.name != "squared" or fit.frame.standardise:
+        return 1.0
+    kept = state.examples
+    return max(float(kept.target[: len(kept)].var()), 1e-12)
 
 
 def outer_gradient(state: State, settings: Settings, fit: Fit, gradient: float, test_weight: float) -> float:

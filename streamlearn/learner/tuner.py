@@ -1,9 +1,11 @@
 """The tuner: one state for ρ = log α, and which rule moves it.
 
-validation    solver    rule
-progressive   either    Adagrad on each new label's ∇ℓ·θ̇ before it is trained on (SGDF: capped too)
-holdout       exact     sign steps on the mean over the held-out examples, one a refit
-holdout       SGDF      normalised steps, capped by c η λ a step
+validation      solver    rule
+progressive     either    Adagrad on each new label's ∇ℓ·θ̇ before it is trained on (SGDF: capped too)
+leave-one-out   exact     sign steps on the anchored leave-one-out loss by leverage; with SGDF: as progressive
+holdout         exact     sign steps on the mean over the held-out examples, one a refit
+holdout         SGDF      normalised steps, capped by c η λ a step
+rotating        either    as holdout, while the held-out fold moves on: every refit (SGDF: every renewal)
 """
 
 from __future__ import annotations

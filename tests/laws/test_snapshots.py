@@ -27,9 +27,12 @@ LOGS = st.builds(logs.log, seed=st.integers(0, 2**32), count=st.integers(1, 120)
 TOLD = {
     "newton": logs.configuration(),
     "newton, hold-out": logs.configuration(validation="holdout"),
+    "newton, rotating": logs.configuration(validation="rotating"),
+    "newton, leave-one-out": logs.configuration(validation="leave-one-out"),
     "newton, newest": logs.configuration(keep=7),
     "sgdf": logs.configuration(solver="sgdf"),
     "sgdf, hold-out": logs.configuration(solver="sgdf", validation="holdout"),
+    "sgdf, rotating": logs.configuration(solver="sgdf", validation="rotating", keep=9),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),
 }
 EVERY_WAY = pytest.mark.parametrize("told", TOLD.values(), ids=TOLD.keys())

@@ -52,6 +52,8 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     changed = settings.differences(configuration)
     text = ", ".join(f"{key} = {value}" for key, value in changed.items())
     yield Finding(True, "configuration", text or "all defaults")
+    if configuration.regularity.origin or ":" in configuration.regularity.regularizer:
+        yield _regularizer(configuration)
     if configuration.log.kind == "kafka":
         yield from _kafka(configuration.kafka, configuration.topics)
     elif configuration.log.kind == "files":
@@ -62,6 +64,15 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     yield _store(path)
     yield _disk(path)
     yield _http(configuration.http)
+
+
+def _regularizer(configuration: Configuration) -> Finding:
+    told = configuration.regularity
+    try:
+        assemble.penalty(configuration)
+    except StreamlearnError as error:
+        return Finding(False, "regularizer", str(error))
+    return Finding(True, "regularizer", told.regularizer + (f", from {told.origin}" if told.origin else ""))
 
 
 def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:

@@ -67,6 +67,11 @@ class Objective:
         mask[:, list(self.free)] = 0.0
         return mask.ravel()
 
+    @property
+    def ridge(self) -> bool:
+        """Whether ∇²R is the identity, so that L has at least the curvature λ along every penalised direction."""
+        return isinstance(self.regularizer, L2)
+
     def inner(self, theta: Array) -> Array:
         """What the regularizer is handed: the penalised parameters (m,), output by output."""
         if not self.free:
@@ -125,15 +130,25 @@ class Objective:
         inside = np.flatnonzero(self.penalised)
         H[np.ix_(inside, inside)] += regularity * self.regularizer.hessian(self.inner(theta))
         k = self.model.outputs_count
-        if self.anchor == 0.0 and k > 1:
-            for column in self.free:
-                shifted = np.arange(k) * self.model.columns + column
-                H[np.ix_(shifted, shifted)] += 1.0 / k
+        for column in self._shiftable(theta) if k > 1 else ():
+            shifted = np.arange(k) * self.model.columns + column
+            H[np.ix_(shifted, shifted)] += 1.0 / k
         return H
+
+    def _shiftable(self, theta: Array) -> list[int]:
+        """Columns whose outputs can be shifted together while L does not bend: no prior, or no parameter on a kink."""
+        free = list(self.free) if self.anchor == 0.0 else []
+        if self.regularizer.smooth:
+            return free
+        unkinked = self.model.matrix(self.moving(theta)).all(axis=0) & self.model.matrix(self.penalised).all(axis=0)
+        return free + np.flatnonzero(unkinked).tolist()
 
     def residual(self, theta: Array, log_tangent: Array, data: Data, regularity: float) -> float:
         """‖Hθ̇ + λC‖/‖λC‖ on these examples: what is left of (64). Above 1, θ̇ is worse than 0."""
-        products = self.products(theta, log_tangent, data, regularity, float(data.w.sum()))
+        return self.unsolved(theta, self.products(theta, log_tangent, data, regularity, float(data.w.sum())))
+
+    def unsolved(self, theta: Array, products: Products) -> float:
+        """The residual, where Hθ̇ and λC are at hand."""
         scale = float(np.linalg.norm(products.source))
         rest = self.moving(theta) * (products.hvp + products.source)
         return float(np.linalg.norm(rest)) / scale if scale > 0.0 else 0.0

@@ -88,14 +88,30 @@ def _newton(at: _Point, objective: Objective, data: Data, regularity: float) -> 
     entering = penalised & (at.sign == 0.0)
     direction[entering & (np.sign(direction) != orthant)] = 0.0
     home, size = objective.shrink(at.theta, np.inf), 1.0
-    for _ in range(HALVINGS_MOST):
+
+    def stepped(size: float) -> _Point:
         theta = at.theta + size * direction
         left = penalised & (np.sign(theta - home) != orthant)
-        new = _point(np.where(left, home, theta), objective, data, regularity)
+        return _point(np.where(left, home, theta), objective, data, regularity)
+
+    for _ in range(HALVINGS_MOST):
+        new = stepped(size)
         if _downhill(at, new):
-            return new
+            break
         size *= 0.5
-    return None
+    else:
+        return None
+    if size == 1.0 and _straight(at, new):
+        leaving = (at.sign != 0.0) & (at.sign * direction < 0.0)
+        crossings = ((home - at.theta)[leaving] / direction[leaving]) * (1.0 + 1e-12)
+        further = stepped(float(crossings[crossings > 1.0].min(initial=np.inf))) if (crossings > 1.0).any() else new
+        new = further if further.value < new.value else new
+    return new
+
+
+def _straight(at: _Point, new: _Point) -> bool:
+    """Whether L fell as a plane does: no curvature (the outputs of a softmax can be shifted together), so go on to a kink."""
+    return at.value - new.value > 0.9 * float(at.pseudo @ (at.theta - new.theta))
 
 
 def _proximal(at: _Point, objective: Objective, data: Data, regularity: float) -> _Point | None:

@@ -12,7 +12,7 @@ from typing import final
 
 import msgspec
 
-from streamlearn.service.ports import Codec, Event, Label, Query, Record
+from streamlearn.service.ports import Codec, Event, Label, Prediction, Query, Record
 
 ID_BYTES_MOST = 512
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
@@ -78,10 +78,8 @@ class JsonCodec(Codec):
         fields["time"], fields["expires"] = _iso(query.time), _iso(query.expires)
         return msgspec.json.encode(fields)
 
-    def prediction(
-        self, id: str, prediction: bool | int | float | str | None, score: float | None, model_version: int
-    ) -> bytes:
-        return msgspec.json.encode({"id": id, "prediction": prediction, "score": score, "model_version": model_version})
+    def prediction(self, prediction: Prediction) -> bytes:
+        return msgspec.json.encode(prediction._asdict())
 
     def rejected(self, record: Record, reason: str) -> bytes:
         fields: dict[str, object] = {

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamlearn.core import losses, newton, orthant
+from streamlearn.core import certificate, losses, newton, orthant
 from streamlearn.core.models.linear import Linear
 from streamlearn.learner import tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
@@ -80,7 +80,7 @@ def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None
         return None
     lam = regularity(state, settings, weight)
     theta = starting(model, examples) if start is None else adapted(start, start.theta, model, new_frame, True)
-    fit = Fit(model, new_frame, theta, np.zeros(model.size), None, lam, state.examples.end, 0.0, 0.0)
+    fit = Fit(model, new_frame, theta, np.zeros(model.size), None, lam, state.examples.end, certificate.NONE, 0.0)
     whole = objective(state, settings, model, new_frame)
     solver = newton if whole.regularizer.smooth else orthant
     solved, info = solver.step(newton.State(theta, fit.log_tangent, np.empty((0, 0))), whole, examples, lam)
@@ -95,7 +95,7 @@ def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None
         theta=solved.theta,
         log_tangent=solved.log_tangent,
         covariance=solved.covariance,
-        residual=whole.residual(solved.theta, solved.log_tangent, examples, lam),
+        certificate=certificate.solved(whole, solved.theta, solved.log_tangent, examples, lam),
         loss=info.loss * new_frame.target_scale**2,
     )
 

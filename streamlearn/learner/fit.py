@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 
 from streamlearn.core import sgdf
+from streamlearn.core.certificate import Certificate
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.moments import Scaling
@@ -62,11 +63,16 @@ class Fit:
     covariance: Array | None
     regularity: float
     end: int
-    residual: float
+    certificate: Certificate
     loss: float
     descent: sgdf.State | None = None
     rate: float = 0.0
     rated_at: int = 0
+
+    @property
+    def residual(self) -> float:
+        """‖Hθ̇ + λC‖/‖λC‖."""
+        return self.certificate.residual
 
 
 def adapted(old: Fit, vector: Array, model: Linear, frame: Frame, is_theta: bool) -> Array:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamlearn.core import losses, sgdf
+from streamlearn.core import certificate, losses, sgdf
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
@@ -127,13 +127,15 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
         return None
     descent = sgdf.init(starting(model, examples)) if old is None else _carried(old, model, new_frame)
     lam = regularity(state, settings, _weight(state, settings, which))
-    fit = Fit(model, new_frame, descent.mean_theta, descent.mean_log_tangent, None, lam, state.examples.end, 1.0, 0.0)
+    end, before = state.examples.end, old.certificate if old else certificate.NONE
+    fit = Fit(model, new_frame, descent.mean_theta, descent.mean_log_tangent, None, lam, end, before, 0.0)
     whole = objective(state, settings, model, new_frame)
-    rate = settings.learning_rate or 0.5 * sgdf.critical_rate(
-        whole, examples, lam, settings.batch_size, theta=fit.theta
+    critical = sgdf.critical_rate(whole, examples, lam, settings.batch_size, theta=fit.theta)
+    rate = settings.learning_rate or 0.5 * critical
+    judged = certificate.stepped(
+        whole, fit.theta, fit.log_tangent, examples, lam, descent.travel, rate / critical, before.norm
     )
-    residual = whole.residual(fit.theta, fit.log_tangent, examples, lam)
-    if not residual <= RESIDUAL_MOST:
+    if not judged.residual <= RESIDUAL_MOST:
         descent, rate = sgdf.restart_tangent(descent), 0.5 * rate
     loss, _ = model.gradient(fit.theta, examples.X, examples.y, examples.w)
     if state.problem.loss == "squared":
@@ -142,7 +144,7 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
     return replace(
         fit,
         model=model,
-        residual=residual,
+        certificate=judged,
         loss=loss * new_frame.target_scale**2,
         descent=descent,
         rate=rate,

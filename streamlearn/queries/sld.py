@@ -18,6 +18,7 @@ from streamlearn.queries.strategy import Strategy, View
 @final
 class SquaredLossDerivative(Strategy):
     name = "sld"
+    by_tangent = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None:

@@ -35,6 +35,7 @@ class Strategy(ABC):
     """One way to say which label would teach most."""
 
     name: str
+    by_tangent: bool = False  # whether the score rests on θ̇, and is worth as much as it
 
     @abstractmethod
     def score(self, view: View | None, X: Array, draws: Array) -> Array:

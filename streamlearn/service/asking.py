@@ -40,11 +40,15 @@ class Segment:
 @final
 @dataclass(frozen=True)
 class Scored:
-    """What the model says of a segment's events from `start` on: scores (n,), NaN where it cannot judge; predictions (n,)."""
+    """What the model says of a segment's events from `start` on: scores (n,), NaN where it cannot judge; predictions (n,).
+
+    trusted: False where the scores rest on a tangent whose certificate fails.
+    """
 
     start: int
     scores: Array
     predictions: Array | None  # expected values or indices of classes; None without a model
+    trusted: bool
 
     def score(self, i: int) -> float | None:
         """The score of the segment's event i."""
@@ -95,12 +99,13 @@ class Asking:
         draws[place : place + stop - start] = segment.draws[start:stop]
         part = slice(place, place + stop - start)
         if view is None or state.published is None:
-            return Scored(start, strategy.score(None, np.empty((BLOCK, 0)), draws)[part], None)
+            return Scored(start, strategy.score(None, np.empty((BLOCK, 0)), draws)[part], None, True)
         block = np.zeros((BLOCK, segment.rows.shape[1]))
         block[part] = segment.rows[start:stop]
         X = state.published.frame.design(block)
+        trusted = not strategy.by_tangent or state.published.certificate.trusted
         predictions = view.model.loss.prediction(view.model.outputs(view.theta, X))
-        return Scored(start, strategy.score(view, X, draws)[part], predictions[part])
+        return Scored(start, strategy.score(view, X, draws)[part], predictions[part], trusted)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""

@@ -16,7 +16,18 @@ from streamlearn.learner.split import draws
 from streamlearn.queries import selector
 from streamlearn.service.asking import BLOCK, Scored, Segment, predicted
 from streamlearn.service.labels import Labels
-from streamlearn.service.ports import EVENTS, PREDICTIONS, QUERIES, Codec, Event, Message, Pending, Query, Record
+from streamlearn.service.ports import (
+    EVENTS,
+    PREDICTIONS,
+    QUERIES,
+    Codec,
+    Event,
+    Message,
+    Pending,
+    Prediction,
+    Query,
+    Record,
+)
 from streamlearn.service.standing import Standing
 
 
@@ -139,6 +150,7 @@ class Events:
             id=event.id,
             x=event.x,
             score=scored.score(i),
+            trusted=scored.trusted,
             strategy=standing.asking.acting,
             reason=info.reason,
             probability=info.probability,
@@ -153,8 +165,8 @@ class Events:
 
     def _predict(self, batch: _Batch, scored: Scored, i: int) -> None:
         id, version = batch.events[i].id, self._standing.version
-        value = self._codec.prediction(id, self._prediction(scored, i), scored.score(i), version)
-        self._standing.outbox.append(Message(PREDICTIONS, id.encode(), value))
+        prediction = Prediction(id, self._prediction(scored, i), scored.score(i), scored.trusted, version)
+        self._standing.outbox.append(Message(PREDICTIONS, id.encode(), self._codec.prediction(prediction)))
 
     def _prediction(self, scored: Scored, i: int) -> problem.Label | None:
         fit = self._standing.state.published

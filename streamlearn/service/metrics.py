@@ -41,6 +41,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_regularity", GAUGE, "The regularity, lambda."),
     Metric("streamlearn_log_regularity_gradient", GAUGE, "The last gradient of the test loss by log lambda."),
     Metric("streamlearn_tangent_residual", GAUGE, "How far the tangent is from solving its equation, relative."),
+    Metric(
+        "streamlearn_tangent_certificate",
+        GAUGE,
+        "What is known of the tangent: residual, lag, step over the critical one, growth, curvature.",
+        ("check",),
+    ),
+    Metric("streamlearn_tangent_trusted", GAUGE, "1 while the tangent passes every check, else 0."),
     Metric("streamlearn_theta_norm", GAUGE, "Euclidean norm of the parameters."),
     Metric("streamlearn_tangent_norm", GAUGE, "Euclidean norm of the tangent."),
     Metric("streamlearn_train_loss", GAUGE, "Mean loss on the labeled set."),

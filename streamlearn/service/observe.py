@@ -37,6 +37,10 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
         measurements.set("streamlearn_parameters", fit.model.size)
         measurements.set("streamlearn_regularity", fit.regularity)
         measurements.set("streamlearn_tangent_residual", fit.residual)
+        judged = fit.certificate
+        for check in ("residual", "lag", "step", "growth", "curvature"):
+            measurements.set("streamlearn_tangent_certificate", getattr(judged, check), check=check)
+        measurements.set("streamlearn_tangent_trusted", float(judged.trusted))
         measurements.set("streamlearn_theta_norm", float(np.linalg.norm(fit.theta)))
         measurements.set("streamlearn_tangent_norm", float(np.linalg.norm(fit.log_tangent)))
         measurements.set("streamlearn_train_loss", fit.loss)

@@ -157,11 +157,15 @@ class Label(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A query to publish; see the README's table of topics. time, expires: s since 1970."""
+    """A query to publish; see the README's table of topics. time, expires: s since 1970.
+
+    trusted: False where the score rests on a tangent whose certificate fails.
+    """
 
     id: str
     x: object
     score: float | None
+    trusted: bool
     strategy: str
     reason: str
     probability: float
@@ -169,6 +173,16 @@ class Query(NamedTuple):
     model_version: int
     time: float
     expires: float
+
+
+class Prediction(NamedTuple):
+    """A prediction to publish, with the event's score."""
+
+    id: str
+    prediction: bool | int | float | str | None
+    score: float | None
+    trusted: bool
+    model_version: int
 
 
 class Codec(ABC):
@@ -184,9 +198,7 @@ class Codec(ABC):
     def query(self, query: Query) -> bytes: ...
 
     @abstractmethod
-    def prediction(
-        self, id: str, prediction: bool | int | float | str | None, score: float | None, model_version: int
-    ) -> bytes: ...
+    def prediction(self, prediction: Prediction) -> bytes: ...
 
     @abstractmethod
     def rejected(self, record: Record, reason: str) -> bytes: ...

@@ -31,6 +31,7 @@ def report(pipeline: Pipeline) -> dict[str, object]:
         "stream_loss": state.progress.audit_total / state.progress.audits if state.progress.audits else None,
         "regularity": lam,
         "tangent_residual": fit.residual if fit else None,
+        "tangent_failures": list(fit.certificate.failures) if fit else None,
         "loss": state.problem.loss,
         "classes": list(state.problem.classes),
         "theta": fit.theta.tolist() if fit else None,

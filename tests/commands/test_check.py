@@ -105,3 +105,15 @@ def test_topics_are_looked_for_on_the_broker(
     hint = "kafka-topics.sh --create --topic nowhere, or set topics.queries"
     assert (code, failures(lines)) == (3, [f"FAIL topic queries: 'nowhere' does not exist - {hint}"])
     assert f"ok   topic events: '{names['events']}', partitions: 3" in lines
+
+
+def test_a_regularizer_that_has_to_be_loaded_is_loaded(printed: Printed, tmp_path: Path) -> None:
+    code, lines = printed("regularity.regularizer=no_such_module:f")
+    (failure,) = failures(lines)
+    assert code == 3
+    assert failure.startswith("FAIL regularizer: regularity.regularizer no_such_module:f cannot be loaded")
+    code, lines = printed(f"regularity.origin={tmp_path / 'absent.db'}")
+    assert failures(lines)[0].startswith("FAIL regularizer: regularity.origin")
+    code, lines = printed("regularity.regularizer=tests.edges.shapes:half_the_squares")
+    assert (code, failures(lines)) == (0, [])
+    assert "ok   regularizer: tests.edges.shapes:half_the_squares" in lines

@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from streamlearn.core import newton
-from streamlearn.core.losses import Array, Logistic, Loss, Softmax, Squared
+from streamlearn.core.losses import Array, Logistic, Loss, Poisson, Softmax, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data, Objective
 
-HEADS = ("squared", "logistic", "softmax")
-LOSSES: dict[str, Loss] = {"squared": Squared(0.7), "logistic": Logistic(), "softmax": Softmax()}
+HEADS = ("squared", "logistic", "softmax", "poisson")
+LOSSES: dict[str, Loss] = {"squared": Squared(0.7), "logistic": Logistic(), "softmax": Softmax(), "poisson": Poisson()}
 
 
 def small(head: str, anchor: float = 0.01, rows: int = 60, seed: int = 0) -> tuple[Objective, Data]:
@@ -22,7 +22,13 @@ def small(head: str, anchor: float = 0.01, rows: int = 60, seed: int = 0) -> tup
     rng = np.random.default_rng(seed)
     X = np.column_stack([np.ones(rows), rng.normal(size=(rows, 4))])
     score = X @ rng.normal(size=5) + rng.normal(size=rows)
-    y = {"squared": score, "logistic": score > 0, "softmax": np.digitize(score, [-1.0, 1.0])}[head].astype(float)
+    counts = np.random.default_rng(seed + 1).poisson(np.exp(0.5 * score))
+    y = {
+        "squared": score,
+        "logistic": score > 0,
+        "softmax": np.digitize(score, [-1.0, 1.0]),
+        "poisson": counts,
+    }[head].astype(float)
     model = Linear(LOSSES[head], 3 if head == "softmax" else 1, 5)
     return Objective(model, anchor), Data(X, y, rng.uniform(0.5, 2.0, rows))
 

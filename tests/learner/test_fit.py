@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from streamlearn.core.certificate import NONE
 from streamlearn.core.losses import Array, Logistic, Softmax, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.moments import Scaling
@@ -23,7 +24,7 @@ FRAMES = {
 def fit(model: Linear, frame: Frame) -> Fit:
     rng = np.random.default_rng(4)
     theta, tangent = rng.normal(size=(2, model.size))
-    return Fit(model, frame, theta, tangent, None, 0.1, 0, 0.0, 0.0)
+    return Fit(model, frame, theta, tangent, None, 0.1, 0, NONE, 0.0)
 
 
 def says(model: Linear, frame: Frame, theta: Array, X: Array) -> Array:

@@ -17,7 +17,14 @@ from streamlearn.learner import tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, frame, objective, regularity, starting, turned
-from streamlearn.learner.testing import leave_one_out_gradient, mean_loss_gradient, outer_gradient
+from streamlearn.learner.testing import (
+    anchored,
+    leave_one_out_gradient,
+    mean_loss_gradient,
+    natural_scale,
+    outer_gradient,
+    testing_weight,
+)
 
 TUNING_ROUNDS = 2
 
@@ -35,12 +42,10 @@ def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> Stat
     if fit is None:
         return replace(before, unfitted=0, skipped=state.skipped + 1, failing=state.failing + 1)
     for _ in range(rounds if settings.learn_regularity else 0):
-        gradient = _gradient(state, settings, fit)
-        if gradient is None:
-            break
-        moved = turned(replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds)), settings)
-        following = _solve(moved, settings, new_frame, fit, "train")
-        if following is None:
+        moved = _tuned(state, settings, fit)
+        moved = moved and turned(moved, settings)
+        following = moved and _solve(moved, settings, new_frame, fit, "train")
+        if moved is None or following is None:
             break
         state, fit = moved, following
     test = data(state, settings, new_frame, fit.end, "test")
@@ -56,18 +61,24 @@ def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> Stat
     )
 
 
-def _gradient(state: State, settings: Settings, fit: Fit) -> float | None:
-    """The gradient by ρ that a refit moves it by; None where labels move it, or there is nothing to test on."""
-    which = "test" if settings.holdout else "train"
-    examples = data(state, settings, fit.frame, fit.end, which)
-    if settings.validation == "progressive" or not len(examples.y):
+def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:
+    """ρ moved by what this refit shows; None where labels move it, or there is nothing to test on."""
+    tests = data(state, settings, fit.frame, fit.end, "test" if settings.holdout else "train")
+    if settings.holdout and len(tests.y):
+        gradient = mean_loss_gradient(fit, tests)[1]
+    elif settings.validation == "leave-one-out" and fit.covariance is not None:
+        gradient = leave_one_out_gradient(state, settings, fit, tests)
+    else:
         return None
-    gradient = (
-        mean_loss_gradient(fit, examples)[1]
-        if settings.holdout
-        else leave_one_out_gradient(state, settings, fit, examples)
-    )
-    return outer_gradient(state, settings, fit, gradient, float(examples.w.sum()))
+    total = testing_weight(state, settings)
+    gradient = outer_gradient(state, settings, fit, gradient, total)
+    if settings.validation == "holdout":
+        return replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
+    gradient = anchored(state, fit, gradient, total)
+    if settings.validation == "rotating":
+        weight = float(tests.w.sum()) / natural_scale(state, fit)
+        return replace(state, tuner=tuner.on_fold(state.tuner, gradient, weight, settings.bounds))
+    return replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
 
 
 def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str) -> Fit | None:

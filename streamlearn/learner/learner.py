@@ -141,7 +141,11 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
     state = replace(
         state, progress=progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
     )
-    if not (settings.learn_regularity and settings.progressive(fit.model.size)):
+    # Leave-one-out needs H⁻¹: a model too large for that is tuned by what there is.
+    progressive = settings.validation == "progressive" or (
+        settings.validation == "leave-one-out" and fit.covariance is None
+    )
+    if not (settings.learn_regularity and progressive):
         return state
     change_most = STEP_MOST
     if fit.descent is not None:

@@ -47,10 +47,6 @@ class Settings:
         """Whether a model with this many parameters is solved by Newton and Cholesky."""
         return self.solver == "newton" or (self.solver == "auto" and size <= EXACT_MOST)
 
-    def progressive(self, size: int) -> bool:
-        """Whether each new label moves ρ; also in place of leave-one-out, where the model is too large for that."""
-        return self.validation == "progressive" or (self.validation == "leave-one-out" and not self.exact(size))
-
 
 def penalty_of(configuration: Configuration, function: Function | None = None, origin: Origin | None = None) -> Penalty:
     """What the configuration says of the regularizer; a user's function and the origin have to be loaded for it."""

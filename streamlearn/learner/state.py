@@ -16,6 +16,8 @@ from streamlearn.learner import columns, examples, penalty, problem, progress, t
 from streamlearn.learner.fit import Fit, Frame
 from streamlearn.learner.settings import Settings
 
+FORGOTTEN = 3.0  # Σηλ: 5 % are left
+
 
 @final
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class State:
     """fit: trained on training examples; published: what is served (with a hold-out, trained on all; else the same).
 
     weight: total weight of training examples; unfitted: labels since the last refit (SGDF: since it last settled);
-    settled: rounds of settling since the last label; turns: how often the held-out fold has moved on;
+    settled: rounds of settling since the last label; turns: how often the held-out fold has moved on; forgetting: the Σηλ
+    that SGDF has to go until θ has forgotten that fold (below 0: since then);
     skipped, failing: updates that were not finite and not taken, in all and in a row.
     """
 
@@ -39,6 +42,7 @@ class State:
     unfitted: int = 0
     settled: int = 0
     turns: int = 0
+    forgetting: float = 0.0
     updates: int = 0
     skipped: int = 0
     failing: int = 0
@@ -85,7 +89,7 @@ def turned(state: State, settings: Settings) -> State:
     following = range(state.turns + 1, state.turns + 1 + k)
     dividing = (turns for turns in following if 0 < sizes[1 + turns % k] < len(there))
     empty = (turns for turns in following if sizes[1 + turns % k] == 0)
-    return replace(state, turns=next(dividing, next(empty, state.turns)))
+    return replace(state, turns=next(dividing, next(empty, state.turns)), forgetting=FORGOTTEN)
 
 
 def newest(state: State, settings: Settings) -> slice:

@@ -105,15 +105,16 @@ class Regularity:
     precision_bounds: tuple[float, float] = (0.01, 1000.0)
     fixed: float = 0.01
     intercept_precision: float = 0.01
-    validation: str = "progressive"  # progressive | holdout
+    validation: str = "progressive"  # progressive | holdout | rotating | leave-one-out
 
 
 @final
 @dataclass(frozen=True)
 class Validation:
-    """test_share: of the labels, with `regularity.validation = "holdout"` only."""
+    """With `regularity.validation` = "holdout", test_share: of the labels; with "rotating", folds: how many there are."""
 
     test_share: float = 0.2
+    folds: int = 5
 
 
 @final

@@ -111,8 +111,9 @@ LIMITS: dict[str, Limit] = {
     "regularity.precision_bounds": Limit("two numbers above 0, the smaller first", _bounds),
     "regularity.fixed": _POSITIVE,
     "regularity.intercept_precision": _NOT_NEGATIVE,
-    "regularity.validation": _words("progressive", "holdout", later="rotating|leave-one-out"),
+    "regularity.validation": _words("progressive", "holdout", "rotating", "leave-one-out"),
     "validation.test_share": Limit("a number above 0 and below 1", lambda value: 0 < value < 1),
+    "validation.folds": _whole(2, 100),
     "queries.strategy": _words("auto", *names.NAMES),
     "queries.budget": Limit("a number above 0 and at most 1", lambda value: 0 < value <= 1),
     "queries.outstanding": _whole(1),
@@ -131,7 +132,6 @@ KEYS_LATER = {  # keys that are designed but not built yet, and what to do witho
     "features.river": "remove it, and use features.standardise",
     "model.device": "remove it: the model runs on the CPU",
     "model.dtype": "remove it: the model computes in float64",
-    "validation.folds": "remove it, and use validation.test_share",
 }
 
 
@@ -177,6 +177,11 @@ def check_together(configuration: Configuration) -> None:
     if model.classes and values:
         raise refuse(f'model.classes is given and model.loss = "{model.loss}" has no classes; remove one of the two')
     _check_regularizer(configuration)
+    if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
+        raise refuse(
+            'regularity.validation = "leave-one-out" needs H⁻¹ and training.solver = '
+            f'"{configuration.training.solver}" has none; set regularity.validation = "progressive" or "rotating"'
+        )
     if model.classes and model.loss == "logistic" and len(model.classes) != 2:
         raise refuse(
             f'model.loss = "logistic" has 2 classes and model.classes names {len(model.classes)}; '

@@ -52,6 +52,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "regularity.intercept_precision": ("0", 0.0),
     "regularity.validation": ('"holdout"', "holdout"),
     "validation.test_share": ("0.5", 0.5),
+    "validation.folds": ("3", 3),
     "queries.strategy": ('"leverage"', "leverage"),
     "queries.budget": ("1", 1.0),
     "queries.outstanding": ("1", 1),
@@ -256,8 +257,6 @@ def test_a_refusal_reads_like_this() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("regularity.validation", "rotating"),
-        ("regularity.validation", "leave-one-out"),
         ("model.kind", "mlp"),
         ("model.kind", "cnn"),
         ("model.kind", "my.package:factory"),
@@ -293,6 +292,10 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (
             ("training.optimizer=adam", "regularity.regularizer=l1"),
             'training.optimizer = "adam" needs a smooth regularizer and "l1" is none; set training.optimizer = "sgd"',
+        ),
+        (
+            ("regularity.validation=leave-one-out", "training.solver=sgdf"),
+            'regularity.validation = "leave-one-out" needs H⁻¹',
         ),
     ],
 )

@@ -27,7 +27,7 @@ from streamlearn.edges.system import disk_errors, lock
 from streamlearn.errors import CannotStart, ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
 WAL_BYTES = 64 << 20  # the WAL is cut back to this after a burst
@@ -44,7 +44,7 @@ CREATE INDEX events_by_ordinal ON events (ordinal);
 CREATE TABLE pending (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, x BLOB, reason TEXT, expires REAL,
     crc INTEGER);
 CREATE TABLE waiting (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, label BLOB, crc INTEGER);
-CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, role TEXT, audit INTEGER,
+CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, fold INTEGER, audit INTEGER,
     crc INTEGER);
 """
 WORLDS_FAULT = {
@@ -135,7 +135,7 @@ class SqliteStore(Store):
             if hashlib.sha256(snapshot).digest() != sha256:
                 raise self._damaged("the snapshot does not match its checksum")
             positions = self._rows("SELECT role, partition, next, crc FROM positions")
-            examples = self._rows("SELECT serial, id, x, y, weight, role, audit, crc FROM examples ORDER BY serial")
+            examples = self._rows("SELECT serial, id, x, y, weight, fold, audit, crc FROM examples ORDER BY serial")
             return Saved(
                 store_id=str(meta["store_id"]),
                 number=int(meta["number"]),
@@ -274,7 +274,7 @@ def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:
         "INSERT OR REPLACE INTO waiting (id, ordinal, label, crc) VALUES (?, ?, ?, ?)", _sealed(waiting)
     )
     examples = [
-        (int(one.serial), one.id, one.x, one.y, float(one.weight), one.role, int(one.audit))
+        (int(one.serial), one.id, one.x, one.y, float(one.weight), int(one.fold), int(one.audit))
         for one in changes.examples_put
     ]
     database.executemany("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _sealed(examples))

@@ -2,7 +2,8 @@
 
 By Newton's method, which for L1 goes from orthant to orthant and for the squared loss is one least-squares solution, or by
 conjugate gradients, which leave no covariance. A cut is one label while there are few, a fiftieth of all labels later: a
-refit costs as much as all labels, a new label changes little. With a hold-out every refit is also a step of the regularity.
+refit costs as much as all labels, a new label changes little. Every refit is also a step of the regularity, or two, where
+that is tuned by held-out examples or by leave-one-out.
 """
 
 from __future__ import annotations
@@ -19,10 +20,17 @@ from streamlearn.core.objective import Data, Objective
 from streamlearn.learner import solver, tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, objective, regularity, starting
-from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
+from streamlearn.learner.state import State, data, frame, objective, regularity, starting, turned
+from streamlearn.learner.testing import (
+    anchored,
+    leave_one_out_gradient,
+    mean_loss_gradient,
+    natural_scale,
+    outer_gradient,
+    testing_weight,
+)
 
-HOLDOUT_ROUNDS = 2
+TUNING_ROUNDS = 2
 
 
 class _Optimum(NamedTuple):
@@ -45,21 +53,22 @@ def due(state: State, settings: Settings) -> bool:
     return state.unfitted >= cut(state.labels)
 
 
-def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> State:
-    """θ and θ̇ at the optimum on all labels so far; `rounds` steps of ρ where a hold-out tunes it."""
+def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> State:
+    """θ and θ̇ at the optimum on all labels so far; `rounds` steps of ρ where refits tune it."""
+    before, state = state, turned(state, settings)
     new_frame = frame(state, settings)
-    fit = _solve(state, settings, new_frame, state.fit, "train", None)
+    fit = _solve(state, settings, new_frame, state.fit, "train")
     if fit is None:
-        return replace(state, unfitted=0, skipped=state.skipped + 1, failing=state.failing + 1)
-    test_loss = state.test_loss
-    if settings.holdout:
-        test = data(state, settings, new_frame, fit.end, "test")
-        for _ in range(rounds if settings.learn_regularity and len(test.y) else 0):
-            gradient = outer_gradient(state, settings, fit, mean_loss_gradient(fit, test)[1], float(test.w.sum()))
-            state = replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
-            fit = _solve(state, settings, new_frame, fit, "train", None) or fit
-        test_loss = mean_loss_gradient(fit, test)[0] if len(test.y) else None
-    published = _solve(state, settings, new_frame, fit, "all", fit.regularity) if settings.holdout else fit
+        return replace(before, unfitted=0, skipped=state.skipped + 1, failing=state.failing + 1)
+    for _ in range(rounds if settings.learn_regularity else 0):
+        moved = _tuned(state, settings, fit)
+        moved = moved and turned(moved, settings)
+        following = moved and _solve(moved, settings, new_frame, fit, "train")
+        if moved is None or following is None:
+            break
+        state, fit = moved, following
+    test = data(state, settings, new_frame, fit.end, "test")
+    published = _solve(state, settings, new_frame, fit, "all") if settings.holdout else fit
     return replace(
         state,
         fit=fit,
@@ -67,21 +76,39 @@ def refit(state: State, settings: Settings, rounds: int = HOLDOUT_ROUNDS) -> Sta
         unfitted=0,
         failing=0,
         updates=state.updates + 1,
-        test_loss=test_loss,
+        test_loss=mean_loss_gradient(fit, test)[0] if len(test.y) else None,
     )
 
 
-def _solve(
-    state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str, fixed: float | None
-) -> Fit | None:
-    """The fit on `which` examples, or None where nothing finite was found. `fixed`: λ, where it is not the tuner's."""
+def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:
+    """ρ moved by what this refit shows; None where labels move it, or there is nothing to test on."""
+    tests = data(state, settings, fit.frame, fit.end, "test" if settings.holdout else "train")
+    if settings.holdout and len(tests.y):
+        gradient = mean_loss_gradient(fit, tests)[1]
+    elif settings.validation == "leave-one-out" and fit.covariance is not None:
+        gradient = leave_one_out_gradient(state, settings, fit, tests)
+    else:
+        return None
+    total = testing_weight(state, settings)
+    gradient = outer_gradient(state, settings, fit, gradient, total)
+    if settings.validation == "holdout":
+        return replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
+    gradient = anchored(state, fit, gradient, total)
+    if settings.validation == "rotating":
+        weight = float(tests.w.sum()) / natural_scale(state, fit)
+        return replace(state, tuner=tuner.on_fold(state.tuner, gradient, weight, settings.bounds))
+    return replace(state, tuner=tuner.on_refit(state.tuner, gradient, settings.bounds))
+
+
+def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str) -> Fit | None:
+    """The fit on `which` examples, or None where nothing finite was found."""
     columns, outputs = 1 + len(new_frame.scaling.shift), state.problem.outputs
     model = Linear(losses.named(state.problem.loss), outputs, columns)
     examples = data(state, settings, new_frame, state.examples.end, which)
     weight = float(examples.w.sum())
     if weight <= 0.0:
         return None
-    lam = regularity(state, settings, weight) if fixed is None else fixed
+    lam = regularity(state, settings, weight)
     theta = starting(model, examples) if start is None else adapted(start, start.theta, model, new_frame, True)
     tangent = np.zeros(model.size) if start is None else adapted(start, start.log_tangent, model, new_frame, False)
     whole, name = objective(state, settings, model, new_frame), solver.choose(state, settings)

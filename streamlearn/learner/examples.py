@@ -23,7 +23,7 @@ class State:
     """Serials first … end − 1 are kept, at rows 0 … end − first − 1 (capacity may be more).
 
     X: features as encoded, NaN = missing; y: labels as given; target: as the loss takes them; weight: 0 = forgotten;
-    test: held out, never trained on.
+    fold: with which of the others it is held out; 0: never.
     """
 
     first: int
@@ -32,22 +32,22 @@ class State:
     y: list[Label]
     target: Array
     weight: Array
-    test: NDArray[np.bool_]
+    fold: NDArray[np.int64]
 
     def __len__(self) -> int:
         return self.end - self.first
 
 
 def init(columns: int = 0, serial: int = 0) -> State:
-    return State(serial, serial, np.empty((0, columns)), [], np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+    return State(serial, serial, np.empty((0, columns)), [], np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
 
 
-def append(state: State, x: Array, y: Label, target: float, weight: float, test: bool) -> State:
+def append(state: State, x: Array, y: Label, target: float, weight: float, fold: int) -> State:
     """One more example with features x (columns,)."""
     n = len(state)
     if len(state.y) != n or n >= len(state.X):
         state = _grown(state, max(64, 2 * n))
-    state.X[n], state.target[n], state.weight[n], state.test[n] = x, target, weight, test
+    state.X[n], state.target[n], state.weight[n], state.fold[n] = x, target, weight, fold
     state.y.append(y)
     return replace(state, end=state.end + 1)
 
@@ -57,9 +57,15 @@ def replaced(state: State, serial: int, x: Array, y: Label, target: float, weigh
     state = _grown(state, max(64, len(state)))
     row = serial - state.first
     state.X[row], state.target[row], state.weight[row] = x, target, weight
-    state.test[row] &= weight > 0.0
+    if weight == 0.0:
+        state.fold[row] = 0
     state.y[row] = y
     return state
+
+
+def members(state: State, fold: int) -> NDArray[np.bool_]:
+    """Which examples are of this fold, (len,); of fold 0, none."""
+    return np.asarray((state.fold[: len(state)] == fold) & (fold > 0))
 
 
 def widened(state: State, X: Array) -> State:
@@ -80,13 +86,13 @@ def newest(state: State, keep: int) -> State:
 def _part(state: State, start: int) -> State:
     part, X = slice(start, len(state)), state.X
     return State(
-        state.first + start, state.end, X[part], state.y[part], state.target[part], state.weight[part], state.test[part]
+        state.first + start, state.end, X[part], state.y[part], state.target[part], state.weight[part], state.fold[part]
     )
 
 
 def _grown(state: State, capacity: int) -> State:
     n = len(state)
     X, target, weight = np.zeros((capacity, state.X.shape[1])), np.zeros(capacity), np.zeros(capacity)
-    test = np.zeros(capacity, dtype=bool)
-    X[:n], target[:n], weight[:n], test[:n] = state.X[:n], state.target[:n], state.weight[:n], state.test[:n]
-    return State(state.first, state.end, X, state.y[:n], target, weight, test)
+    fold = np.zeros(capacity, dtype=np.int64)
+    X[:n], target[:n], weight[:n], fold[:n] = state.X[:n], state.target[:n], state.weight[:n], state.fold[:n]
+    return State(state.first, state.end, X, state.y[:n], target, weight, fold)

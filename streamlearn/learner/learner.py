@@ -23,8 +23,8 @@ from streamlearn.core.regularity.progressive import STEP_MOST
 from streamlearn.learner import columns, exact, examples, problem, progress, solver, stochastic, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, trains, without_model
-from streamlearn.learner.testing import losses_gradients, outer_gradient
+from streamlearn.learner.state import State, held, trains, without_model
+from streamlearn.learner.testing import losses_gradients, natural_scale, outer_gradient
 from streamlearn.queries.strategy import REFERENCES_MOST, View
 
 SETTLE_ROUNDS = 30
@@ -33,13 +33,13 @@ SETTLE_ROUNDS = 30
 @final
 @dataclass(frozen=True)
 class Labeled:
-    """A label joined to its features: x (columns,) as encoded; audit: it answers an audit query; test: held out."""
+    """A label joined to its features: x (columns,) as encoded; audit: it answers an audit query; fold: see `examples`."""
 
     x: Array
     y: problem.Label
     weight: float
     audit: bool
-    test: bool
+    fold: int
 
 
 def observe(state: State, new_columns: columns.State, rows: Array) -> State:
@@ -64,11 +64,11 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
     state = _validate(state, settings, label)
     target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
     serial = state.examples.end
-    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.test)
+    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.fold)
     state = replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
     if not state.problem.trainable:
         return state
-    if label.test and not trains(state, settings):
+    if label.fold and not trains(state, settings):
         return without_model(state)
     if solver.choose(state, settings) != "sgdf":
         if exact.due(state, settings):
@@ -143,7 +143,7 @@ def _hear(state: State, y: problem.Label) -> State:
 
 def _validate(state: State, settings: Settings, label: Labeled) -> State:
     fit = state.fit
-    if fit is None or label.test:
+    if fit is None or 0 < label.fold == held(state, settings):
         return state
     target = problem.target(state.problem, label.y)
     if fit.model.loss.of_classes and target >= max(2, fit.model.outputs_count):
@@ -153,19 +153,15 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
     state = replace(
         state, progress=progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
     )
-    if settings.holdout or not settings.learn_regularity:
+    # Leave-one-out needs H⁻¹: a model too large for that is tuned by what there is.
+    progressive = settings.validation == "progressive" or (
+        settings.validation == "leave-one-out" and fit.covariance is None
+    )
+    if not (settings.learn_regularity and progressive):
         return state
     change_most = STEP_MOST
     if fit.descent is not None:
         change_most = stochastic.change_most(state, settings, fit)
-    gradient = float(gradients[0]) * label.weight / _scale(state, fit)
+    gradient = float(gradients[0]) * label.weight / natural_scale(state, fit)
     gradient = outer_gradient(state, settings, fit, gradient, float(state.progress.count))
     return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))
-
-
-def _scale(state: State, fit: Fit) -> float:
-    """The natural scale of the loss: the rule's constants are meant for losses around 1."""
-    if fit.model.loss.name != "squared" or fit.frame.standardise:
-        return 1.0
-    kept = state.examples
-    return max(float(kept.target[: len(kept)].var()), 1e-12)

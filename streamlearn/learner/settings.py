@@ -26,9 +26,21 @@ class Settings:
     fixed_regularity: float
     penalty: Penalty
     compensated: bool
-    holdout: bool
+    validation: str
     test_share: float
+    folds: int
     seed: int
+
+    @property
+    def holdout(self) -> bool:
+        """Whether the fit that tunes λ leaves examples out: always the same ones, or fold by fold."""
+        return self.validation in ("holdout", "rotating")
+
+    def fold(self, draw: float) -> int:
+        """The fold of an example with this draw from [0, 1); 0: never held out."""
+        if self.validation == "rotating":
+            return 1 + int(draw * self.folds)
+        return int(self.validation == "holdout" and draw < self.test_share)
 
 
 def penalty_of(configuration: Configuration, function: Function | None = None, origin: Origin | None = None) -> Penalty:
@@ -54,7 +66,8 @@ def from_configuration(configuration: Configuration, penalty: Penalty | None = N
         fixed_regularity=regularity.fixed,
         penalty=penalty or penalty_of(configuration),
         compensated=regularity.compensated,
-        holdout=regularity.validation == "holdout",
+        validation=regularity.validation,
         test_share=configuration.validation.test_share,
+        folds=configuration.validation.folds,
         seed=configuration.queries.seed,
     )

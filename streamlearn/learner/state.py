@@ -16,6 +16,8 @@ from streamlearn.learner import columns, examples, penalty, problem, progress, t
 from streamlearn.learner.fit import Fit, Frame
 from streamlearn.learner.settings import Settings
 
+FORGOTTEN = 3.0  # Σηλ: 5 % are left
+
 
 @final
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class State:
     """fit: trained on training examples; published: what is served (with a hold-out, trained on all; else the same).
 
     weight: total weight of training examples; unfitted: labels since the last refit (SGDF: since it last settled);
-    settled: rounds of settling since the last label; skipped, failing: updates that were
-    not finite and not taken, in all and in a row.
+    settled: rounds of settling since the last label; turns: how often the held-out fold has moved on; forgetting: the Σηλ
+    that SGDF has to go until θ has forgotten that fold (below 0: since then);
+    skipped, failing: updates that were not finite and not taken, in all and in a row.
     """
 
     columns: columns.State
@@ -38,6 +41,8 @@ class State:
     labels: int = 0
     unfitted: int = 0
     settled: int = 0
+    turns: int = 0
+    forgetting: float = 0.0
     updates: int = 0
     skipped: int = 0
     failing: int = 0
@@ -63,17 +68,47 @@ def data(state: State, settings: Settings, frame: Frame, end: int, which: str) -
     kept = state.examples
     stop = end - kept.first
     part = slice(max(0, stop - settings.keep) if settings.keep else 0, stop)
-    mask = kept.weight[part] > 0.0
-    if which != "all":
-        mask &= kept.test[part] if which == "test" else ~kept.test[part]
+    mask = weights_of(state, settings, which)[part] > 0.0
     return Data(frame.design(kept.X[part][mask]), frame.targets(kept.target[part][mask]), kept.weight[part][mask])
+
+
+def held(state: State, settings: Settings) -> int:
+    """The fold that is held out now; 0: none."""
+    if settings.validation == "rotating":
+        return 1 + state.turns % settings.folds
+    return int(settings.validation == "holdout")
+
+
+def turned(state: State, settings: Settings) -> State:
+    """Where folds rotate, the next one is held out that divides the examples; if none does, one that is empty."""
+    if settings.validation != "rotating":
+        return state
+    kept, part = state.examples, newest(state, settings)
+    there = kept.fold[part][kept.weight[part] > 0.0]
+    sizes, k = np.bincount(there, minlength=settings.folds + 1), settings.folds
+    following = range(state.turns + 1, state.turns + 1 + k)
+    dividing = (turns for turns in following if 0 < sizes[1 + turns % k] < len(there))
+    empty = (turns for turns in following if sizes[1 + turns % k] == 0)
+    return replace(state, turns=next(dividing, next(empty, state.turns)), forgetting=FORGOTTEN)
+
+
+def newest(state: State, settings: Settings) -> slice:
+    """The rows of the newest `keep` examples."""
+    n = len(state.examples)
+    return slice(max(0, n - settings.keep) if settings.keep else 0, n)
+
+
+def weights_of(state: State, settings: Settings, which: str) -> Array:
+    """The weights of all examples there are, 0 where `which` (`train`, `test` or `all`) leaves one out, (len,)."""
+    kept = state.examples
+    weights, tests = kept.weight[: len(kept)], examples.members(kept, held(state, settings))
+    return weights if which == "all" else weights * (tests if which == "test" else ~tests)
 
 
 def trains(state: State, settings: Settings) -> bool:
     """Whether there is any example to train on: with a hold-out there may be none as yet, and all may be forgotten."""
-    kept, n = state.examples, len(state.examples)
-    part = slice(max(0, n - settings.keep) if settings.keep else 0, n)
-    return bool((kept.weight[part] * ~kept.test[part]).any())
+    which = "train" if settings.validation == "holdout" else "all"  # a fold that rotates moves on
+    return bool(weights_of(state, settings, which)[newest(state, settings)].any())
 
 
 def without_model(state: State) -> State:
@@ -86,10 +121,8 @@ def frame(state: State, settings: Settings) -> Frame:
     scaling = moments.scaling(state.moments)
     if not (settings.standardise and state.problem.loss == "squared"):
         return Frame(scaling, settings.standardise, 0.0, 1.0)
-    kept = state.examples
-    part = slice(0, len(kept))
-    mask = (kept.weight[part] > 0.0) & ~kept.test[part]
-    values = kept.target[part][mask]
+    weights = weights_of(state, settings, "train")
+    values = state.examples.target[: len(weights)][weights > 0.0]
     scale = float(values.std()) if len(values) > 1 else 1.0
     return Frame(scaling, True, float(values.mean()) if len(values) else 0.0, scale if scale > 0.0 else 1.0)
 

@@ -25,8 +25,19 @@ from streamlearn.core.regularity import capped
 from streamlearn.learner import tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, objective, regularity, starting
-from streamlearn.learner.testing import mean_loss_gradient, outer_gradient
+from streamlearn.learner.state import (
+    FORGOTTEN,
+    State,
+    data,
+    frame,
+    newest,
+    objective,
+    regularity,
+    starting,
+    turned,
+    weights_of,
+)
+from streamlearn.learner.testing import anchored, mean_loss_gradient, outer_gradient, testing_weight
 
 SAMPLE = 512  # newest examples that step size and residual are taken from
 PASSES = 10  # that the running means of the iterates reach back
@@ -38,7 +49,8 @@ RESIDUAL_MOST = 10.0  # beyond, the tangent has exploded: it starts again at a s
 def learn(state: State, settings: Settings, serial: int) -> State:
     """The steps that the label `serial` brings."""
     renew = state.fit is None or state.labels >= state.fit.rated_at + state.fit.rated_at // 16 + 1
-    return _round(replace(state, settled=0), settings, serial, renew)
+    state = turned(state, settings) if state.forgetting <= -FORGOTTEN else state
+    return _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
 
 
 def settle(state: State, settings: Settings) -> State:
@@ -46,8 +58,9 @@ def settle(state: State, settings: Settings) -> State:
     before, serial = state.tuner.log_precision, state.examples.end
     if state.settled == 0:
         state = replace(state, tuner=tuner.rescaled(state.tuner))
+    always_out = settings.validation == "holdout"  # with one fold of several, ρ would settle on that fold's best
     for number in range(SETTLE_TIMES):
-        state = _round(state, settings, serial, renew=number == 0)
+        state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
     rests = abs(state.tuner.log_precision - before) < RESTING
     done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < SOLVED)
     settled = state.settled + 1
@@ -61,37 +74,42 @@ def memory_of(state: State, settings: Settings) -> int:
 
 
 def change_most(state: State, settings: Settings, fit: Fit) -> float:
-    """How far a label may move ρ: so that λ does not outrun θ, whose slowest coordinate has the largest divisor."""
+    """How far `steps_per_label` steps may move ρ, so that λ does not outrun θ."""
+    return settings.steps_per_label * capped.cap(_pace(fit), fit.regularity, memory_of(state, settings))
+
+
+def _pace(fit: Fit) -> float:
+    """The step size in θ's slowest coordinate, which has the largest divisor."""
     assert fit.descent is not None
     divisor = preconditioners.named(fit.optimizer).divisor(fit.descent.scaling)
-    rate = fit.rate if divisor is None else fit.rate / float(divisor.max())
-    return settings.steps_per_label * capped.cap(rate, fit.regularity, memory_of(state, settings))
+    return fit.rate if divisor is None else fit.rate / float(divisor.max())
 
 
-def _round(state: State, settings: Settings, serial: int, renew: bool) -> State:
+def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bool) -> State:
     """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
     size = state.problem.outputs * (1 + len(state.columns.columns))
     renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
     renew = renew or (state.fit is not None and state.fit.optimizer != settings.optimizer)
     which = "train" if settings.holdout else "all"
+    if not weights_of(state, settings, which)[newest(state, settings)].any():
+        state = turned(state, settings)
     fit = _renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
-    lam = regularity(state, settings, _weight(state, settings, which))
-    fit, ok = _descended(state, settings, fit, which, serial, lam)
+    fit, ok = _descended(state, settings, fit, which, serial)
     published: Fit | None = fit
     if settings.holdout:
-        state = _tuned(state, settings, fit)
+        state = _tested(state, settings, fit, tunes)
         start = state.published if state.published and state.published.model.size == size and not renew else None
         start = start or _renewed(state, settings, state.published, "all")
-        published = start and _descended(state, settings, start, "all", serial, lam)[0]
+        published = start and _descended(state, settings, start, "all", serial)[0]
     state = replace(state, fit=fit, published=published or fit)
     if not ok:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
     return replace(state, updates=state.updates + 1, failing=0)
 
 
-def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int, lam: float) -> tuple[Fit, bool]:
+def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int) -> tuple[Fit, bool]:
     kept, descent, ok = state.examples, fit.descent, True
     assert descent is not None
     n, whole = len(kept), objective(state, settings, fit.model, fit.frame)
@@ -100,9 +118,9 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     generator = np.random.Generator(np.random.Philox(key=key, counter=descent.steps))
     drawn = generator.integers(first, n, size=(settings.steps_per_label, settings.batch_size))
     drawn[0, 0] = n - 1
-    weights = kept.weight[:n] if which == "all" else kept.weight[:n] * ~kept.test[:n]
+    weights = weights_of(state, settings, which)
     total, memory = _weight(state, settings, which), memory_of(state, settings)
-    preconditioner = preconditioners.named(settings.optimizer)
+    lam, preconditioner = regularity(state, settings, total), preconditioners.named(settings.optimizer)
     for batch in drawn:
         w = weights[batch]
         if not w.any():
@@ -114,28 +132,28 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     return replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end), ok
 
 
-def _tuned(state: State, settings: Settings, fit: Fit) -> State:
-    """One step of ρ on the held-out examples."""
+def _tested(state: State, settings: Settings, fit: Fit, tunes: bool) -> State:
+    """The loss on the held-out examples, and where that `tunes` a step of ρ, once θ has forgotten them.
+
+    In its weakest direction θ relaxes at the rate ηλ; until then it prefers too little λ, which would feed itself.
+    """
+    state = replace(state, forgetting=state.forgetting - settings.steps_per_label * _pace(fit) * fit.regularity)
     test = _newest(data(state, settings, fit.frame, state.examples.end, "test"), SAMPLE)
-    if not len(test.y):
+    if state.forgetting > 0.0 or not len(test.y):
         return state
     loss, gradient = mean_loss_gradient(fit, test)
-    if not settings.learn_regularity:
+    if not (tunes and settings.learn_regularity):
         return replace(state, test_loss=loss)
-    gradient = outer_gradient(state, settings, fit, gradient, float(test.w.sum()))
-    return replace(
-        state,
-        tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, change_most(state, settings, fit)),
-        test_loss=loss,
-    )
+    gradient = outer_gradient(state, settings, fit, gradient, testing_weight(state, settings))
+    if settings.validation == "rotating":
+        gradient = anchored(state, fit, gradient, testing_weight(state, settings))
+    most = change_most(state, settings, fit)
+    return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, most), test_loss=loss)
 
 
 def _weight(state: State, settings: Settings, which: str) -> float:
     """W of the kept examples that are trained on."""
-    kept = state.examples
-    part = slice(max(0, len(kept) - settings.keep) if settings.keep else 0, len(kept))
-    weights = kept.weight[part] if which == "all" else kept.weight[part] * ~kept.test[part]
-    return max(float(weights.sum()), 1e-12)
+    return max(float(weights_of(state, settings, which)[newest(state, settings)].sum()), 1e-12)
 
 
 def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fit | None:

@@ -1,9 +1,12 @@
 """The tuner: one state for ρ = log α, and which rule moves it.
 
-validation    solver    rule
-progressive   either    Adagrad on each new label's ∇ℓ·θ̇ before it is trained on (SGDF: capped too)
-holdout       exact     sign steps on the mean over the held-out examples, one a refit
-holdout       SGDF      normalised steps, capped by c η λ a step
+validation      solver    rule
+progressive     either    Adagrad on each new label's ∇ℓ·θ̇ before it is trained on (SGDF: capped too)
+leave-one-out   exact     sign steps on the anchored leave-one-out loss by leverage; with SGDF: as progressive
+holdout         exact     sign steps on the mean over the held-out examples, one a refit
+holdout         SGDF      normalised steps, capped by c η λ a step
+rotating        exact     Adagrad on the sum over the held-out fold, anchored, while that moves on with every refit
+rotating        SGDF      as holdout, anchored, once θ has forgotten the fold; then the next one is held out
 """
 
 from __future__ import annotations
@@ -43,6 +46,13 @@ def on_refit(state: State, gradient: float, bounds: tuple[float, float]) -> Stat
     """An exact refit met the held-out examples."""
     rule, info = sign.step(replace(state.sign, log_precision=state.log_precision), gradient, bounds)
     return replace(_moved(state, rule.log_precision, info), sign=rule)
+
+
+def on_fold(state: State, gradient: float, weight: float, bounds: tuple[float, float]) -> State:
+    """An exact refit met the next fold, of this weight: every example of it is one test, as if by progressive validation."""
+    rule = replace(state.progressive, log_precision=state.log_precision)
+    rule, info = progressive.step(rule, gradient * weight, bounds)
+    return replace(_moved(state, rule.log_precision, info), progressive=rule, gradient=gradient)
 
 
 def on_steps(state: State, gradient: float, bounds: tuple[float, float], change_most: float) -> State:

@@ -111,16 +111,17 @@ class Labels:
     def _learn(self, label: Label, y: problem.Label, x: Array, audit: bool) -> None:
         standing, settings = self._standing, self._standing.rules.learner
         serial = standing.ledger.labeled.get(label.id)
-        held_out = settings.holdout and bool(draws([label.id], settings.seed).holdout[0] < settings.test_share)
-        labeled = Labeled(x, y, label.weight, audit, held_out)
+        fold = settings.fold(float(draws([label.id], settings.seed).holdout[0])) if settings.holdout else 0
+        labeled = Labeled(x, y, label.weight, audit, fold)
         if serial is None:
             serial = standing.state.examples.end
             standing.state = learner.step(standing.state, settings, labeled)
             standing.measurements.add("streamlearn_labels_total", 1)
         else:
             standing.state = learner.revise(standing.state, settings, serial, labeled)
-        role = "test" if held_out else "train"
-        example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, role, audit)
+        kept = standing.state.examples
+        fold = int(kept.fold[serial - kept.first])  # a replacement stays where the first label was
+        example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, fold, audit)
         standing.ledger.add_example(example)
         standing.ledger.drop_examples(standing.state.examples.first)
         standing.learned()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamlearn.learner import examples
+from streamlearn.learner.state import held
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
@@ -22,7 +24,7 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     capped = selector.outstanding >= pipeline.standing.rules.budget.outstanding_most
     starved = selector.seen > 0 and (state.published is None or capped)
     measurements.set("streamlearn_starved", float(starved))
-    tests = int(state.examples.test[: len(state.examples)].sum())
+    tests = int(examples.members(state.examples, held(state, pipeline.standing.rules.learner)).sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
     measurements.set("streamlearn_examples", tests, role="test")
     measurements.set("streamlearn_log_regularity_gradient", state.tuner.gradient)

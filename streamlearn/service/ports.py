@@ -80,14 +80,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Example:
-    """A labeled example as stored. `serial` counts labels from 0; `y` as JSON; `role` is `train` or `test`."""
+    """A labeled example as stored. `serial` counts labels from 0; `y` as JSON; `fold` it is held out with, 0: never."""
 
     serial: int
     id: str
     x: bytes
     y: bytes
     weight: float
-    role: str
+    fold: int
     audit: bool
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
-from streamlearn.learner.state import State
+from streamlearn.learner.state import State, held
 from streamlearn.service import restore
 from streamlearn.service.pipeline import Pipeline
 
@@ -11,7 +12,8 @@ from streamlearn.service.pipeline import Pipeline
 def report(pipeline: Pipeline) -> dict[str, object]:
     """Losses are means in the labels' own units. `theta` and `tangent` = dθ/dλ belong to `regularity` = λ."""
     state, ledger, kept = pipeline.state, pipeline.ledger, pipeline.state.examples
-    roles = {id: bool(kept.test[serial - kept.first]) for id, serial in ledger.labeled.items()}
+    tests = examples.members(kept, held(state, pipeline.standing.rules.learner))
+    roles = {id: bool(tests[serial - kept.first]) for id, serial in ledger.labeled.items()}
     holdout = any(roles.values())
     fit = state.published
     lam = fit.regularity if fit else None

@@ -45,7 +45,7 @@ def digest(pipeline: Pipeline) -> str:
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
     total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0)))
-    for part in (kept.X[there], kept.weight[:n], kept.test[there]):
+    for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
     ids = [sorted(ledger.labeled.items()), sorted(ledger.pending), sorted(ledger.waiting), ys]
@@ -125,11 +125,11 @@ def _examples(state: State, first: int, saved: list[Example]) -> examples.State:
     kept = examples.init(width, first)
     for example in saved:
         while kept.end < example.serial:
-            kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, False)
+            kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, 0)
         y = msgspec.json.decode(example.y)
         target = problem.target(state.problem, y) if state.problem.loss else 0.0
         x = columns.widen(state.columns, row(example.x))[0]
-        kept = examples.append(kept, x, y, target, example.weight, example.role == "test")
+        kept = examples.append(kept, x, y, target, example.weight, example.fold)
     while kept.end < state.labels:
-        kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, False)
+        kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, 0)
     return kept

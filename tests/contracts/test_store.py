@@ -74,8 +74,8 @@ def test_a_reopened_store_holds_the_last_commit(reopen: Reopen) -> None:
         pending_added=[Pending("b", 0, b"x", "audit", 1.5), Pending("a", 1, b"", "score", float("inf"))],
         waiting_added=[Waiting("d", 7, b"{}"), Waiting("c", 3, b"1")],
         examples_put=[
-            Example(1, "e", b"x", b'"y"', 0.5, "test", True),
-            Example(0, "f", b"x", b"1", 1.0, "train", False),
+            Example(1, "e", b"x", b'"y"', 0.5, 2, True),
+            Example(0, "f", b"x", b"1", 1.0, 0, False),
         ],
     )
     store.commit(a_commit(1, changes, outbox))
@@ -141,7 +141,7 @@ def test_removals_come_before_additions_and_what_is_added_again_is_last(reopen: 
 
 def test_an_example_put_again_takes_the_place_of_its_serial(reopen: Reopen) -> None:
     store = reopen()
-    examples = [Example(serial, f"e{serial}", b"x", b"1", 1.0, "train", False) for serial in range(3)]
+    examples = [Example(serial, f"e{serial}", b"x", b"1", 1.0, 0, False) for serial in range(3)]
     store.commit(a_commit(1, Changes(examples_put=examples)))
     corrected = replace(examples[1], y=b"2")
     store.commit(a_commit(2, Changes(examples_removed=[0], examples_put=[corrected])))
@@ -170,7 +170,7 @@ changes = st.builds(
             blobs,
             blobs,
             st.floats(0, 10),
-            st.just("train"),
+            st.integers(0, 5),
             st.booleans(),
         ),
         max_size=4,

@@ -25,7 +25,7 @@ def a_commit(number: int, snapshot: bytes = SNAPSHOT) -> Commit:
         events_added=[Remembered(f"e{number}-{at}", 100 * number + at, b"features" * 8) for at in range(100)],
         pending_added=[Pending(f"e{number}-1", 100 * number + 1, b"features" * 8, "score", 1.5)],
         waiting_added=[Waiting(f"w{number}", number, b"a label that waits")],
-        examples_put=[Example(number, f"e{number}-0", b"features" * 8, b"the answer", 1.0, "train", False)],
+        examples_put=[Example(number, f"e{number}-0", b"features" * 8, b"the answer", 1.0, 0, False)],
     )
     return Commit(
         number, {("events", 0): number}, snapshot, changes, {"queries": 7}, [Message("queries", b"", b"a query")]

@@ -64,9 +64,18 @@ def test_with_the_stochastic_solver(log: list[Record], cuts: list[int]) -> None:
     cuts=st.lists(st.integers(1, 120), max_size=6),
     keep=st.sampled_from([0, 3]),
     solver=st.sampled_from(["newton", "cg", "sgdf"]),
+    validation=st.sampled_from(["holdout", "rotating"]),
 )
-def test_with_a_hold_out_and_only_the_newest_kept(log: list[Record], cuts: list[int], keep: int, solver: str) -> None:
-    assert_same(logs.configuration(solver=solver, validation="holdout", keep=keep), log, cuts)
+def test_with_examples_held_out_and_only_the_newest_kept(
+    log: list[Record], cuts: list[int], keep: int, solver: str, validation: str
+) -> None:
+    assert_same(logs.configuration(solver=solver, validation=validation, keep=keep), log, cuts)
+
+
+@MODERATE
+@given(log=LOGS, cuts=st.lists(st.integers(1, 120), max_size=6))
+def test_with_leave_one_out(log: list[Record], cuts: list[int]) -> None:
+    assert_same(logs.configuration(validation="leave-one-out"), log, cuts)
 
 
 def test_over_a_long_stream_with_blocks_that_the_polls_cut() -> None:

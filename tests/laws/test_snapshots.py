@@ -27,6 +27,8 @@ LOGS = st.builds(logs.log, seed=st.integers(0, 2**32), count=st.integers(1, 120)
 TOLD = {
     "newton": logs.configuration(),
     "newton, hold-out": logs.configuration(validation="holdout"),
+    "newton, rotating": logs.configuration(validation="rotating"),
+    "newton, leave-one-out": logs.configuration(validation="leave-one-out"),
     "newton, newest": logs.configuration(keep=7),
     "newton, references": logs.configuration(strategy="ssi-unlabeled"),
     "cg": logs.configuration(solver="cg"),
@@ -35,6 +37,7 @@ TOLD = {
     "sgdf, adam": logs.configuration(solver="sgdf", optimizer="adam"),
     "sgdf, adagrad": logs.configuration(solver="sgdf", optimizer="adagrad"),
     "sgdf, hold-out": logs.configuration(solver="sgdf", validation="holdout"),
+    "sgdf, rotating": logs.configuration(solver="sgdf", validation="rotating", keep=9),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),
 }
 EVERY_WAY = pytest.mark.parametrize("told", TOLD.values(), ids=TOLD.keys())

@@ -20,7 +20,7 @@ def frozen(value: object) -> object:
     """A copy of all that can be seen of a value, to compare bit for bit."""
     if isinstance(value, examples.State):  # arrays are shared with successors, which write behind its end
         n = len(value)
-        parts = [value.X[:n], value.target[:n], value.weight[:n], value.test[:n]]
+        parts = [value.X[:n], value.target[:n], value.weight[:n], value.fold[:n]]
         return [value.first, value.end, list(value.y[:n]), *map(frozen, parts)]
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
@@ -31,11 +31,11 @@ def frozen(value: object) -> object:
 
 @pytest.mark.parametrize("head", ["squared", "logistic", "softmax"])
 @pytest.mark.parametrize("solver", ["newton", "cg", "sgdf", "adam"])
-@pytest.mark.parametrize("validation", ["progressive", "holdout"])
+@pytest.mark.parametrize("validation", ["progressive", "holdout", "rotating", "leave-one-out"])
 def test_of_the_learner(head: str, solver: str, validation: str) -> None:
     told = streams.told("sgdf" if solver == "adam" else solver, validation)
     told = replace(told, optimizer="adam" if solver == "adam" else "sgd")
-    here = streams.learned(streams.start(told), told, streams.labels(head, 70, test_share=0.3))
+    here = streams.learned(streams.start(told), told, streams.labels(head, 70, folds=4))
     new, other = streams.labels(head, 2, seed=9)
     wide = replace(here.columns, columns=(*here.columns.columns, ("more", None)))
     acts: dict[str, Callable[[], object]] = {

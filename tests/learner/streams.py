@@ -43,14 +43,18 @@ ANSWERS: dict[str, Callable[[float], Label]] = {
 }
 
 
-def labels(head: str, count: int, seed: int = 0, test_share: float = 0.0) -> list[Labeled]:
-    """Random examples of a noisy linear problem; weights differ, every fifth label answers an audit."""
+def labels(head: str, count: int, seed: int = 0, test_share: float = 0.0, folds: int = 1) -> list[Labeled]:
+    """Random examples of a noisy linear problem; weights differ, every fifth label answers an audit.
+
+    `test_share` of them are in fold 1, or they are spread over `folds`; else in fold 0.
+    """
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(count, WIDTH))
     scores = X @ np.array([1.0, -0.5, 0.25]) + 0.5 * rng.normal(size=count)
-    weights, tests = rng.choice([0.5, 1.0, 2.0], size=count), rng.random(count) < test_share
+    weights, draws = rng.choice([0.5, 1.0, 2.0], size=count), rng.random(count)
+    fold = draws < test_share if folds == 1 else 1 + np.floor(folds * draws)
     return [
-        Labeled(X[i], ANSWERS[head](float(scores[i])), float(weights[i]), i % 5 == 0, bool(tests[i]))
+        Labeled(X[i], ANSWERS[head](float(scores[i])), float(weights[i]), i % 5 == 0, int(fold[i]))
         for i in range(count)
     ]
 

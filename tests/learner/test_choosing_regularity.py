@@ -54,7 +54,7 @@ def excesses(load: Callable[[], tuple[Array, list]], seed: int, learn: bool) -> 
     here = learner.observe(here, new_columns, encoded.rows)
     found = []
     for count, i in enumerate(order[:200], start=1):
-        here = learner.step(here, told, Labeled(encoded.rows[i], y[i], 1.0, False, False))
+        here = learner.step(here, told, Labeled(encoded.rows[i], y[i], 1.0, False, 0))
         if count in SIZES:
             rest = order[200:]
             found.append(_excess(learner.settle(here, told), told, X[rest], [y[j] for j in rest]))

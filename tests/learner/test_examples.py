@@ -19,7 +19,7 @@ def added(state: State, count: int, start: int = 0) -> State:
 
 def contents(state: State) -> list[object]:
     n = len(state)
-    parts = (state.X, state.target, state.weight, state.test)
+    parts = (state.X, state.target, state.weight, state.fold)
     return [state.first, state.end, list(state.y[:n]), *(part[:n].tolist() for part in parts)]
 
 
@@ -28,7 +28,7 @@ def test_appending_keeps_order_and_contents_while_arrays_grow() -> None:
     assert (0, 300, 300) == (state.first, state.end, len(state))
     np.testing.assert_array_equal(np.arange(300.0), state.X[:300, 1])
     assert [*range(300)] == state.y
-    np.testing.assert_array_equal(np.arange(300) % 4 == 3, state.test[:300])
+    np.testing.assert_array_equal(np.arange(300) % 4 == 3, state.fold[:300])
 
 
 def test_appending_shares_what_is_there() -> None:
@@ -60,7 +60,7 @@ def test_replacing_changes_one_place_of_the_new_state_only() -> None:
 def test_a_forgotten_example_keeps_its_place_and_nothing_else() -> None:
     state = added(examples.init(WIDTH), 10)
     after = examples.replaced(state, 3, np.zeros(WIDTH), 0, 0.0, 0.0)
-    assert (10, 0, 0.0, 0.0, False) == (len(after), after.y[3], after.target[3], after.weight[3], bool(after.test[3]))
+    assert (10, 0, 0.0, 0.0, 0) == (len(after), after.y[3], after.target[3], after.weight[3], after.fold[3])
     np.testing.assert_array_equal(np.zeros(WIDTH), after.X[3])
 
 

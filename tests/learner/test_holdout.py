@@ -41,7 +41,7 @@ def factor(data: tuple[Array, list], solver: str, start: float) -> float:
     new_columns, encoded = columns.encode(here.columns, X[order].tolist())
     here = learner.observe(here, new_columns, encoded.rows)
     for count, i in enumerate(order):
-        here = learner.step(here, told, Labeled(encoded.rows[count], y[i], 1.0, False, count % 5 == 0))
+        here = learner.step(here, told, Labeled(encoded.rows[count], y[i], 1.0, False, int(count % 5 == 0)))
     before = None
     while here is not before:
         before, here = here, learner.settle(here, told)

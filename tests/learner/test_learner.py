@@ -175,11 +175,13 @@ def test_sgdf_keeps_the_newest_too() -> None:
 def test_held_out_examples_are_never_trained_on_but_what_is_published_is(head: str) -> None:
     settings, given = told(validation="holdout"), labels(head, 80, test_share=0.3)
     here = learner.settle(learned(fixed(head, settings), settings, given), settings)
-    train = [label for label in given if not label.test]
+    train = [label for label in given if not label.fold]
     assert here.fit is not None
     assert_fitted_on(replace(here, published=here.fit), settings, train)
     assert_fitted_on(here, settings, given)
-    assert here.fit.regularity == fit_of(here).regularity
+    # The precision of the prior, λW, is what stays when the test examples are added.
+    weights = [sum(label.weight for label in part) for part in (train, given)]
+    assert here.fit.regularity * weights[0] == pytest.approx(fit_of(here).regularity * weights[1])
     assert len(train) == here.progress.count + 1
     assert here.test_loss is not None
 
@@ -187,7 +189,7 @@ def test_held_out_examples_are_never_trained_on_but_what_is_published_is(head: s
 @SOLVERS
 def test_with_only_held_out_examples_there_is_no_model_and_no_failure(solver: str) -> None:
     settings = told(solver, validation="holdout")
-    given = [replace(label, test=True) for label in labels("logistic", 5)]
+    given = [replace(label, fold=1) for label in labels("logistic", 5)]
     here = learned(fixed("logistic", settings), settings, given)
     assert (None, None, 0, 0) == (here.fit, here.published, here.failing, here.skipped)
 
@@ -240,7 +242,7 @@ def test_a_column_may_turn_up(solver: str) -> None:
             x |= {"b": float(rng.normal()), "c": ["red", "blue"][i % 2]}
         new_columns, encoded = columns.encode(here.columns, [x])
         here = learner.observe(here, new_columns, encoded.rows)
-        here = learner.step(here, settings, Labeled(encoded.rows[0], i % 2 == 0, 1.0, False, False))
+        here = learner.step(here, settings, Labeled(encoded.rows[0], i % 2 == 0, 1.0, False, 0))
     here = learner.settle(here, settings)
     assert ["a", "b", "c=red", "c=blue"] == here.columns.names
     assert 5 == fit_of(here).model.size
@@ -291,7 +293,7 @@ def test_a_model_that_outgrows_newton_goes_on_without_losing_what_it_says(regula
     )
     here = learner.observe(here, wide_columns, np.empty((0, 600)))
     x = np.concatenate([X[0], np.full(600 - WIDTH, np.nan)])
-    here = learner.step(here, settings, Labeled(x, True, 1.0, False, False))
+    here = learner.step(here, settings, Labeled(x, True, 1.0, False, 0))
     fit = fit_of(here)
     # L1 has no use for conjugate gradients.
     assert (601, "cg" if regularizer == "l2" else "sgdf") == (fit.model.size, fit.solver)
@@ -308,7 +310,7 @@ def test_an_update_that_is_not_finite_is_skipped_and_counted_and_the_model_stays
     settings = told(solver, standardise=False)
     here = learned(fixed("squared", settings), settings, labels("squared", 40))
     before = fit_of(here)
-    bad = Labeled(np.full(WIDTH, 1e308), 1e308, 1.0, False, False)
+    bad = Labeled(np.full(WIDTH, 1e308), 1e308, 1.0, False, 0)
     here = learner.settle(learner.step(here, settings, bad), settings)
     assert here.skipped >= 1
     assert here.failing >= 1

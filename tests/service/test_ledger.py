@@ -20,7 +20,7 @@ def query(id: str) -> Pending:
 
 
 def example(serial: int, id: str) -> Example:
-    return Example(serial, id, b"", b"1", 1.0, "train", False)
+    return Example(serial, id, b"", b"1", 1.0, 0, False)
 
 
 def test_an_event_is_known_until_so_many_have_come_after_it() -> None:
@@ -102,7 +102,7 @@ def test_what_went_and_came_again_within_a_commit_is_added_once_with_its_last_co
     ledger.wait_for_event("w", b"first")
     ledger.wait_for_event("w", b"second")
     ledger.add_example(example(0, "a"))
-    ledger.add_example(Example(0, "a", b"", b"2", 1.0, "train", False))
+    ledger.add_example(Example(0, "a", b"", b"2", 1.0, 0, False))
     changes = ledger.take_changes()
     assert [("a", 1)] == [(entry.id, entry.ordinal) for entry in changes.events_added]
     assert [b"second"] == [entry.label for entry in changes.waiting_added]

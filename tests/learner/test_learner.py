@@ -359,7 +359,7 @@ def test_references_are_the_newest_labels_that_the_model_has_learned(head: str, 
     settings, given = told(solver), labels(head, 151)
     here = learned(fixed(head, settings), settings, given)
     fitted = fit_of(here).end
-    assert fitted == (149 if solver == "newton" else 151)  # a cut of two labels, then one of three
+    assert fitted == (151 if solver == "sgdf" else 149)  # a cut of two labels, then one of three
     assert_are(given[fitted - REFERENCES_MOST : fitted], here, references(here))
     assert learner.view(here).references is None  # type: ignore[union-attr]  # there is a model
 

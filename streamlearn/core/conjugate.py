@@ -15,7 +15,8 @@ one. (On digits, d = 650, the fall of ‖∇L‖ to a hundredth of ‖λC‖ too
 
 `solve` stops where a direction has no positive curvature and says so. What it has then still leads downhill. Scaling by the
 diagonal of H (Jacobi) was measured and left out: with standardised columns it takes as many iterations as without, and
-without standardised ones the truncated Newton steps make up for it.
+without standardised ones the truncated Newton steps make up for it. By the diagonal's blocks, one for each output, it takes
+two thirds of them and as much time.
 """
 
 from __future__ import annotations

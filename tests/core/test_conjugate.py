@@ -142,6 +142,19 @@ REGULARIZERS = {
 }
 
 
+@heads
+@pytest.mark.parametrize("name", ["l2", *REGULARIZERS])
+def test_the_products_it_takes_are_those_of_the_formed_hessian(head: str, name: str) -> None:
+    objective, data = small(head)
+    regularizer = (
+        L2(parameters(objective, 3)[objective.penalised > 0.0]) if name == "origin" else REGULARIZERS.get(name)
+    )
+    other = Objective(objective.model, 0.01, regularizer or L2())
+    theta, v = parameters(objective), parameters(objective, 2)
+    product = other.linearised(theta, data, 0.1)
+    assert relative(product(v), other.hessian(theta, data, 0.1) @ v) < (1e-7 if name == "custom" else 1e-13)
+
+
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_other_smooth_regularizers_end_where_newton_does(name: str) -> None:
     objective, data = small("logistic")

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
@@ -68,6 +69,10 @@ class Objective:
         mask[:, list(self.free)] = 0.0
         return mask.ravel()
 
+    @cached_property
+    def _free_at(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.penalised == 0.0)
+
     @property
     def ridge(self) -> bool:
         """Whether ∇²R is the identity, so that L has at least the curvature λ along every penalised direction."""
@@ -109,16 +114,25 @@ class Objective:
     def value_gradient(self, theta: Array, data: Data, regularity: float) -> tuple[float, Array]:
         """L and ∇L (d,)."""
         loss, gradient = self.model.gradient(theta, data.X, data.y, data.w)
-        prior = self.prior(float(data.w.sum())) * theta
-        value = loss + regularity * self.complexity(theta) + 0.5 * float(prior @ theta)
-        return value, gradient + regularity * self.complexity_gradient(theta) + prior
+        free, precision = self._free_at, self.anchor / float(data.w.sum())
+        value = loss + regularity * self.complexity(theta) + 0.5 * precision * float(theta[free] @ theta[free])
+        gradient += regularity * self.complexity_gradient(theta)
+        gradient[free] += precision * theta[free]
+        return value, gradient
 
     def products(self, theta: Array, v: Array, batch: Data, regularity: float, total_weight: float) -> Products:
         """∇L and Hv by one pass over the batch, a sample of examples with weight `total_weight` in all."""
         loss, gradient, hvp = self.model.gradient_hvp(theta, v, batch.X, batch.y, batch.w)
-        source, prior = regularity * self.complexity_gradient(theta), self.prior(total_weight)
-        bent = regularity * self.complexity_hvp(theta, v)
-        return Products(loss, gradient + source + prior * theta, hvp + bent + prior * v, source)
+        source, free, precision = (
+            regularity * self.complexity_gradient(theta),
+            self._free_at,
+            self.anchor / total_weight,
+        )
+        gradient += source
+        hvp += regularity * self.complexity_hvp(theta, v)
+        gradient[free] += precision * theta[free]
+        hvp[free] += precision * v[free]
+        return Products(loss, gradient, hvp, source)
 
     def hvp(self, theta: Array, v: Array, data: Data, regularity: float) -> Array:
         """H v, shape (d,)."""

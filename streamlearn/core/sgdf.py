@@ -22,6 +22,7 @@ such a row H is as small as the row is rare.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -99,7 +100,9 @@ def step(
             theta = objective.shrink(state.theta - rate * (gradient - source), rate * regularity)
             source = regularity * objective.complexity_gradient(theta)
             tangent = objective.moving(theta) * (state.log_tangent - rate * (hvp + source))
-    if not (np.isfinite(theta).all() and np.isfinite(tangent).all()):
+        # One pass each; what is so large that its square overflows has exploded too.
+        ok = math.isfinite(theta @ theta) and math.isfinite(tangent @ tangent)
+    if not ok:
         return state, Info(loss, False)
     mean_theta = averaged(state.mean_theta, theta, state.steps, memory)
     mean_tangent = averaged(state.mean_log_tangent, tangent, state.steps, memory)
@@ -109,8 +112,10 @@ def step(
 
 def averaged(mean: Array, new: Array, steps: int, memory: int) -> Array:
     """The running mean after one more iterate, `steps` of which went before."""
-    share = 1.0 / min(steps + 1, memory)
-    return np.asarray(mean + share * (new - mean))
+    moved = new - mean
+    moved *= 1.0 / min(steps + 1, memory)
+    moved += mean
+    return moved
 
 
 def restart_tangent(state: State) -> State:

@@ -15,6 +15,8 @@ import numpy as np
 
 from streamlearn.core.losses import Array, Loss
 
+FEW_ROWS = 64
+
 
 @final
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Linear:
         return X @ self.matrix(theta).T
 
     def response(self, theta: Array, v: Array, X: Array) -> tuple[Array, Array]:
-        """f and f′ = J v, each (n, k), by one matrix product."""
+        """f and f′ = J v, each (n, k), by one matrix product; by two with a vector where those are faster."""
+        if self._few(X):
+            return (X @ theta)[:, None], (X @ v)[:, None]
         both = X @ np.concatenate([self.matrix(theta), self.matrix(v)]).T
         return both[:, : self.outputs_count], both[:, self.outputs_count :]
 
@@ -56,10 +60,18 @@ class Linear:
     def gradient_hvp(self, theta: Array, v: Array, X: Array, y: Array, w: Array) -> tuple[float, Array, Array]:
         """Mean loss, gradient (d,) and Hessian times v (d,), sharing the forward pass."""
         (f, f_dot), share = self.response(theta, v, X), (w / w.sum())[:, None]
+        loss = float(share[:, 0] @ self.loss.value(f, y))
+        if self._few(X):
+            g, h = share * self.loss.gradient(f, y), share * self.loss.curvature_product(f, f_dot)
+            return loss, g[:, 0] @ X, h[:, 0] @ X
         both = np.concatenate([share * self.loss.gradient(f, y), share * self.loss.curvature_product(f, f_dot)], axis=1)
         products = both.T @ X
         k = self.outputs_count
-        return float(share[:, 0] @ self.loss.value(f, y)), products[:k].ravel(), products[k:].ravel()
+        return loss, products[:k].ravel(), products[k:].ravel()
+
+    def _few(self, X: Array) -> bool:
+        """Whether two products with a vector are faster than one with two: by twice where X is larger than the cache."""
+        return self.outputs_count == 1 and len(X) <= FEW_ROWS
 
     def linearised(self, theta: Array, X: Array, w: Array) -> Callable[[Array], Array]:
         """v ↦ the Hessian of the mean loss times v (d,), for many v: the curvature is computed once."""

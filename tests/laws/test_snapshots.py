@@ -28,6 +28,7 @@ TOLD = {
     "newton": logs.configuration(),
     "newton, hold-out": logs.configuration(validation="holdout"),
     "newton, rotating": logs.configuration(validation="rotating"),
+    "cg, rotating": logs.configuration(solver="cg", validation="rotating"),
     "newton, leave-one-out": logs.configuration(validation="leave-one-out"),
     "newton, newest": logs.configuration(keep=7),
     "newton, references": logs.configuration(strategy="ssi-unlabeled"),

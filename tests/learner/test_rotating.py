@@ -96,6 +96,19 @@ def test_rotating_folds_do_not_let_sgdf_collapse(load, fold: Array) -> None:
     assert factors[0] > 0.5
 
 
+def test_sgdf_moves_rho_only_once_the_fold_is_forgotten_and_not_while_the_stream_is_quiet() -> None:
+    given, labels = told("rotating", 10.0, "sgdf"), streams.labels("logistic", 120, folds=FOLDS)
+    here, moved = streams.start(given), {True: 0, False: 0}
+    for label in labels:
+        before, here = here, learner.step(here, given, label)
+        moved[here.forgetting > 0.0] += here.tuner != before.tuner
+    assert 0 == moved[True]
+    assert moved[False] > 20
+    settled = learner.settle(here, given)
+    assert here.tuner.log_precision == settled.tuner.log_precision
+    assert settled.updates > here.updates
+
+
 def test_leave_one_out_goes_along_the_orthants_of_l1() -> None:
     given = told("leave-one-out", 300.0, regularizer="l1")
     here = learned(diabetes(), given, np.zeros(LABELS))

@@ -42,6 +42,15 @@ def test_stochastic_steps_move_it_by_the_capped_rule() -> None:
     assert abs(rule.log_precision - math.log(10.0)) <= 0.03
 
 
+def test_a_fold_moves_it_by_the_progressive_rule_as_its_examples_would() -> None:
+    state, rule = tuner.init(10.0), progressive.init(10.0)
+    for gradient in [0.5, -0.2, 1.0] * 10:
+        state = tuner.on_fold(state, gradient, 3.0, BOUNDS)
+        rule, _ = progressive.step(rule, 3.0 * gradient, BOUNDS)
+    assert (rule.log_precision, rule, 1.0) == (state.log_precision, state.progressive, state.gradient)
+    assert rule.log_precision != math.log(10.0)
+
+
 def test_a_change_of_solver_goes_on_from_where_the_other_was() -> None:
     state = tuner.on_refit(tuner.init(10.0), 1.0, BOUNDS)
     reached = state.log_precision

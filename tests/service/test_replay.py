@@ -106,7 +106,7 @@ def result(validation: str, records: list[Record], poll_size: int = 50) -> dict[
     return report(pipeline)
 
 
-@pytest.mark.parametrize("validation", ["progressive", "holdout"])
+@pytest.mark.parametrize("validation", ["progressive", "holdout", "rotating", "leave-one-out"])
 def test_the_report_has_the_keys_that_are_promised_and_is_json(validation: str) -> None:
     for records in ([], logs.stream(60)):
         got = result(validation, records)
@@ -126,8 +126,9 @@ def test_the_report_of_a_stream_says_what_was_done() -> None:
     assert len(got["train_ids"]) == labels  # type: ignore[arg-type]
 
 
-def test_with_a_hold_out_the_report_says_who_was_held_out() -> None:
-    got = result("holdout", logs.stream(90))
+@pytest.mark.parametrize("validation", ["holdout", "rotating"])
+def test_the_report_says_who_is_held_out(validation: str) -> None:
+    got = result(validation, logs.stream(90))
     train, test = got["train_ids"], got["test_ids"]
     assert isinstance(train, list)
     assert isinstance(test, list)

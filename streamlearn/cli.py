@@ -61,6 +61,10 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.inspect import inspect
 
         return inspect(options.store, options.json)
+    if options.command == "figures":
+        from streamlearn.commands.figures import figures
+
+        return figures(options.out, not options.without_experiment, options.seeds, options.json)
     assert options.command == "demo", "the parser knows no other"
     from streamlearn.commands.demo import demo
 
@@ -115,6 +119,7 @@ def parser() -> _Parser:
     inspect = commands.add_parser("inspect", parents=[as_json], help="what a store holds")
     inspect.add_argument("store", metavar="STORE", type=Path, help="the store's file")
     _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
+    _add_figures(commands.add_parser("figures", parents=[as_json], help="the paper's figures, drawn and as numbers"))
     return parser
 
 
@@ -134,6 +139,16 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
         "--seeds", metavar="N", type=_whole(1), help="orders of the stream (as many as a minute has room for)"
     )
     demo.add_argument("--out", metavar="PNG", type=Path, default=Path("demo.png"), help="the picture (%(default)s)")
+
+
+def _add_figures(figures: argparse.ArgumentParser) -> None:
+    figures.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder to write to; made if missing"
+    )
+    figures.add_argument("--without-experiment", action="store_true", help="the paper's own three figures only")
+    figures.add_argument(
+        "--seeds", metavar="N", type=_whole(1), default=20, help="repetitions of the experiment (%(default)s)"
+    )
 
 
 def _whole(least: int) -> Callable[[str], int]:

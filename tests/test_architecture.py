@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("streamlearn.service",),
     ("streamlearn.edges",),
     ("streamlearn.assemble", "streamlearn.limits", "streamlearn.settings"),
-    ("streamlearn.commands", "streamlearn.demo"),
+    ("streamlearn.commands", "streamlearn.demo", "streamlearn.figures"),
     ("streamlearn.cli",),
     ("streamlearn.__main__",),
 )

@@ -8,12 +8,15 @@ import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+import pytest
+
 from streamlearn import cli, settings
 from streamlearn.config import Configuration
 from streamlearn.service.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAPER = (ROOT / "docs/paper.md").read_text()
 
 
 def section(title: str) -> str:
@@ -58,8 +61,9 @@ def test_every_metric_named_in_the_failure_table_exists() -> None:
     assert named <= {metric.name for metric in METRICS}
 
 
-def test_every_file_named_exists() -> None:
-    paths = re.findall(r"`((?:streamlearn|tests|edges|learner|service|queries|benchmarks|docs)/[\w./]*)`", README)
+@pytest.mark.parametrize("text", [README, PAPER], ids=["README", "paper"])
+def test_every_file_named_exists(text: str) -> None:
+    paths = re.findall(r"`((?:streamlearn|tests|edges|learner|service|queries|benchmarks|docs)/[\w./]*)`", text)
     assert paths
     missing = [path for path in paths if not ((ROOT / path).exists() or (ROOT / "streamlearn" / path).exists())]
     assert [] == missing
@@ -77,6 +81,19 @@ def test_the_configuration_of_the_guide_is_accepted(tmp_path: Path) -> None:
     path.write_text('name = "fraud"' + "\n".join(line.strip() for line in toml.splitlines()))
     assert "fraud" == tomllib.loads(path.read_text())["name"]
     assert "kafka" == settings.read(path, {}, []).log.kind
+
+
+def test_every_setting_that_the_page_on_the_paper_names_is_real() -> None:
+    named = re.findall(r"`((?:regularity|model|training|queries)\.[a-z_]+)(?: = ([^`]+))?`", PAPER)
+    assert len(named) > 10
+    for key, value in named:
+        assert key in settings.TYPES
+        if value and "package" not in value:
+            settings.read(None, {}, [f"{key}={json.loads(value)}"])
+
+
+def test_the_example_of_the_page_on_the_paper_runs() -> None:
+    exec(PAPER.split("```python\n")[1].split("```")[0], {})
 
 
 def test_the_pictures_are_there() -> None:

@@ -35,6 +35,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "labels.wait": ("0", 0),
     "labels.remember": ("7", 7),
     "training.solver": ('"sgdf"', "sgdf"),
+    "training.optimizer": ('"adam"', "adam"),
     "training.learning_rate": ("0.5", 0.5),
     "training.batch_size": ("1", 1),
     "training.steps_per_label": ("3", 3),
@@ -255,7 +256,6 @@ def test_a_refusal_reads_like_this() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("training.solver", "cg"),
         ("regularity.validation", "rotating"),
         ("regularity.validation", "leave-one-out"),
         ("model.kind", "mlp"),
@@ -286,6 +286,14 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (("model.classes=a,b", "model.loss=squared"), "model.classes is given and"),
         (("model.classes=a,b,c", "model.loss=logistic"), 'model.loss = "logistic" has 2 classes'),
         (("topics.labels=events",), 'topics.labels and topics.events are both "events"'),
+        (
+            ("training.solver=cg", "regularity.regularizer=l1"),
+            'training.solver = "cg" needs a smooth regularizer and "l1" is none; set training.solver = "auto"',
+        ),
+        (
+            ("training.optimizer=adam", "regularity.regularizer=l1"),
+            'training.optimizer = "adam" needs a smooth regularizer and "l1" is none; set training.optimizer = "sgd"',
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:

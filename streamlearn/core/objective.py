@@ -127,6 +127,9 @@ class Objective:
     def linearised(self, theta: Array, data: Data, regularity: float) -> Callable[[Array], Array]:
         """v ↦ H v at this θ, for many v: what depends on θ alone is computed once."""
         of_loss, prior = self.model.linearised(theta, data.X, data.w), self.prior(float(data.w.sum()))
+        if isinstance(self.regularizer, L2):
+            precision = prior + regularity * self.penalised
+            return lambda v: of_loss(v) + precision * v
         return lambda v: of_loss(v) + regularity * self.complexity_hvp(theta, v) + prior * v
 
     def hessian(self, theta: Array, data: Data, regularity: float) -> Array:

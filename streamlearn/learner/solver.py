@@ -6,11 +6,11 @@ For W labels and d = kD parameters, k outputs of D columns, a refit takes about
     cg        150 products, each of 4 W d, of W k curvatures and of what calls cost
     sgdf      none: a fixed number of steps a label, whatever W
 
-`auto` takes Newton's method while it is bearable, for it leaves H⁻¹ behind, which counts queries not yet answered and scores
-regression: up to `INVERSE_MOST` parameters (beyond, every event scored with a d × d matrix costs, not only refits), and while a
-refit, during which the daemon answers nothing, takes at most `REFIT_MOST_S`. Then conjugate gradients within the same time,
-which find θ and θ̇ as exactly; then SGDF. More parameters or labels lead on from one to the next, never back. L1 has no use
-for conjugate gradients.
+`auto` takes Newton's method while it is bearable: up to `INVERSE_MOST` parameters, and while a refit, during which the daemon
+answers nothing, takes at most `REFIT_MOST_S`. Beyond a hundred parameters conjugate gradients are faster (near 400, with few
+labels, 17 times), but H⁻¹, which Newton's leaves behind, counts queries not yet answered and scores regression; beyond 512 it
+would cost with every event that is scored. Then come conjugate gradients within the same time, which find θ and θ̇ as
+exactly; then SGDF. More parameters or labels lead on from one to the next, never back. L1 has no use for conjugate gradients.
 
 The constants are those of one slow core, measured by `benchmarks/solvers.py`. They are fixed: a choice that depended on the
 machine, or on a clock, would not replay.

@@ -114,27 +114,21 @@ def test_the_recursion_is_the_finite_difference_of_the_whole_run_with_the_diviso
     assert relative(states[-1].log_tangent, (up - down) / (2.0 * h)) > 1e-3
 
 
-def centred(vector: Array, head: str) -> Array:
-    """Without the common shift of a softmax's intercepts, which has next to no curvature and relaxes last."""
-    shift = vector[::5].mean() if head == "softmax" else 0.0
-    return vector - shift * (np.arange(len(vector)) % 5 == 0)
-
-
 @heads
 @adaptive
 def test_a_full_batch_converges_to_the_direct_solution(head: str, preconditioner: Preconditioner) -> None:
-    objective, data = small(head)
+    objective, data = small(head, anchor=9.0)  # as stiff as the rest: divided by D, a softmax's intercepts drift apart
     direct, state = solved(objective, data, 0.1), sgdf.init(np.zeros(objective.model.size))
     total = float(data.w.sum())
     square = sgdf.gradient_square(objective, data, 0.1, 4, state.theta)
     state = replace(state, scaling=preconditioner.init(square))
-    for count in range(5000):
+    for count in range(3000):
         if count % 100 == 0:
             divisor = preconditioner.divisor(state.scaling)
             rate = 0.5 * sgdf.critical_rate(objective, data, 0.1, len(data.y), state.theta, divisor)
         state, _ = sgdf.step(state, objective, data, total, 0.1, rate, 1, preconditioner)
-    assert_allclose(centred(state.theta, head), centred(direct.theta, head), atol=1e-5)
-    assert_allclose(centred(state.log_tangent, head), centred(direct.log_tangent, head), atol=1e-4)
+    assert_allclose(state.theta, direct.theta, atol=1e-5)
+    assert_allclose(state.log_tangent, direct.log_tangent, atol=1e-4)
 
 
 @adaptive

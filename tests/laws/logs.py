@@ -81,13 +81,14 @@ def configuration(
     seed: int = 0,
     strategy: str = "auto",
     loss: str = "",
+    optimizer: str = "sgd",
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
         Configuration(),
         model=Model(loss=loss),
         labels=Labels(wait=6, remember=remember),
-        training=Training(solver=solver, keep=keep, steps_per_label=2, batch_size=4),
+        training=Training(solver=solver, optimizer=optimizer, keep=keep, steps_per_label=2, batch_size=4),
         regularity=Regularity(validation=validation),
         queries=Queries(strategy, budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
     )

@@ -63,7 +63,7 @@ def test_with_the_stochastic_solver(log: list[Record], cuts: list[int]) -> None:
     log=LOGS,
     cuts=st.lists(st.integers(1, 120), max_size=6),
     keep=st.sampled_from([0, 3]),
-    solver=st.sampled_from(["newton", "sgdf"]),
+    solver=st.sampled_from(["newton", "cg", "sgdf"]),
 )
 def test_with_a_hold_out_and_only_the_newest_kept(log: list[Record], cuts: list[int], keep: int, solver: str) -> None:
     assert_same(logs.configuration(solver=solver, validation="holdout", keep=keep), log, cuts)

@@ -29,7 +29,11 @@ TOLD = {
     "newton, hold-out": logs.configuration(validation="holdout"),
     "newton, newest": logs.configuration(keep=7),
     "newton, references": logs.configuration(strategy="ssi-unlabeled"),
+    "cg": logs.configuration(solver="cg"),
+    "cg, hold-out": logs.configuration(solver="cg", validation="holdout"),
     "sgdf": logs.configuration(solver="sgdf"),
+    "sgdf, adam": logs.configuration(solver="sgdf", optimizer="adam"),
+    "sgdf, adagrad": logs.configuration(solver="sgdf", optimizer="adagrad"),
     "sgdf, hold-out": logs.configuration(solver="sgdf", validation="holdout"),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),
 }

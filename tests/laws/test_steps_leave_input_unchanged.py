@@ -30,10 +30,11 @@ def frozen(value: object) -> object:
 
 
 @pytest.mark.parametrize("head", ["squared", "logistic", "softmax"])
-@pytest.mark.parametrize("solver", ["newton", "sgdf"])
+@pytest.mark.parametrize("solver", ["newton", "cg", "sgdf", "adam"])
 @pytest.mark.parametrize("validation", ["progressive", "holdout"])
 def test_of_the_learner(head: str, solver: str, validation: str) -> None:
-    told = streams.told(solver, validation)
+    told = streams.told("sgdf" if solver == "adam" else solver, validation)
+    told = replace(told, optimizer="adam" if solver == "adam" else "sgd")
     here = streams.learned(streams.start(told), told, streams.labels(head, 70, test_share=0.3))
     new, other = streams.labels(head, 2, seed=9)
     wide = replace(here.columns, columns=(*here.columns.columns, ("more", None)))

@@ -21,7 +21,7 @@ from streamlearn.queries.strategy import REFERENCES_MOST
 from tests.learner.streams import WIDTH, labels, learned, start, told
 
 HEADS = pytest.mark.parametrize("head", ["squared", "logistic", "softmax"])
-SOLVERS = pytest.mark.parametrize("solver", ["newton", "sgdf"])
+SOLVERS = pytest.mark.parametrize("solver", ["newton", "cg", "sgdf"])
 CLASSES: dict[str, tuple[problem.Label, ...]] = {
     "squared": (),
     "logistic": (False, True),
@@ -278,8 +278,10 @@ def test_feature_statistics_do_not_depend_on_batches_also_when_columns_turn_up(
         np.testing.assert_array_equal(getattr(whole.moments, name), getattr(cut.moments, name))
 
 
-def test_a_model_that_outgrows_newton_goes_on_by_sgdf_without_losing_what_it_says() -> None:
+@pytest.mark.parametrize("regularizer", ["l2", "l1"])
+def test_a_model_that_outgrows_newton_goes_on_without_losing_what_it_says(regularizer: str) -> None:
     settings = told("auto")
+    settings = replace(settings, penalty=replace(settings.penalty, kind=regularizer))
     here = learned(fixed("logistic", settings), settings, labels("logistic", 60))
     assert fit_of(here).covariance is not None
     X = np.random.default_rng(4).normal(size=(50, WIDTH))
@@ -291,7 +293,9 @@ def test_a_model_that_outgrows_newton_goes_on_by_sgdf_without_losing_what_it_say
     x = np.concatenate([X[0], np.full(600 - WIDTH, np.nan)])
     here = learner.step(here, settings, Labeled(x, True, 1.0, False, False))
     fit = fit_of(here)
-    assert (601, True) == (fit.model.size, fit.descent is not None)
+    # L1 has no use for conjugate gradients.
+    assert (601, "cg" if regularizer == "l2" else "sgdf") == (fit.model.size, fit.solver)
+    assert (fit.descent is None) == (fit.solver == "cg")
     assert fit.covariance is None
     after = predictions(here, np.column_stack([X, np.full((50, 600 - WIDTH), np.nan)]))
     assert np.abs(after - before).max() < 0.1 * np.abs(before).max()

@@ -78,7 +78,7 @@ def compare(outcomes: Sequence[Outcome]) -> Comparison:
         RANDOM: _arm(theirs, common),
         ALL_LABELS: _arm(full, [outcome.points[-1].labels for outcome in full]),
     }
-    along = np.array([_along(a.points, b.points) for a, b in zip(ours, theirs, strict=True)])
+    along = np.array([along(a.points, b.points) for a, b in zip(ours, theirs, strict=True)])
     return Comparison(seeds, arms, along[:, 0], along[:, 1])
 
 
@@ -107,6 +107,15 @@ def verdict(difference: Array, higher_is_better: bool) -> str:
     return "ahead" if (mean > 0.0) == higher_is_better else "behind"
 
 
+def along(ours: Sequence[Point], theirs: Sequence[Point]) -> tuple[float, float]:
+    """Mean of ours − theirs, (loss, score), over the numbers of labels that both curves have: the area between them."""
+    begin = max(ours[0].labels, theirs[0].labels)
+    end = max(begin, min(ours[-1].labels, theirs[-1].labels))
+    grid = np.arange(begin, end + 1).astype(float)
+    (loss, score), (other_loss, other_score) = at(ours, grid), at(theirs, grid)
+    return float((loss - other_loss).mean()), float((score - other_score).mean())
+
+
 def _arm(outcomes: Sequence[Outcome], labels: Sequence[int]) -> Arm:
     read = [at(outcome.points, np.array(float(n))) for outcome, n in zip(outcomes, labels, strict=True)]
     return Arm(
@@ -115,11 +124,3 @@ def _arm(outcomes: Sequence[Outcome], labels: Sequence[int]) -> Arm:
         np.array([float(loss) for loss, _ in read]),
         np.array([float(score) for _, score in read]),
     )
-
-
-def _along(ours: Sequence[Point], theirs: Sequence[Point]) -> tuple[float, float]:
-    begin = max(ours[0].labels, theirs[0].labels)
-    end = max(begin, min(ours[-1].labels, theirs[-1].labels))
-    grid = np.arange(begin, end + 1).astype(float)
-    (loss, score), (other_loss, other_score) = at(ours, grid), at(theirs, grid)
-    return float((loss - other_loss).mean()), float((score - other_score).mean())

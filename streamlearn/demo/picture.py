@@ -75,8 +75,8 @@ def _curves(
     shown = list[Array]()
     for arm in (RANDOM, STREAMLEARN):
         own = [outcome.points for outcome in outcomes if outcome.plan.arm == arm]
-        grid = _grid(own, lambda point: point.labels)
-        values = _on(grid, own, lambda point: point.labels, read)
+        grid = grid_of(own, lambda point: point.labels)
+        values = on(grid, own, lambda point: point.labels, read)
         low, high = np.quantile(values, SPREAD, axis=0)
         axes.fill_between(grid, low, high, color=COLORS[arm], alpha=0.15, lw=0)
         axes.plot(grid, values.mean(axis=0), color=COLORS[arm], lw=2.2, label=TITLES[arm])
@@ -103,8 +103,8 @@ def _regularity(axes: Any, outcomes: Sequence[Outcome]) -> None:
                 lw=0.7,
                 alpha=0.3,
             )
-        grid = _grid(own, lambda point: point.events)
-        values = _on(grid, own, lambda point: point.events, lambda point: float(np.log(point.regularity)))
+        grid = grid_of(own, lambda point: point.events)
+        values = on(grid, own, lambda point: point.events, lambda point: float(np.log(point.regularity)))
         axes.plot(
             grid,
             np.exp(values.mean(axis=0)),
@@ -169,13 +169,13 @@ def _two_directions(rows: Array) -> Array:
     return plane if plane.shape[1] == 2 else np.column_stack([plane[:, 0], np.arange(len(plane))])
 
 
-def _grid(curves: Sequence[Sequence[Point]], read: Callable[[Point], float]) -> Array:
+def grid_of(curves: Sequence[Sequence[Point]], read: Callable[[Point], float]) -> Array:
     """From where the first half of the seeds has a model to where the last seed ends."""
     begin, end = np.median([read(points[0]) for points in curves]), max(read(points[-1]) for points in curves)
     return np.linspace(float(begin), float(end), 200)
 
 
-def _on(
+def on(
     grid: Array, curves: Sequence[Sequence[Point]], x: Callable[[Point], float], y: Callable[[Point], float]
 ) -> Array:
     """Every curve at the grid's places, (curves, places)."""

@@ -20,13 +20,13 @@ def text(comparison: Comparison, dataset: Dataset) -> str:
     lines = [_line("", "labels", dataset.score_name, "test loss")]
     for name, title in TITLES.items():
         arm = comparison.arms[name]
-        lines.append(_line(title, _labels(arm.labels), _cell(arm.score), _cell(arm.loss)))
+        lines.append(_line(title, _labels(arm.labels), cell(arm.score), cell(arm.loss)))
     score, loss = comparison.difference("score"), comparison.difference("loss")
     lines += [
         "",
         _line("streamlearn − random", "", "", ""),
-        _line("  with these labels", "", _cell(score, True), _cell(loss, True)),
-        _line("  mean along the way", "", _cell(comparison.along_score, True), _cell(comparison.along_loss, True)),
+        _line("  with these labels", "", cell(score, True), cell(loss, True)),
+        _line("  mean along the way", "", cell(comparison.along_score, True), cell(comparison.along_loss, True)),
         "",
         _given(comparison),
     ]
@@ -52,17 +52,17 @@ def sentence(comparison: Comparison, dataset: Dataset) -> str:
     return f"At {labels} labels streamlearn is {what} ({len(comparison.seeds)} seeds, paired, 95 %)."
 
 
-def _line(name: str, labels: str, score: str, loss: str) -> str:
-    return f"{name:<{NAME_WIDTH}}{labels:>7}{score:>{COLUMN_WIDTH}}{loss:>{COLUMN_WIDTH}}"
-
-
-def _cell(values: Array, signed: bool = False) -> str:
+def cell(values: Array, signed: bool = False) -> str:
     """Mean ± standard error, to the error's second digit."""
     mean, error = mean_and_error(values)
     size = error if math.isfinite(error) and error > 0.0 else abs(mean) / 100.0
     digits = min(4, max(0, 1 - math.floor(math.log10(size)))) if size > 0.0 else 3
     shown = f"{mean:{'+' if signed else ''}.{digits}f}".replace("-", "−")
     return f"{shown} ± {error:.{digits}f}" if math.isfinite(error) else shown
+
+
+def _line(name: str, labels: str, score: str, loss: str) -> str:
+    return f"{name:<{NAME_WIDTH}}{labels:>7}{score:>{COLUMN_WIDTH}}{loss:>{COLUMN_WIDTH}}"
 
 
 def _labels(values: Array) -> str:

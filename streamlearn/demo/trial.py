@@ -5,6 +5,7 @@ waiting left out. Time is the count of events, so that a trial depends on data, 
 
 arm           asks by              is answered
 streamlearn   its own strategy     what it asked, late
+STRATEGY      the one so named     what it asked, late
 random        chance               what it asked, late
 all_labels    —                    every event, at once
 """
@@ -37,12 +38,16 @@ NO_BUDGET = 1e-9
 @final
 @dataclass(frozen=True)
 class Plan:
-    """What a trial is to be. delay: events until a query is answered."""
+    """What a trial is to be. delay: events until a query is answered.
+
+    seed: of the stream's order and, plus salt, of what is asked by chance: another salt is another chance on one stream.
+    """
 
     arm: str
     seed: int
     budget: float
     delay: int
+    salt: int = 0
 
 
 class Point(NamedTuple):
@@ -113,11 +118,10 @@ def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point 
 
 def _configuration(dataset: Dataset, plan: Plan, folder: Path) -> Configuration:
     """The defaults, but for what the arm is about."""
-    queries = Queries(budget=plan.budget, seed=plan.seed)
-    if plan.arm == RANDOM:
-        queries = Queries(strategy="random", budget=plan.budget, seed=plan.seed)
-    elif plan.arm == ALL_LABELS:
-        queries = Queries(strategy="random", budget=NO_BUDGET, seed=plan.seed)
+    strategy, budget = {STREAMLEARN: ("auto", plan.budget), ALL_LABELS: ("random", NO_BUDGET)}.get(
+        plan.arm, (plan.arm, plan.budget)
+    )
+    queries = Queries(strategy=strategy, budget=budget, seed=plan.seed + plan.salt)
     return Configuration(
         log=Log(kind="files", path=str(folder)), model=Model(loss="squared" if dataset.values else ""), queries=queries
     )

@@ -78,8 +78,8 @@ def compare(outcomes: Sequence[Outcome]) -> Comparison:
         RANDOM: _arm(theirs, common),
         ALL_LABELS: _arm(full, [outcome.points[-1].labels for outcome in full]),
     }
-    along = np.array([along(a.points, b.points) for a, b in zip(ours, theirs, strict=True)])
-    return Comparison(seeds, arms, along[:, 0], along[:, 1])
+    areas = np.array([along(a.points, b.points) for a, b in zip(ours, theirs, strict=True)])
+    return Comparison(seeds, arms, areas[:, 0], areas[:, 1])
 
 
 def at(points: Sequence[Point], labels: Array) -> tuple[Array, Array]:

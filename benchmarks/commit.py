@@ -22,9 +22,7 @@ def main() -> None:
         store.load()
         number, serial, first = 0, 0, 0.0
         for kept in (0, 10_000, 100_000):
-            bulk = Changes(
-                examples_put=[Example(i, f"e{i}", x, b"true", 1.0, "train", False) for i in range(serial, kept)]
-            )
+            bulk = Changes(examples_put=[Example(i, f"e{i}", x, b"true", 1.0, 0, False) for i in range(serial, kept)])
             number, serial = number + 1, max(serial, kept)
             store.commit(Commit(number, {(EVENTS, 0): number}, b"", bulk, {}, ()))
             times = []
@@ -32,7 +30,7 @@ def main() -> None:
                 number += 1
                 changes = Changes(
                     events_added=[Remembered(f"n{number}-{i}", number * 10 + i, x) for i in range(10)],
-                    examples_put=[Example(serial, f"e{serial}", x, b"true", 1.0, "train", False)],
+                    examples_put=[Example(serial, f"e{serial}", x, b"true", 1.0, 0, False)],
                 )
                 serial += 1
                 began = time.perf_counter()

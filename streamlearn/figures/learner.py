@@ -20,7 +20,7 @@ from typing import Final, final
 
 import numpy as np
 
-from streamlearn.core import leave_one_out, least_squares, newton
+from streamlearn.core import least_squares, leave_one_out, newton
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.demo.trial import Point

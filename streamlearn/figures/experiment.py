@@ -1,0 +1,127 @@
+"""The experiment that the paper postponed (end of section 3.3): every query score as an active learner, side by side.
+
+On the paper's polynomial, which asks one question at a time out of a pool (`learner.py`), and on real data through the whole
+daemon (the demo's trials: events in order, answers late, a budget). What is read off is the area between a learning curve
+and the one of random queries on the same stream, over the numbers of labels that both have. A second random, of other draws,
+is the control: what it differs by is noise.
+
+A strategy is left out where it would be another one: margin is uncertainty, those of classes have no meaning for values, and
+those that need H⁻¹ act as SLD where the model is too large for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streamlearn.demo import datasets, pool
+from streamlearn.demo.comparison import along, at
+from streamlearn.demo.pool import News
+from streamlearn.demo.trial import Plan, Point
+from streamlearn.figures import comparison_drawing, learner, summary
+from streamlearn.queries.choose import STRATEGIES
+
+RANDOM, CONTROL, CONTROL_SALT = "random", "random again", 1_000_003
+POLYNOMIAL: Final = "polynomial"
+REAL: Final = ("breast_cancer", "phishing", "diabetes", "digits")
+TOO_LARGE_FOR_INVERSE: Final = ("digits",)  # 650 parameters
+VALUES: Final = (POLYNOMIAL, "diabetes")
+BUDGET, DELAY = 0.1, 20  # the demo's
+TELL_EVERY_S = 5.0
+
+Say = Callable[[str], None]
+Curve = Sequence[Point]
+
+
+class Reading(NamedTuple):
+    """One trial: labels at which score and loss are read; areas: mean over the way of what it has over random's."""
+
+    dataset: str
+    strategy: str
+    seed: int
+    labels: int
+    score: float
+    loss: float
+    score_area: float
+    loss_area: float
+
+
+class Trials(NamedTuple):
+    """curves by strategy and seed."""
+
+    dataset: str
+    curves: dict[tuple[str, int], Curve]
+
+
+def arms(dataset: str) -> list[str]:
+    """The strategies that mean something there, the control last."""
+    names = [
+        name
+        for name, strategy in STRATEGIES.items()
+        if name != "margin"
+        and not (strategy.needs_classes and dataset in VALUES)
+        and not (strategy.needs_inverse and dataset in TOO_LARGE_FOR_INVERSE)
+    ]
+    return [*names, CONTROL]
+
+
+def run(out: Path, seeds: int, say: Say, names: Sequence[str] = (POLYNOMIAL, *REAL)) -> dict[str, object]:
+    """Write experiment.csv, .md and .png into the folder `out`; the means, for programs. Raises OSError."""
+    count = sum(len(arms(name)) for name in names) * seeds
+    say(f"the experiment: {count} trials, about {max(1, round(0.27 * count / 60))} min on two cores")
+    with pool.termination_as_interrupt():
+        trials = [of_polynomial(seeds, say) if name == POLYNOMIAL else of_real(name, seeds, say) for name in names]
+    readings = [reading for each in trials for reading in read(each)]
+    means = summary.summarised(readings)
+    (out / "experiment.csv").write_text(summary.csv(readings), encoding="utf-8", newline="\n")
+    (out / "experiment.md").write_text(summary.markdown(means, seeds), encoding="utf-8", newline="\n")
+    comparison_drawing.draw(out / "experiment.png", means, trials)
+    for ending in ("csv", "md", "png"):
+        say(f"wrote {out / f'experiment.{ending}'}")
+    return summary.as_object(means)
+
+
+def of_polynomial(seeds: int, say: Say) -> Trials:
+    """All strategies on the same problems."""
+    curves: dict[tuple[str, int], Curve] = {}
+    for seed in range(seeds):
+        for name in arms(POLYNOMIAL):
+            strategy = STRATEGIES[RANDOM if name == CONTROL else name]
+            curves[name, seed] = learner.curve(strategy, seed, CONTROL_SALT if name == CONTROL else 0)
+        say(f"{POLYNOMIAL}: {seed + 1} of {seeds} seeds done")
+    return Trials(POLYNOMIAL, curves)
+
+
+def of_real(name: str, seeds: int, say: Say) -> Trials:
+    """All strategies on the same streams, by the whole daemon, in parallel processes."""
+    data, plans = datasets.load(name, None), dict[Plan, tuple[str, int]]()
+    for seed in range(seeds):
+        for arm in arms(name):
+            control = arm == CONTROL
+            plans[Plan(RANDOM if control else arm, seed, BUDGET, DELAY, CONTROL_SALT * control)] = (arm, seed)
+    began, said = time.monotonic(), 0.0
+
+    def show(running: Sequence[News], done: int) -> None:
+        nonlocal said
+        passed = time.monotonic() - began
+        if passed - said > TELL_EVERY_S:
+            said = passed
+            say(f"{name}: {done} of {len(plans)} trials done after {passed:.0f} s")
+
+    outcomes = pool.run(data, list(plans), show)
+    return Trials(name, {plans[outcome.plan]: outcome.points for outcome in outcomes})
+
+
+def read(trials: Trials) -> list[Reading]:
+    """Every curve against random's of the same seed."""
+    readings = []
+    for (name, seed), points in trials.curves.items():
+        theirs = trials.curves[RANDOM, seed]
+        labels = min(points[-1].labels, theirs[-1].labels)
+        (loss, score), (loss_area, score_area) = at(points, np.array(float(labels))), along(points, theirs)
+        readings.append(Reading(trials.dataset, name, seed, labels, float(score), float(loss), score_area, loss_area))
+    return readings

@@ -75,6 +75,9 @@ def _dots(axes: Sequence[Any], means: Means) -> None:
 def _curves(axis: Any, trials: Trials, means: dict[str, summary.Mean]) -> None:
     usual = "uncertainty" if "uncertainty" in means else "leverage"
     best = sorted((name for name in means if name not in (CONTROL, RANDOM)), key=lambda name: -means[name].score_area)
+    # Strategies that come to the same to the last digit are one line: on the polynomial a few only differ in scale.
+    distinct = {means[name].score_area: name for name in reversed(best) if name != usual}
+    best = [name for name in best if name in distinct.values()]
     shown = dict.fromkeys([usual, *best[:2], *(name for name in SHOWN if name in means)])
     for name, color in {RANDOM: "#d9822b", **dict(zip(shown, LINES, strict=False))}.items():
         own = [points for (each, _), points in trials.curves.items() if each == name]

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
 
+from streamlearn.core.line_search import Point, downhill, point
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
 
@@ -35,7 +36,6 @@ ROUGH_STEPS_MOST = 50
 SOLVED = 1e-6  # ‖∇L‖/‖λC‖, and ‖Hθ̇ + λC‖/‖λC‖, at the end
 POLISHINGS_MOST = 50
 FORCED = 0.3  # of ‖∇L‖: as far as the first truncated Newton steps are solved
-HALVINGS_MOST = 40
 PRODUCTS_MOST = 10  # times d, of one solve: rounding costs more than the d that it takes without
 
 
@@ -70,13 +70,6 @@ class Solved:
     products: int
     residual: float
     negative: bool
-
-
-class _Point(NamedTuple):
-    theta: Array
-    value: float
-    gradient: Array
-    scale: float  # ‖λC‖
 
 
 def init(size: int) -> State:
@@ -131,15 +124,20 @@ def _ratio(square: float, size: float) -> float:
     return float(np.sqrt(square)) / size if size > 0.0 else 0.0
 
 
-def _descended(theta: Array, objective: Objective, data: Data, regularity: float) -> tuple[_Point, int]:
+def _scale(at: Point, objective: Objective, regularity: float) -> float:
+    """‖λC‖, which the gradient has to be small against for the tangent to be right."""
+    return regularity * float(np.linalg.norm(objective.complexity_gradient(at.theta)))
+
+
+def _descended(theta: Array, objective: Objective, data: Data, regularity: float) -> tuple[Point, int]:
     """Nonlinear conjugate gradients until θ is about as near the optimum as a λ e times as large would move it."""
-    at = _point(theta, objective, data, regularity)
+    at = point(theta, objective, data, regularity)
     direction, steps = -at.gradient, 0
-    while steps < ROUGH_STEPS_MOST and np.linalg.norm(at.gradient) > at.scale:
+    while steps < ROUGH_STEPS_MOST and np.linalg.norm(at.gradient) > _scale(at, objective, regularity):
         curvature = float(direction @ objective.hvp(at.theta, direction, data, regularity))
         slope = float(at.gradient @ direction)
         size = -slope / curvature if curvature > 0.0 else 1.0
-        new = _downhill(at, direction, size, objective, data, regularity)
+        new = downhill(at, direction, size, objective, data, regularity)
         beta = max(0.0, float(new.gradient @ (new.gradient - at.gradient)) / float(at.gradient @ at.gradient))
         direction = beta * direction - new.gradient
         if not direction @ new.gradient < 0.0:
@@ -149,38 +147,21 @@ def _descended(theta: Array, objective: Objective, data: Data, regularity: float
 
 
 def _polished(
-    at: _Point, objective: Objective, data: Data, regularity: float, tolerance: float
-) -> tuple[_Point, int, int]:
+    at: Point, objective: Objective, data: Data, regularity: float, tolerance: float
+) -> tuple[Point, int, int]:
     """Truncated Newton steps until ‖∇L‖ ≤ tolerance ‖λC‖, or is at rounding; their number, and that of products."""
     steps = products = 0
     while steps < POLISHINGS_MOST:
-        size, wanted = float(np.linalg.norm(at.gradient)), tolerance * at.scale
+        size, wanted = float(np.linalg.norm(at.gradient)), tolerance * _scale(at, objective, regularity)
         if not size > wanted:
             break
         # The nearer, the further each step is solved, so that convergence is superlinear; but not beyond what is wanted.
         forced = max(min(FORCED, np.sqrt(size)), 0.5 * wanted / size)
         direction, info = solve(objective.linearised(at.theta, data, regularity), -at.gradient, None, forced)
         direction = direction if direction.any() else -at.gradient
-        new = _downhill(at, direction, 1.0, objective, data, regularity)
+        new = downhill(at, direction, 1.0, objective, data, regularity)
         steps, products = steps + 1, products + info.products
         if not (np.linalg.norm(new.gradient) < size or new.value < at.value):
             break  # rounding allows no better
         at = new
     return at, steps, products
-
-
-def _point(theta: Array, objective: Objective, data: Data, regularity: float) -> _Point:
-    value, gradient = objective.value_gradient(theta, data, regularity)
-    return _Point(theta, value, gradient, regularity * float(np.linalg.norm(objective.complexity_gradient(theta))))
-
-
-def _downhill(at: _Point, direction: Array, size: float, objective: Objective, data: Data, regularity: float) -> _Point:
-    """The point `size` along the direction, halved until L falls."""
-    slope = float(at.gradient @ direction)
-    for _ in range(HALVINGS_MOST):
-        new = _point(at.theta + size * direction, objective, data, regularity)
-        # The second term forgives rounding: near the optimum L cannot fall by what the slope promises.
-        if new.value <= at.value + 1e-4 * size * slope + 1e-13 * (1.0 + abs(at.value)):
-            break
-        size *= 0.5
-    return new

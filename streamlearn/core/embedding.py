@@ -22,11 +22,11 @@ from typing import final
 
 import numpy as np
 
+from streamlearn.core.line_search import downhill, point
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
 
 SIZE, KEPT = 300, 150
-HALVINGS_MOST = 40
 
 
 @final
@@ -69,7 +69,7 @@ def step(
         return state, failed
     A = _filled(state.basis, min(size, len(state.theta)), generator)
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
-        value, gradient = objective.value_gradient(state.theta, data, regularity)
+        at = point(state.theta, objective, data, regularity)
         product = objective.linearised(state.theta, data, regularity)
         H = A.T @ np.stack([product(a) for a in A.T], axis=1)
         try:
@@ -79,8 +79,8 @@ def step(
         if not curvatures[0] > 0.0:
             return state, failed
         axes = A @ axes  # (d, m): in these coordinates H is diagonal
-        direction = axes @ ((axes.T @ gradient) / curvatures)
-        theta, value = _downhill(state.theta, direction, value, gradient, objective, data, regularity)
+        direction = axes @ ((axes.T @ at.gradient) / curvatures)
+        theta, value, _ = downhill(at, -direction, 1.0, objective, data, regularity)
         source = regularity * objective.complexity_gradient(theta)
         rest = objective.hvp(theta, state.log_tangent, data, regularity) + source
         tangent = state.log_tangent - axes @ ((axes.T @ rest) / curvatures)
@@ -95,18 +95,3 @@ def _filled(basis: Array, size: int, generator: np.random.Generator) -> Array:
     drawn = generator.standard_normal((len(basis), size - basis.shape[1]))
     whole, _ = np.linalg.qr(np.concatenate([basis, drawn], axis=1))
     return whole
-
-
-def _downhill(
-    theta: Array, direction: Array, value: float, gradient: Array, objective: Objective, data: Data, regularity: float
-) -> tuple[Array, float]:
-    """Where θ gets against the direction, halved until L falls."""
-    slope, size = float(gradient @ direction), 1.0
-    for _ in range(HALVINGS_MOST):
-        new = theta - size * direction
-        new_value, _ = objective.value_gradient(new, data, regularity)
-        # The second term forgives rounding: near the optimum L cannot fall by what the slope promises.
-        if new_value <= value - 1e-4 * size * slope + 1e-13 * (1.0 + abs(value)):
-            break
-        size *= 0.5
-    return new, new_value

@@ -11,18 +11,21 @@ objective, in which one more label counts as one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
+from streamlearn.core.line_search import downhill, point
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
 
 STEPS_MOST = 60
-HALVINGS_MOST = 40
 DAMPINGS_MOST = 12
 SMALL_STEP = 1e-9  # relative; convergence is quadratic, so what is left after such a step is rounding
+
+Optimum = Callable[[Array, Objective, Data, float], tuple[Array, int]]
 
 
 @final
@@ -51,12 +54,21 @@ def init(size: int) -> State:
 
 def step(state: State, objective: Objective, data: Data, regularity: float) -> tuple[State, Info]:
     """Go to the optimum of L on `data` at this regularity, starting from state.theta."""
+    return solved(_optimum, state, objective, data, regularity)
+
+
+def solved(optimum: Optimum, state: State, objective: Objective, data: Data, regularity: float) -> tuple[State, Info]:
+    """What a way to the optimum comes to, with the derivatives there; the same state where that is not finite.
+
+    optimum(theta, objective, data, regularity) gives the θ reached and the steps taken; it may raise LinAlgError and
+    FloatingPointError.
+    """
     failed = Info(0, float("nan"), False)
     if not data.usable:
         return state, failed
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
         try:
-            theta, steps = _optimum(state.theta, objective, data, regularity)
+            theta, steps = optimum(state.theta, objective, data, regularity)
             new = derivatives(theta, objective, data, regularity)
         except (np.linalg.LinAlgError, FloatingPointError):
             return state, failed
@@ -67,24 +79,14 @@ def step(state: State, objective: Objective, data: Data, regularity: float) -> t
 
 
 def _optimum(theta: Array, objective: Objective, data: Data, regularity: float) -> tuple[Array, int]:
-    value, gradient = objective.value_gradient(theta, data, regularity)
-    steps, moved = 0, np.inf
-    while steps < STEPS_MOST and moved > SMALL_STEP * (1.0 + float(np.abs(theta).max())):
-        if not np.isfinite(value):
+    at, steps, moved = point(theta, objective, data, regularity), 0, np.inf
+    while steps < STEPS_MOST and moved > SMALL_STEP * (1.0 + float(np.abs(at.theta).max())):
+        if not np.isfinite(at.value):
             raise FloatingPointError
-        direction = _direction(objective.hessian(theta, data, regularity), gradient)
-        slope = float(gradient @ direction)
-        size = 1.0
-        for _ in range(HALVINGS_MOST):
-            candidate = theta - size * direction
-            new_value, new_gradient = objective.value_gradient(candidate, data, regularity)
-            # The second term forgives rounding: near the optimum L cannot fall by what the slope promises.
-            if new_value <= value - 1e-4 * size * slope + 1e-13 * (1.0 + abs(value)):
-                break
-            size *= 0.5
-        moved = float(np.abs(candidate - theta).max())
-        theta, value, gradient, steps = candidate, new_value, new_gradient, steps + 1
-    return theta, steps
+        direction = _direction(objective.hessian(at.theta, data, regularity), at.gradient)
+        new = downhill(at, -direction, 1.0, objective, data, regularity)
+        at, moved, steps = new, float(np.abs(new.theta - at.theta).max()), steps + 1
+    return at.theta, steps
 
 
 def _direction(H: Array, gradient: Array) -> Array:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.core.newton import Info, State, derivatives
+from streamlearn.core.newton import Info, State, solved
 from streamlearn.core.objective import Data, Objective
 
 STEPS_MOST, HALVINGS_MOST, PROXIMAL_HALVINGS_MOST = 300, 12, 60
@@ -36,19 +36,7 @@ class _Point(NamedTuple):
 
 def step(state: State, objective: Objective, data: Data, regularity: float) -> tuple[State, Info]:
     """Go to the optimum of L on `data` at this regularity, starting from state.theta."""
-    failed = Info(0, float("nan"), False)
-    if not data.usable:
-        return state, failed
-    with np.errstate(all="ignore"):  # what is not finite is reported in Info
-        try:
-            theta, steps = _optimum(state.theta, objective, data, regularity)
-            new = derivatives(theta, objective, data, regularity)
-        except (np.linalg.LinAlgError, FloatingPointError):
-            return state, failed
-        loss, _ = objective.model.gradient(new.theta, data.X, data.y, data.w)
-    if not all(np.isfinite(part).all() for part in (new.theta, new.log_tangent, new.covariance, loss)):
-        return state, failed
-    return new, Info(steps, loss, True)
+    return solved(_optimum, state, objective, data, regularity)
 
 
 def _optimum(theta: Array, objective: Objective, data: Data, regularity: float) -> tuple[Array, int]:

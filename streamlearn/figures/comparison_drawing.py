@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from streamlearn.demo.picture import INK, STYLE, grid_of, on
 from streamlearn.figures import summary
-from streamlearn.figures.summary import CONTROL, RANDOM, SCALE, Means
-
-if TYPE_CHECKING:  # at run time it is the other way round: the experiment has itself drawn
-    from streamlearn.figures.experiment import Trials
+from streamlearn.figures.readings import CONTROL, RANDOM, Trials
+from streamlearn.figures.summary import SCALE, Means
 
 COLORS = {"ahead": "#2c8a4b", "behind": "#c8352b", "even": "#8a8a8a"}
 LINES = ("#1f5fbf", "#2c8a4b", "#c8352b", "#8a5fbf")

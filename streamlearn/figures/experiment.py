@@ -14,18 +14,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import numpy as np
+from typing import Final
 
 from streamlearn.demo import datasets, pool
-from streamlearn.demo.comparison import along, at
 from streamlearn.demo.pool import News
-from streamlearn.demo.trial import Plan, Point
+from streamlearn.demo.trial import Plan
 from streamlearn.figures import comparison_drawing, learner, summary
+from streamlearn.figures.readings import CONTROL, RANDOM, Curve, Trials, read
 from streamlearn.queries.choose import STRATEGIES
 
-RANDOM, CONTROL, CONTROL_SALT = "random", "random again", 1_000_003
+CONTROL_SALT = 1_000_003
 POLYNOMIAL: Final = "polynomial"
 REAL: Final = ("breast_cancer", "phishing", "diabetes", "digits")
 TOO_LARGE_FOR_INVERSE: Final = ("digits",)  # 650 parameters
@@ -34,27 +32,6 @@ BUDGET, DELAY = 0.1, 20  # the demo's
 TELL_EVERY_S = 5.0
 
 Say = Callable[[str], None]
-Curve = Sequence[Point]
-
-
-class Reading(NamedTuple):
-    """One trial: labels at which score and loss are read; areas: mean over the way of what it has over random's."""
-
-    dataset: str
-    strategy: str
-    seed: int
-    labels: int
-    score: float
-    loss: float
-    score_area: float
-    loss_area: float
-
-
-class Trials(NamedTuple):
-    """curves by strategy and seed."""
-
-    dataset: str
-    curves: dict[tuple[str, int], Curve]
 
 
 def arms(dataset: str) -> list[str]:
@@ -114,14 +91,3 @@ def of_real(name: str, seeds: int, say: Say) -> Trials:
 
     outcomes = pool.run(data, list(plans), show)
     return Trials(name, {plans[outcome.plan]: outcome.points for outcome in outcomes})
-
-
-def read(trials: Trials) -> list[Reading]:
-    """Every curve against random's of the same seed."""
-    readings = []
-    for (name, seed), points in trials.curves.items():
-        theirs = trials.curves[RANDOM, seed]
-        labels = min(points[-1].labels, theirs[-1].labels)
-        (loss, score), (loss_area, score_area) = at(points, np.array(float(labels))), along(points, theirs)
-        readings.append(Reading(trials.dataset, name, seed, labels, float(score), float(loss), score_area, loss_area))
-    return readings

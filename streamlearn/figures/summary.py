@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from streamlearn.demo.comparison import mean_and_error, verdict
+from streamlearn.figures.readings import CONTROL, RANDOM, Reading
 
-if TYPE_CHECKING:  # at run time it is the other way round: the experiment sums up its readings
-    from streamlearn.figures.experiment import Reading
-
-RANDOM, CONTROL = "random", "random again"
 SCALE = 100.0  # areas of scores are told in hundredths: points of accuracy or R²
 
 

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose
 
 from streamlearn.demo.trial import Point
 from streamlearn.figures import experiment, summary
-from streamlearn.figures.experiment import CONTROL, POLYNOMIAL, RANDOM, Reading, Trials
+from streamlearn.figures.experiment import POLYNOMIAL
+from streamlearn.figures.readings import CONTROL, RANDOM, Reading, Trials, read
 from streamlearn.queries.choose import STRATEGIES
 
 
@@ -42,7 +43,7 @@ def test_every_strategy_takes_part_somewhere_and_random_twice_everywhere() -> No
 def test_the_area_is_the_mean_lead_over_the_labels_that_both_curves_have() -> None:
     ours, theirs = curve([2, 4, 6, 9], [1.0, 3.0, 5.0, 5.0]), curve([3, 7], [1.0, 3.0])
     trials = Trials("a", {("x", 0): ours, (RANDOM, 0): theirs})
-    found = {one.strategy: one for one in experiment.read(trials)}
+    found = {one.strategy: one for one in read(trials)}
     # At 3 … 7: 2, 3, 4, 5, 5 against 1, 1.5, 2, 2.5, 3.
     assert_allclose(found["x"].score_area, (19.0 - 10.0) / 5.0)
     assert_allclose(found["x"].loss_area, -(19.0 - 10.0) / 5.0)

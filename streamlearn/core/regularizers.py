@@ -128,13 +128,15 @@ class Custom(Regularizer):
         return np.asarray((self.gradient(theta + h * v) - self.gradient(theta - h * v)) / (2.0 * h))
 
     def hessian(self, theta: Array) -> Array:
-        columns = np.stack([self.hvp(theta, e) for e in np.eye(len(theta))], axis=1)
+        columns = np.array([self.hvp(theta, e) for e in np.eye(len(theta))]).reshape(len(theta), len(theta))
         return np.asarray(0.5 * (columns + columns.T))
 
     def shrink(self, theta: Array, size: float) -> Array:
         raise NotImplementedError("a custom regularizer is taken to be smooth: take a gradient step")
 
     def _checked(self, theta: Array) -> tuple[float, Array]:
+        if len(theta) == 0:  # every column is free: nobody's code has to be ready for that
+            return 0.0, theta
         try:
             value, gradient = self.function(theta.copy())
             return float(value), np.broadcast_to(np.asarray(gradient, dtype=float), theta.shape)

@@ -130,6 +130,14 @@ def test_with_no_free_column_the_intercept_is_penalised_too() -> None:
     assert_allclose(whole.complexity(expected), 0.5 * expected @ expected)
 
 
+def test_a_users_function_is_not_asked_about_no_parameters_at_all() -> None:
+    objective, data = small("logistic")
+    free = replace(objective, free=(0, 1, 2, 3, 4))
+    own, none = (solved(replace(free, regularizer=R), data, 0.1) for R in (Custom(broken), L2()))
+    assert_allclose(own.theta, none.theta, rtol=1e-10)
+    assert (own.log_tangent == 0.0).all()
+
+
 def broken(theta: Array) -> tuple[float, Array]:
     raise OSError("a user's code may do anything")
 

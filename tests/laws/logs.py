@@ -82,6 +82,8 @@ def configuration(
     strategy: str = "auto",
     loss: str = "",
     optimizer: str = "sgd",
+    regularizer: str = "l2",
+    increasing: str = "",
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
@@ -89,7 +91,11 @@ def configuration(
         model=Model(loss=loss),
         labels=Labels(wait=6, remember=remember),
         training=Training(solver=solver, optimizer=optimizer, keep=keep, steps_per_label=2, batch_size=4),
-        regularity=Regularity(validation=validation),
+        regularity=Regularity(
+            validation=validation, regularizer=regularizer, increasing=increasing, free=("a", "x0"), compensated=True
+        )
+        if regularizer != "l2" or increasing
+        else Regularity(validation=validation),
         queries=Queries(strategy, budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
     )
 

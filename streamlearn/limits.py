@@ -214,6 +214,12 @@ def _check_regularizer(configuration: Configuration) -> None:
             f'regularity.increasing = "{told.increasing}" needs a smooth regularizer and "l1" is none; '
             'set regularity.increasing = ""'
         )
+    names = configuration.features.names
+    unknown = [name for name in told.free if names and name not in names]
+    if unknown:
+        raise refuse(
+            f'regularity.free names "{unknown[0]}", which is not among features.names; add it there or remove it here'
+        )
     if told.origin and told.regularizer not in ("l2", "l1"):
         raise refuse(
             f'regularity.origin is given and regularity.regularizer = "{told.regularizer}" has no use for it; '

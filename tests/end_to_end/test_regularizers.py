@@ -95,6 +95,7 @@ def test_counts_have_a_poisson_loss_and_a_negative_one_is_rejected(replay: Repla
         (("regularity.origin=absent.db",), "regularity.origin absent.db cannot be opened"),
         (("regularity.regularizer=l1", "regularity.increasing=log"), 'set regularity.increasing = ""'),
         (("regularity.regularizer=json:loads", "regularity.origin=a.db"), 'set regularity.regularizer = "l2" or "l1"'),
+        (("features.names=a,b", "regularity.free=c"), 'regularity.free names "c", which is not among features.names'),
         (("model.loss=poisson", "queries.strategy=uncertainty"), 'set queries.strategy = "leverage"'),
         (("model.loss=poisson", "model.classes=a,b"), "has no classes"),
     ],

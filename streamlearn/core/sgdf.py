@@ -82,6 +82,7 @@ def step(
 ) -> tuple[State, Info]:
     """One step of size `rate` on `batch`, a sample of examples with weight `total_weight` in all.
 
+    A loss whose curvature has no bound takes smaller steps where they would overshoot.
     A regularizer with kinks is not preconditioned: its proximal step would have to be divided by D too.
     """
     assert objective.regularizer.smooth or isinstance(preconditioner, Plain), "a kink takes plain steps"
@@ -94,10 +95,13 @@ def step(
         scaling = state.scaling
         if objective.regularizer.smooth:
             scaling, down, tangent_down = preconditioner.step(scaling, gradient, hvp + source)
+            rate = _bounded(rate, down, objective, batch)
             theta = state.theta - rate * down
             tangent = state.log_tangent - rate * tangent_down
         else:
-            theta = objective.shrink(state.theta - rate * (gradient - source), rate * regularity)
+            down = gradient - source
+            rate = _bounded(rate, down, objective, batch)
+            theta = objective.shrink(state.theta - rate * down, rate * regularity)
             source = regularity * objective.complexity_gradient(theta)
             tangent = objective.moving(theta) * (state.log_tangent - rate * (hvp + source))
         # One pass each; what is so large that its square overflows has exploded too.
@@ -108,6 +112,14 @@ def step(
     mean_tangent = averaged(state.mean_log_tangent, tangent, state.steps, memory)
     new = State(theta, tangent, mean_theta, mean_tangent, state.steps + 1, state.travel + rate, scaling)
     return new, Info(loss, True)
+
+
+def _bounded(rate: float, down: Array, objective: Objective, batch: Data) -> float:
+    """The step size; where the curvature has no bound (Poisson), such that no output of the batch moves by more than 1."""
+    if math.isfinite(objective.model.loss.steepest):
+        return rate
+    moved = rate * float(np.abs(objective.model.outputs(down, batch.X)).max())
+    return rate if moved <= 1.0 else rate / moved
 
 
 def averaged(mean: Array, new: Array, steps: int, memory: int) -> Array:
@@ -156,6 +168,8 @@ def critical_rate(
     if theta is not None:
         # Gershgorin: the largest absolute row sum bounds the largest eigenvalue.
         rows = np.abs(model.loss.curvature(model.outputs(theta, data.X))).sum(axis=2).max(axis=1)
+        if math.isinf(model.loss.steepest):  # a Poisson rate comes to what the counts are
+            rows = np.maximum(rows, data.y)
         steepest = min(model.loss.steepest, float(rows.max()))
         curvature = np.clip(rows, LEAST_CURVATURE * steepest, steepest)
     weight = data.w / data.w.sum()

@@ -59,7 +59,7 @@ def objective(penalty: Penalty, known: columns.State, what: problem.State, model
     free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
     origin = None
     if penalty.origin is not None:
-        rows = _rows(penalty.origin, known.columns[:width], what)
+        rows = _rows(penalty.origin, known.columns[:width], what, model.outputs_count)
         if frame.standardise:
             rows = rows * frame.scaling.scale
         seen = [j - 1 for j in range(1, model.columns) if j not in free]
@@ -77,19 +77,23 @@ def _regularizer(penalty: Penalty, origin: Array | None) -> Regularizer:
     return Increasing(inner, INCREASES[penalty.increase]) if penalty.increase else inner
 
 
-def _rows(origin: Origin, wanted: tuple[tuple[str, str | None], ...], what: problem.State) -> Array:
-    """The origin's weights as rows of today's outputs, over today's columns (outputs, columns)."""
+def _rows(origin: Origin, wanted: tuple[tuple[str, str | None], ...], what: problem.State, outputs: int) -> Array:
+    """The origin's weights as rows of a model's outputs, over today's columns (at least outputs, columns).
+
+    A model may have fewer outputs than there are classes by now: it is of the first ones.
+    """
     place = {column: j for j, column in enumerate(origin.columns)}
     known = [(j, place[column]) for j, column in enumerate(wanted) if column in place]
     weights = np.zeros((len(origin.weights), len(wanted)))
     for here, there in known:
         weights[:, here] = origin.weights[:, there]
-    if problem.of_classes(what.loss) != problem.of_classes(origin.problem.loss):
-        return np.zeros((what.outputs, len(wanted)))
-    if not problem.of_classes(what.loss):
+    classes = problem.of_classes(what.loss)
+    if classes != problem.of_classes(origin.problem.loss) or not (classes or what.loss == origin.problem.loss):
+        return np.zeros((outputs, len(wanted)))
+    if not classes:
         return weights
     rows = np.concatenate([np.zeros_like(weights), weights]) if len(weights) == 1 else weights
     by_class = dict(zip(map(problem.identity, origin.problem.classes), rows, strict=False))
     zero = np.zeros(len(wanted))
     mine = np.stack([by_class.get(problem.identity(label), zero) for label in what.classes])
-    return mine[1:2] - mine[0:1] if what.outputs == 1 else mine
+    return mine[1:2] - mine[0:1] if outputs == 1 else mine

@@ -12,6 +12,7 @@ is known. As the step is renewed with D, Adagrad's does not fade; what it is the
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -50,7 +51,8 @@ def learn(state: State, settings: Settings, serial: int) -> State:
     """The steps that the label `serial` brings."""
     renew = state.fit is None or state.labels >= state.fit.rated_at + state.fit.rated_at // 16 + 1
     state = turned(state, settings) if state.forgetting <= -FORGOTTEN else state
-    return _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted
+        return _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
 
 
 def settle(state: State, settings: Settings) -> State:
@@ -59,8 +61,9 @@ def settle(state: State, settings: Settings) -> State:
     if state.settled == 0:
         state = replace(state, tuner=tuner.rescaled(state.tuner))
     always_out = settings.validation == "holdout"  # with one fold of several, ρ would settle on that fold's best
-    for number in range(SETTLE_TIMES):
-        state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number in range(SETTLE_TIMES):
+            state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
     rests = abs(state.tuner.log_precision - before) < RESTING
     done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < SOLVED)
     settled = state.settled + 1
@@ -89,7 +92,7 @@ def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bo
     """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
     size = state.problem.outputs * (1 + len(state.columns.columns))
     renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
-    renew = renew or (state.fit is not None and state.fit.optimizer != settings.optimizer)
+    renew = renew or (state.fit is not None and state.fit.optimizer != settings.optimizer) or state.failing > 0
     which = "train" if settings.holdout else "all"
     if not weights_of(state, settings, which)[newest(state, settings)].any():
         state = turned(state, settings)
@@ -163,7 +166,7 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
     examples = _newest(data(state, settings, new_frame, state.examples.end, which), SAMPLE)
     if not len(examples.y):
         return None
-    descent = sgdf.init(starting(model, examples)) if old is None else _carried(old, model, new_frame)
+    descent = _begun(old, model, new_frame, examples)
     lam = regularity(state, settings, _weight(state, settings, which))
     whole, preconditioner = objective(state, settings, model, new_frame), preconditioners.named(settings.optimizer)
     theta, log_tangent, batch_size = descent.mean_theta, descent.mean_log_tangent, settings.batch_size
@@ -207,6 +210,20 @@ def _judged(
     before = old.certificate.norm if old else 0.0
     theta, log_tangent, travel = descent.mean_theta, descent.mean_log_tangent, descent.travel / slowest
     return certificate.stepped(whole, theta, log_tangent, sample, lam, travel, step, before)
+
+
+def _begun(old: Fit | None, model: Linear, new_frame: Frame, examples: Data) -> sgdf.State:
+    """Where SGDF goes on from: where it was, but where a loss without bounds has exploded, from the beginning."""
+    fresh = sgdf.init(starting(model, examples))
+    if old is None:
+        return fresh
+    carried = _carried(old, model, new_frame)
+    if math.isfinite(model.loss.steepest):
+        return carried
+    before, after = (
+        model.gradient(theta, examples.X, examples.y, examples.w)[0] for theta in (fresh.theta, carried.mean_theta)
+    )
+    return carried if after <= before else fresh
 
 
 def _carried(old: Fit, model: Linear, new_frame: Frame) -> sgdf.State:

@@ -44,9 +44,12 @@ def count_all(view: View, X: Array) -> View:
         covariance = view.covariance - half @ G.T
         log_tangent = view.log_tangent - half @ (U.T @ view.log_tangent)
     else:
-        information = np.linalg.inv(view.covariance)
-        covariance = np.asarray(np.linalg.inv(information + U @ U.T), dtype=float)
-        log_tangent = covariance @ (information @ view.log_tangent)
+        moving = np.flatnonzero(np.diag(view.covariance) > 0.0)  # a parameter that L1 holds at zero has no variance
+        block = np.ix_(moving, moving)
+        information = np.linalg.inv(view.covariance[block])
+        covariance, log_tangent = np.zeros_like(view.covariance), np.zeros_like(view.log_tangent)
+        covariance[block] = np.linalg.inv(information + U[moving] @ U[moving].T)
+        log_tangent[moving] = covariance[block] @ (information @ view.log_tangent[moving])
     return replace(view, covariance=0.5 * (covariance + covariance.T), log_tangent=log_tangent)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State, held
@@ -26,11 +28,11 @@ def report(pipeline: Pipeline) -> dict[str, object]:
         "queries": pipeline.standing.asking.selector.issued,
         "audits": pipeline.standing.asking.selector.audits,
         "rejected": pipeline.standing.rejected,
-        "train_loss": state.fit.loss if state.fit else None,
-        "test_loss": state.test_loss if holdout else state.progress.mean,
+        "train_loss": _finite(state.fit.loss if state.fit else None),
+        "test_loss": _finite(state.test_loss if holdout else state.progress.mean),
         "stream_loss": state.progress.audit_total / state.progress.audits if state.progress.audits else None,
         "regularity": lam,
-        "tangent_residual": fit.residual if fit else None,
+        "tangent_residual": _finite(fit.residual if fit else None),
         "tangent_failures": list(fit.certificate.failures) if fit else None,
         "loss": state.problem.loss,
         "classes": list(state.problem.classes),
@@ -40,6 +42,11 @@ def report(pipeline: Pipeline) -> dict[str, object]:
         "train_ids": [id for id, test in roles.items() if not test],
         "test_ids": [id for id, test in roles.items() if test],
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no word for what is not finite."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def parameter_names(state: State, fit: Fit) -> list[str]:

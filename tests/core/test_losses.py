@@ -183,3 +183,11 @@ def test_a_loss_leaves_its_arguments_alone(head: str) -> None:
     loss.value(f, y), loss.gradient(f, y), loss.curvature(f), loss.curvature_product(f, f), loss.fisher_quadratic(f, f)
     assert (f == before).all()
     assert (y == labels).all()
+
+
+def test_the_length_of_a_counts_gradient_is_that_of_a_normal_variable_where_the_rate_is_large() -> None:
+    rates = np.array([3e7, 1e9, 1e17, 1e300])
+    f = np.log(rates)[:, None]
+    assert_allclose(Poisson().gradient_length(f), np.sqrt(2.0 * rates / np.pi), rtol=1e-6)
+    everything = (Poisson().value, Poisson().gradient)
+    assert all(np.isfinite(of(np.array([[1e6]]), np.array([3.0]))).all() for of in everything)

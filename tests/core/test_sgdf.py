@@ -21,9 +21,14 @@ def rate_of(objective: Objective) -> float:
     return 0.002 if objective.model.loss.name == "poisson" else RATE
 
 
+def begin(objective: Objective) -> Array:
+    """Some θ; near zero where the steps of an unbounded loss would be shortened, which depends on λ."""
+    return (0.1 if objective.model.loss.name == "poisson" else 1.0) * parameters(objective)
+
+
 def run(objective: Objective, data: Data, log_regularity: float, steps: int = 200, memory: int = MEMORY) -> sgdf.State:
     """A whole run: the same batches and rates whatever the regularity."""
-    rng, state = np.random.default_rng(8), sgdf.init(parameters(objective))
+    rng, state = np.random.default_rng(8), sgdf.init(begin(objective))
     for _ in range(steps):
         batch = part(data, rng.integers(0, len(data.y), 4))
         state, info = sgdf.step(
@@ -87,7 +92,7 @@ def test_the_whole_run_in_the_other_order_is_not_its_derivative(head: str) -> No
     objective, data = small(head)
     rng, rho, h = np.random.default_rng(8), np.log(1.0), 1e-5
     rate = rate_of(objective)
-    theta, tangent, total = parameters(objective), np.zeros(objective.model.size), float(data.w.sum())
+    theta, tangent, total = begin(objective), np.zeros(objective.model.size), float(data.w.sum())
     for _ in range(200):
         batch = part(data, rng.integers(0, len(data.y), 4))
         precision = precision_of(objective, 1.0, total)
@@ -235,3 +240,17 @@ def test_a_step_leaves_its_input_unchanged(head: str) -> None:
     sgdf.critical_rate(objective, data, LAMBDA, 4, state.theta)
     for array, copy in zip(arrays, copies, strict=True):
         assert (array == copy).all()
+
+
+def test_a_step_of_an_unbounded_loss_moves_no_output_of_its_batch_by_more_than_one() -> None:
+    objective, data = small("poisson")
+    theta, batch = parameters(objective), part(data, np.arange(6))
+    far = sgdf.init(theta + 3.0)
+    state, info = sgdf.step(far, objective, batch, float(data.w.sum()), LAMBDA, 10.0, MEMORY)
+    assert info.ok
+    moved = batch.X @ (state.theta - far.theta)
+    assert_allclose(np.abs(moved).max(), 1.0)
+    # Of a bounded loss the step is what was asked for.
+    objective, data = small("logistic")
+    state, _ = sgdf.step(sgdf.init(theta), objective, part(data, np.arange(6)), 90.0, LAMBDA, 10.0, MEMORY)
+    assert np.abs(part(data, np.arange(6)).X @ (state.theta - theta)).max() > 1.0

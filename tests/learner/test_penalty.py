@@ -177,3 +177,43 @@ def test_counts_are_learned_with_a_poisson_loss_by_either_solver() -> None:
     truth = np.array([0.5, -0.2, 1.0])
     for fit, within in zip(fits, (0.01, 0.05), strict=True):
         np.testing.assert_allclose((raw(fit)[0] - truth) * fit.frame.scaling.scale, 0.0, atol=within)
+
+
+def test_the_origin_of_a_model_with_fewer_outputs_than_there_are_classes_by_now_is_of_the_first_ones() -> None:
+    # A third class has been heard and no refit was due yet.
+    base, known = fitted("softmax", penalised(Penalty())), fitted("logistic", penalised(Penalty()))
+    heard = replace(base.problem, loss="softmax", classes=("low", "high", "middle"))
+    weights = np.arange(9.0).reshape(3, 3)
+    origin = penalty.Origin(base.columns.columns, heard, weights)
+    fit = fit_of(known)
+    frame = Frame(fit.frame.scaling, False, 0.0, 1.0)
+    whole = penalty.objective(Penalty(origin=origin), known.columns, heard, fit.model, frame)
+    np.testing.assert_allclose(-whole.regularizer.gradient(np.zeros(WIDTH)), weights[1] - weights[0])
+
+
+def test_rates_are_no_origin_for_values() -> None:
+    here = fitted("squared", penalised(Penalty()))
+    counts = replace(here.problem, loss="poisson")
+    origin = penalty.Origin(here.columns.columns, counts, np.ones((1, WIDTH)))
+    fit = fit_of(here)
+    whole = penalty.objective(Penalty(origin=origin), here.columns, here.problem, fit.model, fit.frame)
+    np.testing.assert_array_equal(whole.regularizer.gradient(np.zeros(WIDTH)), np.zeros(WIDTH))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["l2", "l1"])
+@pytest.mark.parametrize("seed", [2, 3])
+def test_counts_do_not_explode_with_stochastic_steps(optimizer: str, kind: str, seed: int) -> None:
+    if (kind, optimizer) == ("l1", "adam"):
+        return  # refused by the configuration
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(120, WIDTH))
+    counts = rng.poisson(np.exp(np.minimum(X.sum(axis=1) - 0.3 * rng.normal(size=120), 2.0)))
+    fits = {}
+    for solver in ("newton", "sgdf"):
+        settings = replace(told(solver), optimizer=optimizer, penalty=Penalty(kind=kind))
+        given = [learner.Labeled(x, int(y), 1.0, False, 0) for x, y in zip(X, counts, strict=True)]
+        here = learned(start(settings, X, loss="poisson"), settings, given)
+        assert here.skipped == 0
+        fits[solver] = fit_of(here)
+    assert fits["sgdf"].loss < fits["newton"].loss + 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -65,3 +66,28 @@ def test_a_query_whose_answer_is_certain_adds_nothing(head: str) -> None:
     assert after.covariance is not None
     assert np.isfinite(after.covariance).all()
     np.testing.assert_allclose(after.covariance, view.covariance, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("count", [2, 40])
+@pytest.mark.parametrize("held", [1, None])
+def test_parameters_that_are_held_at_zero_stay_there_and_the_others_are_counted(
+    head: str, count: int, held: int | None
+) -> None:
+    view, X = views.view(head), views.design(count, 7)
+    assert view.covariance is not None
+    kept = np.setdiff1d(np.arange(view.model.size), [] if held is None else [held, view.model.size - 1])
+    block = np.ix_(kept, kept)
+    covariance, log_tangent = np.zeros_like(view.covariance), np.zeros_like(view.log_tangent)
+    covariance[block] = view.covariance[block]
+    log_tangent[kept] = covariance[block] @ views.source(head)[kept]
+    given = replace(view, covariance=covariance, log_tangent=log_tangent)
+    once, one_by_one = pending.count_all(given, X), reduce(pending.count, X, given)
+    assert once.covariance is not None
+    assert one_by_one.covariance is not None
+    np.testing.assert_allclose(once.covariance, one_by_one.covariance, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(once.log_tangent, one_by_one.log_tangent, rtol=1e-8, atol=1e-12)
+    information = (
+        np.linalg.inv(covariance[block]) + (views.information(head, X) - views.information(head, X[:0]))[block]
+    )
+    np.testing.assert_allclose(once.covariance[block], np.linalg.inv(information), rtol=1e-7, atol=1e-12)

@@ -10,6 +10,9 @@ import numpy as np
 
 from streamlearn.core.losses.loss import Array, Loss
 
+LARGEST = 700.0  # of the logarithm of a rate: e^f is finite
+NORMAL = 1e8  # a rate from which a Poisson variable is a normal one, and the exact sum loses its digits
+
 
 @final
 @dataclass(frozen=True)
@@ -59,36 +62,41 @@ class Poisson(Loss):
     steepest = math.inf
 
     def value(self, f: Array, y: Array) -> Array:
-        return np.asarray(np.exp(f[:, 0]) - y * f[:, 0])
+        return np.asarray(_rate(f[:, 0]) - y * f[:, 0])
 
     def gradient(self, f: Array, y: Array) -> Array:
-        return np.exp(f) - y[:, None]
+        return _rate(f) - y[:, None]
 
     def curvature(self, f: Array) -> Array:
-        return np.asarray(np.exp(f)[:, :, None])
+        return np.asarray(_rate(f)[:, :, None])
 
     def curvature_product(self, f: Array, v: Array) -> Array:
-        return np.asarray(np.exp(f) * v)
+        return np.asarray(_rate(f) * v)
 
     def fisher(self, f: Array) -> Array:
         return self.curvature(f)
 
     def fisher_quadratic(self, f: Array, v: Array) -> Array:
-        return np.asarray(np.exp(f[:, 0]) * v[:, 0] ** 2)
+        return np.asarray(_rate(f[:, 0]) * v[:, 0] ** 2)
 
     def gradient_length(self, f: Array) -> Array:
         from scipy.special import gammaln  # a heavy import, needed only here
 
         # The mean absolute deviation, 2 e^{−μ} μ^{⌊μ⌋+1}/⌊μ⌋! (de Moivre); by logarithms, for large μ.
-        rate = np.exp(f[:, 0])
-        whole = np.floor(rate)
-        return np.asarray(2.0 * np.exp((whole + 1.0) * f[:, 0] - rate - gammaln(whole + 1.0)))
+        rate = _rate(f[:, 0])
+        whole = np.floor(np.minimum(rate, NORMAL))
+        few = 2.0 * np.exp((whole + 1.0) * f[:, 0] - rate - gammaln(whole + 1.0))
+        return np.where(rate < NORMAL, few, np.sqrt(2.0 * rate / math.pi))
 
     def probabilities(self, f: Array) -> Array:
         return np.empty((len(f), 0))
 
     def prediction(self, f: Array) -> Array:
-        return np.asarray(np.exp(f[:, 0]))
+        return np.asarray(_rate(f[:, 0]))
+
+
+def _rate(f: Array) -> Array:
+    return np.asarray(np.exp(np.minimum(f, LARGEST)))
 
 
 def noise(f: Array, y: Array, w: Array) -> float:

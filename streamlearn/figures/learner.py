@@ -29,6 +29,7 @@ from streamlearn.queries.strategy import Strategy, View
 
 NOISE: Final = 0.1  # standard deviation; that of the truth over the domain is about 1
 CANDIDATES, QUERIES, PLACES = 200, 20, 401
+TRUTH, CHANCE = 1, 2  # streams of their own: to numpy the seeds s and [s, 0] are one, and random would ask by the truth
 PRECISIONS: Final = tuple(float(10.0**k) for k in np.linspace(-5.0, 1.0, 13))  # α; by the prior and noise 0.01 is best
 
 
@@ -45,7 +46,7 @@ class Problem:
 
 def problem(seed: int) -> Problem:
     """A truth and its noise."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([TRUTH, seed])
     coefficients = rng.normal(size=DEGREE + 1)
     places = design(np.linspace(-1.0, 1.0, PLACES))
 
@@ -60,7 +61,7 @@ def problem(seed: int) -> Problem:
 def curve(strategy: Strategy, seed: int, salt: int = 0) -> tuple[Point, ...]:
     """Learning curve, one point a label. salt: another one is another chance on the same problem, for the random strategy."""
     given = problem(seed)
-    draws = np.random.default_rng([seed, salt]).random(CANDIDATES)
+    draws = np.random.default_rng([CHANCE, seed, salt]).random(CANDIDATES)
     labeled, closed = given.start, np.zeros(CANDIDATES, dtype=bool)
     points = list[Point]()
     for query in range(QUERIES + 1):

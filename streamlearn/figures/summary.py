@@ -61,13 +61,13 @@ def csv(readings: Sequence[Reading]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown(means: Means, seeds: int) -> str:
+def markdown(means: Means, seeds: int, polynomials: int) -> str:
     """A row a strategy, a column a data set; what is beyond the noise in bold."""
     sets = list(means)
     lines = [
         f"Area between the learning curve and random's, in points of score × {SCALE:.0f} (accuracy; R² on diabetes;",
-        f"−log₁₀ of the squared error on the polynomial), mean ± standard error over {seeds} seeds, paired. Bold: beyond the",
-        "noise (95 %, and beyond the second random). In order of mean rank.",
+        f"−log₁₀ of the squared error on the polynomial), mean ± standard error over {seeds} seeds (polynomials:",
+        f"{seeds * polynomials}), paired. Bold: beyond the noise (95 %, and beyond the second random). In order of mean rank.",
         "",
         "| strategy | " + " | ".join(sets) + " |",
         "| --- |" + " --- |" * len(sets),

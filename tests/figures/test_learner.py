@@ -46,3 +46,28 @@ def test_each_round_brings_one_label_and_chance_depends_on_seed_and_salt_alone()
     assert once[1:] != other[1:]
     assert [6 + i for i in range(QUERIES + 1)] == [point.labels for point in once]
     assert QUERIES < CANDIDATES
+
+
+def refitted(X: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    """θ by least squares on the data with six rows more, which say that it is zero."""
+    rows = np.concatenate([X, np.sqrt(alpha) * np.eye(6)])
+    return np.asarray(np.linalg.lstsq(rows, np.append(y, np.zeros(6)), rcond=None)[0])
+
+
+def test_sld_asks_where_refits_at_another_regularity_differ_most() -> None:
+    given = learner.problem(3)
+    X, y, losses = given.start.X, given.start.y, list[float]()
+    for _ in range(3):
+        alpha = PRECISIONS[int(np.argmin([left_out_error(X, y, each) for each in PRECISIONS]))]
+        losses.append(float(((given.places @ refitted(X, y, alpha) - given.truth) ** 2).mean()))
+        difference = refitted(X, y, alpha * 1.0001) - refitted(X, y, alpha / 1.0001)
+        asked = int(np.argmax((given.candidates.X @ difference) ** 2))
+        X, y = np.vstack([X, given.candidates.X[asked]]), np.append(y, given.candidates.y[asked])
+    assert_allclose([point.loss for point in learner.curve(STRATEGIES["sld"], 3)[:3]], losses, rtol=1e-5)
+
+
+def test_the_truth_is_a_polynomial_and_the_labels_have_the_noise() -> None:
+    given = learner.problem(3)
+    coefficients = np.linalg.lstsq(given.places, given.truth, rcond=None)[0]
+    assert_allclose(given.places @ coefficients, given.truth, atol=1e-12)
+    assert_allclose((given.candidates.y - given.candidates.X @ coefficients).std(), learner.NOISE, rtol=0.15)

@@ -22,7 +22,10 @@ from streamlearn.service.ports import Example, Saved
 @final
 @dataclass(frozen=True)
 class Snapshot:
-    """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept."""
+    """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept.
+
+    validation, folds: as told; they say which examples were held out to whoever reads the store without the configuration.
+    """
 
     learner: State
     first: int
@@ -33,6 +36,8 @@ class Snapshot:
     version: int
     rejected: int
     clock: float
+    validation: str
+    folds: int
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -60,6 +65,10 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     state = _unpacked(saved)
     if not for_reading:
         _refuse_another_problem(pipeline.state, state.learner)
+    else:
+        rules = pipeline.standing.rules
+        told = replace(rules.learner, validation=state.validation, folds=state.folds)
+        pipeline.standing.rules = replace(rules, learner=told)
     pipeline.ledger.restore(saved, state.events)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
@@ -116,6 +125,8 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.version,
         pipeline.standing.rejected,
         clock,
+        pipeline.standing.rules.learner.validation,
+        pipeline.standing.rules.learner.folds,
     )
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
-from streamlearn.core.regularizers import L2, Regularizer
+from streamlearn.core.regularizers import L2, Kinked, Regularizer
 
 
 @final
@@ -99,6 +99,7 @@ class Objective:
 
     def shrink(self, theta: Array, size: float) -> Array:
         """A proximal step of a regularizer with kinks, shape (d,)."""
+        assert isinstance(self.regularizer, Kinked), "a smooth regularizer takes gradient steps"
         return np.where(self.penalised > 0.0, self._outer(self.regularizer.shrink(self.inner(theta), size)), theta)
 
     def moving(self, theta: Array) -> Array:
@@ -123,11 +124,8 @@ class Objective:
     def products(self, theta: Array, v: Array, batch: Data, regularity: float, total_weight: float) -> Products:
         """∇L and Hv by one pass over the batch, a sample of examples with weight `total_weight` in all."""
         loss, gradient, hvp = self.model.gradient_hvp(theta, v, batch.X, batch.y, batch.w)
-        source, free, precision = (
-            regularity * self.complexity_gradient(theta),
-            self._free_at,
-            self.anchor / total_weight,
-        )
+        free, precision = self._free_at, self.anchor / total_weight
+        source = regularity * self.complexity_gradient(theta)
         gradient += source
         hvp += regularity * self.complexity_hvp(theta, v)
         gradient[free] += precision * theta[free]

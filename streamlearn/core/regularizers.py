@@ -47,9 +47,15 @@ class Regularizer(ABC):
     def hessian(self, theta: Array) -> Array:
         """∇²R, shape (m, m)."""
 
+
+class Kinked(Regularizer, ABC):
+    """An R with kinks, on which parameters come to rest."""
+
+    smooth = False
+
     @abstractmethod
     def shrink(self, theta: Array, size: float) -> Array:
-        """The θ that minimises ½‖θ − given‖² + size·R: a proximal step. Only of regularizers with kinks."""
+        """The θ that minimises ½‖θ − given‖² + size·R: a proximal step, (m,)."""
 
 
 @final
@@ -73,17 +79,13 @@ class L2(Regularizer):
     def hessian(self, theta: Array) -> Array:
         return np.eye(len(theta))
 
-    def shrink(self, theta: Array, size: float) -> Array:
-        raise NotImplementedError("L2 is smooth: take a gradient step")
-
 
 @final
 @dataclass(frozen=True, eq=False)
-class L1(Regularizer):
+class L1(Kinked):
     """‖θ − θ₀‖₁; origin θ₀ (m,), None: 0."""
 
     origin: Array | None = None
-    smooth = False
 
     def value(self, theta: Array) -> float:
         return float(np.abs(self._from_origin(theta)).sum())
@@ -130,9 +132,6 @@ class Custom(Regularizer):
     def hessian(self, theta: Array) -> Array:
         columns = np.array([self.hvp(theta, e) for e in np.eye(len(theta))]).reshape(len(theta), len(theta))
         return np.asarray(0.5 * (columns + columns.T))
-
-    def shrink(self, theta: Array, size: float) -> Array:
-        raise NotImplementedError("a custom regularizer is taken to be smooth: take a gradient step")
 
     def _checked(self, theta: Array) -> tuple[float, Array]:
         if len(theta) == 0:  # every column is free: nobody's code has to be ready for that
@@ -182,6 +181,3 @@ class Increasing(Regularizer):
     def hessian(self, theta: Array) -> Array:
         R, C = self.inner.value(theta), self.inner.gradient(theta)
         return self.g.slope(R) * self.inner.hessian(theta) + self.g.bend(R) * np.outer(C, C)
-
-    def shrink(self, theta: Array, size: float) -> Array:
-        raise NotImplementedError("g(R) is taken of smooth regularizers only: take a gradient step")

@@ -82,13 +82,13 @@ def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> Stat
 
 def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:
     """ρ moved by what this refit shows; None where labels move it, or there is nothing to test on."""
-    tests = data(state, settings, fit.frame, fit.end, "test" if settings.holdout else "train")
-    if settings.holdout and len(tests.y):
-        gradient = mean_loss_gradient(fit, tests)[1]
-    elif settings.validation == "leave-one-out" and fit.covariance is not None:
-        gradient = leave_one_out_gradient(state, settings, fit, tests)
-    else:
+    left_out = settings.validation == "leave-one-out" and fit.covariance is not None
+    if not (settings.holdout or left_out):
         return None
+    tests = data(state, settings, fit.frame, fit.end, "train" if left_out else "test")
+    if not len(tests.y):
+        return None
+    gradient = leave_one_out_gradient(state, settings, fit, tests) if left_out else mean_loss_gradient(fit, tests)[1]
     total = testing_weight(state, settings)
     gradient = outer_gradient(state, settings, fit, gradient, total)
     if settings.validation == "holdout":
@@ -121,16 +121,16 @@ def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None
         noise = losses.noise(model.outputs(solved.theta, examples.X), examples.y, examples.w)
         model = replace(model, loss=losses.Squared(noise))
     return Fit(
-        model,
-        new_frame,
-        solved.theta,
-        solved.log_tangent,
-        solved.covariance,
-        lam,
-        state.examples.end,
-        certificate.solved(whole, solved.theta, solved.log_tangent, examples, lam),
-        solved.loss * new_frame.target_scale**2,
-        name,
+        model=model,
+        frame=new_frame,
+        theta=solved.theta,
+        log_tangent=solved.log_tangent,
+        covariance=solved.covariance,
+        regularity=lam,
+        end=state.examples.end,
+        certificate=certificate.solved(whole, solved.theta, solved.log_tangent, examples, lam),
+        loss=solved.loss * new_frame.target_scale**2,
+        solver=name,
     )
 
 
@@ -150,13 +150,15 @@ def _optimum(name: str, whole: Objective, examples: Data, lam: float, theta: Arr
 def with_covariance(fit: Fit, state: State, settings: Settings, which: str) -> Fit:
     """A stored fit with the covariance that is not stored, from the examples it was fitted on.
 
-    None where they were replaced by such as no fit could be made of: then the next label refits.
+    Without it where they were replaced by such as no fit could be made of: then the next label refits.
     """
     examples = data(state, settings, fit.frame, fit.end, which)
     try:
         whole = objective(state, settings, fit.model, fit.frame)
         if least_squares.solves(whole):
-            solved, _ = least_squares.fit(whole, examples, fit.regularity)
+            solved, info = least_squares.fit(whole, examples, fit.regularity)
+            if not info.ok:
+                return fit
         else:
             solved = newton.derivatives(fit.theta, whole, examples, fit.regularity)
     except np.linalg.LinAlgError:

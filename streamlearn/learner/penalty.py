@@ -11,6 +11,7 @@ from typing import final
 
 import numpy as np
 
+from streamlearn.core import losses
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Objective
@@ -56,7 +57,9 @@ def origin_of(fit: Fit, known: columns.State, what: problem.State) -> Origin:
 def objective(penalty: Penalty, known: columns.State, what: problem.State, model: Linear, frame: Frame) -> Objective:
     """L for this model under this frame."""
     width = model.columns - 1
-    free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
+    free: tuple[int, ...] = (0,)
+    if penalty.free:
+        free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
     origin = None
     if penalty.origin is not None:
         rows = _rows(penalty.origin, known.columns[:width], what, model.outputs_count)
@@ -87,8 +90,8 @@ def _rows(origin: Origin, wanted: tuple[tuple[str, str | None], ...], what: prob
     weights = np.zeros((len(origin.weights), len(wanted)))
     for here, there in known:
         weights[:, here] = origin.weights[:, there]
-    classes = problem.of_classes(what.loss)
-    if classes != problem.of_classes(origin.problem.loss) or not (classes or what.loss == origin.problem.loss):
+    classes, of_classes = (each.loss not in losses.OF_VALUES for each in (what, origin.problem))
+    if classes != of_classes or not (classes or what.loss == origin.problem.loss):
         return np.zeros((outputs, len(wanted)))
     if not classes:
         return weights

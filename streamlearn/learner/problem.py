@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
+from streamlearn.core import losses
+
 Label = bool | int | float | str
 DECIDE_AT, CLASSES_AT_DECISION, CLASSES_MOST = 20, 10, 256
-VALUES = ("squared", "poisson")  # losses on values
 LARGEST = 1e100  # of a value: the squares of larger ones are not finite
 
 
@@ -32,7 +33,7 @@ class State:
     @property
     def trainable(self) -> bool:
         """Whether there is anything to tell apart."""
-        return self.loss in VALUES or (self.loss != "" and len(self.classes) >= 2)
+        return self.loss in losses.OF_VALUES or (self.loss != "" and len(self.classes) >= 2)
 
     @property
     def outputs(self) -> int:
@@ -55,7 +56,7 @@ def refusal(state: State, y: Label) -> str:
     """Why this label cannot be taken, or ""."""
     if not isinstance(y, str) and abs(y) > LARGEST:
         return f"label is beyond {LARGEST:g}"
-    if state.loss in VALUES:
+    if state.loss in losses.OF_VALUES:
         if not _is_number(y):
             return f"label is {_kind(y)}; this problem's labels are numbers"
         negative = state.loss == "poisson" and float(y) < 0.0
@@ -80,7 +81,7 @@ def refusal(state: State, y: Label) -> str:
 def step(state: State, y: Label) -> State:
     """Hear one label that was not refused."""
     y = plain(y)
-    if state.loss in VALUES:
+    if state.loss in losses.OF_VALUES:
         return state
     if state.loss != "":
         return state if _index(state.classes, y) is not None else _with_classes(state, (*state.classes, y))
@@ -97,7 +98,7 @@ def step(state: State, y: Label) -> State:
 
 def target(state: State, y: Label) -> float:
     """The label as the loss takes it: the value, or the index of the class."""
-    if state.loss in VALUES:
+    if state.loss in losses.OF_VALUES:
         return float(y)
     index = _index(state.classes, plain(y))
     assert index is not None, "a label that was never heard"
@@ -106,12 +107,7 @@ def target(state: State, y: Label) -> float:
 
 def prediction(state: State, output: float | int) -> Label:
     """An output as a user reads it: the value, or the class of that index."""
-    return float(output) if state.loss in VALUES else state.classes[int(output)]
-
-
-def of_classes(loss: str) -> bool:
-    """Whether a problem with this loss (not "") tells classes apart."""
-    return loss not in VALUES
+    return float(output) if state.loss in losses.OF_VALUES else state.classes[int(output)]
 
 
 def identity(y: Label) -> tuple[str, Label]:
@@ -129,7 +125,7 @@ def _with_classes(state: State, classes: tuple[Label, ...]) -> State:
 
 
 def _distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
-    unique = {(_kind(label), label): label for label in labels}
+    unique = {identity(label): label for label in labels}
     return tuple(unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1])))
 
 

@@ -24,7 +24,7 @@ FORGOTTEN = 3.0  # Σηλ: 5 % are left
 class State:
     """fit: trained on training examples; published: what is served (with a hold-out, trained on all; else the same).
 
-    weight: total weight of training examples; unfitted: labels since the last refit (SGDF: since it last settled);
+    unfitted: labels since the last refit (SGDF: since it last settled);
     settled: rounds of settling since the last label; turns: how often the held-out fold has moved on; forgetting: the Σηλ
     that SGDF has to go until θ has forgotten that fold (below 0: since then);
     skipped, failing: updates that were not finite and not taken, in all and in a row.
@@ -101,8 +101,11 @@ def newest(state: State, settings: Settings) -> slice:
 def weights_of(state: State, settings: Settings, which: str) -> Array:
     """The weights of all examples there are, 0 where `which` (`train`, `test` or `all`) leaves one out, (len,)."""
     kept = state.examples
-    weights, tests = kept.weight[: len(kept)], examples.members(kept, held(state, settings))
-    return weights if which == "all" else weights * (tests if which == "test" else ~tests)
+    weights = kept.weight[: len(kept)]
+    if which == "all":
+        return weights
+    tests = examples.members(kept, held(state, settings))
+    return weights * (tests if which == "test" else ~tests)
 
 
 def trains(state: State, settings: Settings) -> bool:

@@ -94,7 +94,7 @@ def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bo
     renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
     renew = renew or (state.fit is not None and state.fit.optimizer != settings.optimizer) or state.failing > 0
     which = "train" if settings.holdout else "all"
-    if not weights_of(state, settings, which)[newest(state, settings)].any():
+    if settings.validation == "rotating" and not weights_of(state, settings, which)[newest(state, settings)].any():
         state = turned(state, settings)
     fit = _renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
@@ -147,9 +147,10 @@ def _tested(state: State, settings: Settings, fit: Fit, tunes: bool) -> State:
     loss, gradient = mean_loss_gradient(fit, test)
     if not (tunes and settings.learn_regularity):
         return replace(state, test_loss=loss)
-    gradient = outer_gradient(state, settings, fit, gradient, testing_weight(state, settings))
+    total = testing_weight(state, settings)
+    gradient = outer_gradient(state, settings, fit, gradient, total)
     if settings.validation == "rotating":
-        gradient = anchored(state, fit, gradient, testing_weight(state, settings))
+        gradient = anchored(state, fit, gradient, total)
     most = change_most(state, settings, fit)
     return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, most), test_loss=loss)
 
@@ -185,20 +186,20 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
         noise = losses.noise(model.outputs(theta, examples.X), examples.y, examples.w)
         model = replace(model, loss=losses.Squared(noise))
     return Fit(
-        model,
-        new_frame,
-        theta,
-        log_tangent,
-        None,
-        lam,
-        state.examples.end,
-        judged,
-        loss * new_frame.target_scale**2,
-        "sgdf",
-        descent,
-        rate,
-        state.labels,
-        settings.optimizer,
+        model=model,
+        frame=new_frame,
+        theta=theta,
+        log_tangent=log_tangent,
+        covariance=None,
+        regularity=lam,
+        end=state.examples.end,
+        certificate=judged,
+        loss=loss * new_frame.target_scale**2,
+        solver="sgdf",
+        descent=descent,
+        rate=rate,
+        rated_at=state.labels,
+        optimizer=settings.optimizer,
     )
 
 

@@ -10,6 +10,7 @@ total one over the training set is SLD at an optimum.
 
 from __future__ import annotations
 
+from streamlearn.core.losses import OF_VALUES
 from streamlearn.queries import squared_influence
 from streamlearn.queries.committee import Committee
 from streamlearn.queries.flip import Flip
@@ -40,7 +41,7 @@ STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 
 def choose(name: str, loss: str, exact: bool) -> Strategy:
     """The strategy for a configured name, the problem's loss ("" while open) and whether H⁻¹ is at hand."""
-    values = loss in ("squared", "poisson")
+    values = loss in OF_VALUES
     if name == "auto":
         name = "leverage" if values else "uncertainty"
     strategy = STRATEGIES[name]

@@ -37,9 +37,6 @@ class Plane(Regularizer):
     def hessian(self, theta: Array) -> Array:
         return np.zeros((len(theta), len(theta)))
 
-    def shrink(self, theta: Array, size: float) -> Array:
-        raise NotImplementedError
-
 
 @heads
 def test_it_is_sgdf_on_a_plane_with_theta_held_to_the_last_bit(head: str) -> None:

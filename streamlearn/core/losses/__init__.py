@@ -4,7 +4,9 @@ from streamlearn.core.losses.classes import Logistic, Softmax
 from streamlearn.core.losses.loss import Array, Loss
 from streamlearn.core.losses.values import Poisson, Squared, noise
 
-__all__ = ["Array", "Logistic", "Loss", "Poisson", "Softmax", "Squared", "named", "noise"]
+__all__ = ["OF_VALUES", "Array", "Logistic", "Loss", "Poisson", "Softmax", "Squared", "named", "noise"]
+
+OF_VALUES = (Squared.name, Poisson.name)  # of the losses whose labels are values; those of the others are classes
 
 
 def named(name: str, variance: float = 1.0) -> Loss:

@@ -114,7 +114,7 @@ def snapshots(
     told = settings.from_configuration(
         replace(Configuration(), regularity=replace(Configuration().regularity, validation=protocol))
     )
-    here = state.init(told, (), "", ())
+    here = state.init(told, columns.State(), "", ())
     new_columns, encoded = columns.encode(here.columns, X.tolist())
     here = learner.observe(here, new_columns, encoded.rows)
     uniform = draws([str(i) for i in order[: sizes[-1]]], seed=int(order[0])).holdout

@@ -47,7 +47,7 @@ def labels(loss: str, outputs: int, width: int, count: int) -> list[Labeled]:
 def holding(loss: str, outputs: int, given: list[Labeled]) -> State:
     """A learner that was fitted to these labels by conjugate gradients."""
     classes = tuple(f"c{c}" for c in range(outputs)) if loss == "softmax" else ()
-    here = state.init(TOLD["cg"], (), "" if classes else loss, classes)
+    here = state.init(TOLD["cg"], columns.State(), "" if classes else loss, classes)
     new_columns, encoded = columns.encode(here.columns, [label.x.tolist() for label in given])
     here = learner.observe(here, new_columns, encoded.rows)
     later = replace(TOLD["sgdf"], steps_per_label=1, batch_size=1)

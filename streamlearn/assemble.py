@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamlearn.config import Configuration
+from streamlearn.core.models.architecture import Architecture, LinearArchitecture
+from streamlearn.edges import networks
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
@@ -13,7 +15,7 @@ from streamlearn.edges.plugins import regularizer
 from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.edges.system import SystemClock
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
-from streamlearn.learner import settings, state
+from streamlearn.learner import columns, settings, state
 from streamlearn.learner.penalty import Origin, Penalty, origin_of
 from streamlearn.queries.budget import Budget
 from streamlearn.service import restore
@@ -41,7 +43,7 @@ def pipeline(
     measurements: Measurements,
 ) -> Pipeline:
     """A pipeline as configured, with no data yet."""
-    learner = settings.from_configuration(configuration, penalty(configuration))
+    learner = settings.from_configuration(configuration, penalty(configuration), architecture(configuration))
     queries = configuration.queries
     rules = Rules(
         learner=learner,
@@ -52,8 +54,18 @@ def pipeline(
         remember=configuration.labels.remember,
         predictions=bool(configuration.topics.predictions),
     )
-    start = state.init(learner, configuration.features.names, configuration.model.loss, configuration.model.classes)
+    features, model = configuration.features, configuration.model
+    width = 0 if features.names else networks.width(configuration)
+    known = columns.State(
+        fixed=features.names, width=width, vocabulary=model.vocabulary if features.kind == "tokens" else 0
+    )
+    start = state.init(learner, known, model.loss, model.classes)
     return Pipeline(rules, start, JsonCodec(), recall, measurements)
+
+
+def architecture(configuration: Configuration) -> Architecture:
+    """The kind of model; torch is imported for networks only."""
+    return LinearArchitecture() if configuration.model.kind == "linear" else networks.architecture(configuration)
 
 
 def penalty(configuration: Configuration) -> Penalty:

@@ -47,21 +47,35 @@ class Topics:
 @final
 @dataclass(frozen=True)
 class Features:
-    """What an event's `x` becomes. names: the only columns, in this order; () takes them from the data."""
+    """What an event's `x` becomes. names: the only columns, in this order; () takes them from the data.
 
-    kind: str = "dense"
+    length: with tokens, how many of an event's are kept.
+    """
+
+    kind: str = "dense"  # dense | tokens
     names: tuple[str, ...] = ()
+    length: int = 64
     standardise: bool = True
 
 
 @final
 @dataclass(frozen=True)
 class Model:
-    """What is fitted. classes: the only classes, in this order; () takes them from the labels."""
+    """What is fitted. classes: the only classes, in this order; () takes them from the labels.
 
-    kind: str = "linear"
+    The others are of networks. hidden: widths of what lies between inputs and outputs, () for the kind's own; shape: of an
+    event's x, as (channels, height, width) for cnn; vocabulary: token ids are below it; threads: of torch.
+    """
+
+    kind: str = "linear"  # linear | mlp | cnn | embedding-bag | package.module:factory
     loss: str = ""  # "": taken from the labels; squared | logistic | softmax | poisson
     classes: tuple[str | int | float | bool, ...] = ()
+    hidden: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+    vocabulary: int = 10_000
+    device: str = "cpu"  # cpu | cuda | auto
+    dtype: str = ""  # float32 | float64; "": float64 for linear models, float32 for networks
+    threads: int = 1
 
 
 @final
@@ -76,13 +90,19 @@ class Labels:
 @final
 @dataclass(frozen=True)
 class Training:
-    """How labels are learned. optimizer, learning_rate, steps_per_label and batch_size: of SGDF."""
+    """How labels are learned. optimizer, learning_rate, steps_per_label, batch_size and tangent: of SGDF.
+
+    tangent: when it begins to move; curvature, damping: what a network's stands for the Hessian.
+    """
 
     solver: str = "auto"  # auto | newton | cg | sgdf
-    optimizer: str = "sgd"  # of SGDF: sgd | adagrad | adam
+    optimizer: str = "sgd"  # sgd | momentum | adagrad | adam
     learning_rate: float = 0.0  # 0: half the critical step
     batch_size: int = 32
     steps_per_label: int = 8
+    tangent: str = "at-once"  # at-once | settled
+    curvature: str = "gauss-newton"  # gauss-newton | hessian
+    damping: float = 0.0
     keep: int = 0  # newest labeled examples kept; 0: all
 
 
@@ -91,11 +111,13 @@ class Training:
 class Regularity:
     """What is penalised, and how λ is chosen: learned from test examples, starting at initial_precision (α = λW), or fixed.
 
-    free: features left out; origin: the store of a model that this one deviates from; increasing: the g of g(R).
+    free: features left out; parameters: of a network, by patterns of their names, those that R and θ̇ cover (() for all);
+    origin: the store of a model that this one deviates from; increasing: the g of g(R).
     """
 
     regularizer: str = "l2"  # l2 | l1 | package.module:function
     free: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     origin: str = ""
     increasing: str = ""  # "" | log | square
     compensated: bool = False

@@ -1,4 +1,4 @@
-"""What each key of the configuration allows: one table, and the few rules that tie keys together.
+"""What each key of the configuration allows: one table. The rules that tie keys together are in `contradictions.py`.
 
 A refusal is one line that names the key, its value, what is allowed, and what to do. Words and keys that are designed
 but not built yet are told apart from mistakes. Values of secret keys are never shown: whoever reads the line may not be
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
-from streamlearn.config import Configuration
 from streamlearn.errors import ConfigurationError
 from streamlearn.queries import names
 
@@ -24,6 +23,7 @@ SERVERS = re.compile(
 )
 SECRET = re.compile(r"password|secret|token|credential|^kafka\.settings\.", re.IGNORECASE)
 PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # package.module:function
+KINDS = ("linear", "mlp", "cnn", "embedding-bag")
 CLASSES_MOST = 256
 SEED_MOST = 2**63 - 1
 SHOWN_MOST = 80  # characters of a value
@@ -64,6 +64,14 @@ def _classes(values: tuple[Any, ...]) -> bool:
     return not fractions and _distinct(values) and (not values or 2 <= len(values) <= CLASSES_MOST)
 
 
+def _sizes(values: tuple[int, ...], most: int) -> bool:
+    return all(1 <= value <= most for value in values)
+
+
+def _shape(values: tuple[int, ...]) -> bool:
+    return _sizes(values, 4096) and math.prod(values) <= 4096
+
+
 def _bounds(values: tuple[float, float]) -> bool:
     return 0 < values[0] < values[1] < math.inf
 
@@ -85,24 +93,40 @@ LIMITS: dict[str, Limit] = {
     "topics.queries": _topic(optional=True),
     "topics.predictions": _topic(optional=True),
     "topics.rejected": _topic(optional=True),
-    "features.kind": _words("dense", later="sparse"),
+    "features.kind": _words("dense", "tokens", later="sparse"),
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
+    "features.length": _whole(1, 4096),
     "features.standardise": _FLAG,
-    "model.kind": _words("linear", later=r"mlp|cnn|[\w.]+:\w+"),
+    "model.kind": Limit(
+        'one of "linear", "mlp", "cnn", "embedding-bag" or "package.module:factory"',
+        lambda value: value in KINDS or bool(PLUGIN.fullmatch(value)),
+    ),
     "model.loss": _words("", "squared", "logistic", "softmax", "poisson"),
     "model.classes": Limit(f"a list of 2 to {CLASSES_MOST} distinct texts, whole numbers or booleans, or []", _classes),
+    "model.hidden": Limit("a list of whole numbers from 1 to 65536, or []", lambda value: _sizes(value, 65_536)),
+    "model.shape": Limit("a list of whole numbers of at least 1, 4096 in all, or []", _shape),
+    "model.vocabulary": _whole(1, 10_000_000),
+    "model.device": _words("cpu", "cuda", "auto"),
+    "model.dtype": _words("", "float32", "float64"),
+    "model.threads": _whole(1, 1024),
     "labels.wait": _whole(0),
     "labels.remember": _whole(0),
     "training.solver": _words("auto", "newton", "cg", "sgdf"),
-    "training.optimizer": _words("sgd", "adagrad", "adam"),
+    "training.optimizer": _words("sgd", "momentum", "adagrad", "adam"),
     "training.learning_rate": _NOT_NEGATIVE,
     "training.batch_size": _whole(1),
     "training.steps_per_label": _whole(1),
+    "training.tangent": _words("at-once", "settled"),
+    "training.curvature": _words("gauss-newton", "hessian"),
+    "training.damping": _NOT_NEGATIVE,
     "training.keep": _whole(0),
     "regularity.regularizer": Limit(
         '"l2", "l1" or "package.module:function"', lambda value: value in ("l2", "l1") or bool(PLUGIN.fullmatch(value))
     ),
     "regularity.free": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
+    "regularity.parameters": Limit(
+        "a list of distinct names or patterns", lambda value: _distinct(value) and "" not in value
+    ),
     "regularity.origin": Limit('a path, or "" for none', lambda value: "\0" not in value),
     "regularity.increasing": _words("", "log", "square"),
     "regularity.compensated": _FLAG,
@@ -130,8 +154,6 @@ KEYS_LATER = {  # keys that are designed but not built yet, and what to do witho
     "topics.candidates": "remove it: every unlabeled event is a candidate",
     "topics.models": "remove it, and read the model with `streamlearn inspect`",
     "features.river": "remove it, and use features.standardise",
-    "model.device": "remove it: the model runs on the CPU",
-    "model.dtype": "remove it: the model computes in float64",
 }
 
 
@@ -162,66 +184,3 @@ def check(key: str, value: Any, default: object, origin: str) -> None:
 def not_allowed(key: str, value: object, default: object, origin: str) -> ConfigurationError:
     example = f"set, for example, {key} = {show(key, default)}" if default != {} else f"write a section [{key}]"
     return refuse(f"{origin}: {key} = {show(key, value)} is not {LIMITS[key].allowed}; {example}")
-
-
-def check_together(configuration: Configuration) -> None:
-    """Refuse keys that contradict each other."""
-    model, topics = configuration.model, configuration.topics
-    values = model.loss in ("squared", "poisson")
-    strategy = configuration.queries.strategy
-    if strategy in names.OF_CLASSES and values:
-        raise refuse(
-            f'queries.strategy = "{strategy}" needs classes and model.loss = "{model.loss}" has none; '
-            'set queries.strategy = "leverage", "sld" or "auto"'
-        )
-    if model.classes and values:
-        raise refuse(f'model.classes is given and model.loss = "{model.loss}" has no classes; remove one of the two')
-    _check_regularizer(configuration)
-    if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
-        raise refuse(
-            'regularity.validation = "leave-one-out" needs H⁻¹ and training.solver = '
-            f'"{configuration.training.solver}" has none; set regularity.validation = "progressive" or "rotating"'
-        )
-    if model.classes and model.loss == "logistic" and len(model.classes) != 2:
-        raise refuse(
-            f'model.loss = "logistic" has 2 classes and model.classes names {len(model.classes)}; '
-            'set model.loss = "softmax"'
-        )
-    seen: dict[str, str] = {}
-    for role in ("events", "labels", "queries", "predictions", "rejected"):
-        name = getattr(topics, role)
-        if name and name in seen:
-            raise refuse(
-                f'topics.{role} and topics.{seen[name]} are both "{name}", and every topic needs its own name; '
-                f'set topics.{role} = "{name}-{role}"'
-            )
-        seen[name] = role
-
-
-def _check_regularizer(configuration: Configuration) -> None:
-    told, training = configuration.regularity, configuration.training
-    if told.regularizer == "l1" and training.solver == "cg":
-        raise refuse(
-            'training.solver = "cg" needs a smooth regularizer and "l1" is none; set training.solver = "auto" or "newton"'
-        )
-    if told.regularizer == "l1" and training.optimizer != "sgd":
-        raise refuse(
-            f'training.optimizer = "{training.optimizer}" needs a smooth regularizer and "l1" is none; '
-            'set training.optimizer = "sgd"'
-        )
-    if told.increasing and told.regularizer == "l1":
-        raise refuse(
-            f'regularity.increasing = "{told.increasing}" needs a smooth regularizer and "l1" is none; '
-            'set regularity.increasing = ""'
-        )
-    names = configuration.features.names
-    unknown = [name for name in told.free if names and name not in names]
-    if unknown:
-        raise refuse(
-            f'regularity.free names "{unknown[0]}", which is not among features.names; add it there or remove it here'
-        )
-    if told.origin and told.regularizer not in ("l2", "l1"):
-        raise refuse(
-            f'regularity.origin is given and regularity.regularizer = "{told.regularizer}" has no use for it; '
-            'set regularity.regularizer = "l2" or "l1"'
-        )

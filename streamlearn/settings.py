@@ -16,7 +16,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from streamlearn import limits
+from streamlearn import contradictions, limits
 from streamlearn.config import Configuration
 from streamlearn.errors import ConfigurationError
 from streamlearn.limits import refuse
@@ -63,7 +63,7 @@ def read(path: Path | None, environment: Mapping[str, str], overrides: Sequence[
             raise refuse(f"--set{shown} is not of the form KEY=VALUE; write, for example, --set queries.budget=0.05")
         _override(values, key, text.strip(), "--set")
     configuration: Configuration = _tree(Configuration, "", values)
-    limits.check_together(configuration)
+    contradictions.check(configuration)
     return configuration
 
 
@@ -192,7 +192,7 @@ def _is_a(hint: Any, value: Any) -> bool:
         return False
     if hint == tuple[float, float]:
         return len(value) == 2 and all(type(each) is float for each in value)
-    kinds = (str,) if hint == tuple[str, ...] else (str, int, float, bool)
+    kinds = {tuple[str, ...]: (str,), tuple[int, ...]: (int,)}.get(hint, (str, int, float, bool))
     return all(type(each) in kinds for each in value)
 
 

@@ -22,7 +22,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("streamlearn.learner",),
     ("streamlearn.service",),
     ("streamlearn.edges",),
-    ("streamlearn.assemble", "streamlearn.limits", "streamlearn.settings"),
+    ("streamlearn.assemble", "streamlearn.contradictions", "streamlearn.limits", "streamlearn.settings"),
     ("streamlearn.commands", "streamlearn.demo", "streamlearn.figures"),
     ("streamlearn.cli",),
     ("streamlearn.__main__",),

@@ -50,7 +50,7 @@ def on_own_loss(objective: Objective, data: Data, state: newton.State, points: D
     """I_loss(z, z) of every point, (n,); never positive. A training example's self-influence (44) is −(w/W) of it."""
     f = objective.model.outputs(state.theta, points.X)
     g = objective.model.loss.gradient(f, points.y)
-    moved = objective.model.covariance(state.covariance, points.X)
+    moved = objective.model.covariance(state.theta, state.covariance, points.X)
     return np.asarray(-float(data.w.sum()) * np.einsum("na,nab,nb->n", g, moved, g))
 
 

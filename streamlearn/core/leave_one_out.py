@@ -17,7 +17,7 @@ import numpy as np
 
 from streamlearn.core import newton
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
 
 BLOCK = 1024  # rows whose leverages are formed at once: what they take is bounded
@@ -56,8 +56,8 @@ def mean(losses: Array, data: Data) -> float:
     return float(data.w @ losses) / float(data.w.sum())
 
 
-def _leverages(model: Linear, data: Data, state: newton.State) -> Array:
+def _leverages(model: Model, data: Data, state: newton.State) -> Array:
     """h = wᵢ J A Jᵀ of every example, (n, k, k)."""
     starts = range(0, len(data.X), BLOCK)
-    blocks = [model.covariance(state.covariance, data.X[start : start + BLOCK]) for start in starts]
+    blocks = [model.covariance(state.theta, state.covariance, data.X[start : start + BLOCK]) for start in starts]
     return np.asarray(data.w[:, None, None] * np.concatenate(blocks))

@@ -1,6 +1,7 @@
-"""The training objective L = E(θ) + λ R(θ) of a linear model (5), and its derivatives.
+"""The training objective L = E(θ) + λ R(θ) of a model (5), and its derivatives.
 
-R sees the parameters of all columns but the `free` ones: the intercepts by default, and any others (76); C = ∇R. A tiny
+R sees all parameters but the free ones (76), C = ∇R: those of a linear model's `free` columns, which are the intercepts
+by default; a network says itself which of its parts R is to see. A tiny
 fixed prior of precision `anchor` on the free ones, (anchor/2W) b², keeps L bounded for a class that was never seen; it
 does not depend on λ, so it is not part of R. Without it a softmax's free columns can be shifted together at no cost and H
 is singular along those directions, where ∇L = C = 0: `hessian` closes them by adding the projection on them, which changes
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.regularizers import L2, Kinked, Regularizer
 
 
@@ -55,9 +56,9 @@ _RIDGE = L2()
 @final
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """L = E + λR + (anchor/2W)‖free parameters‖², for total weight W. free: columns that R does not see."""
+    """L = E + λR + (anchor/2W)‖free parameters‖², for total weight W. free: design columns that R does not see."""
 
-    model: Linear
+    model: Model
     anchor: float
     regularizer: Regularizer = _RIDGE
     free: tuple[int, ...] = (0,)
@@ -65,13 +66,13 @@ class Objective:
     @cached_property
     def penalised(self) -> Array:
         """1 where R acts, 0 at the free columns, shape (d,)."""
-        mask = np.ones((self.model.outputs_count, self.model.columns))
-        mask[:, list(self.free)] = 0.0
-        return mask.ravel()
+        mask = np.ones(self.model.size)
+        mask[self._free_at] = 0.0
+        return mask
 
     @cached_property
     def _free_at(self) -> NDArray[np.intp]:
-        return np.flatnonzero(self.penalised == 0.0)
+        return self.model.free_at(self.free)
 
     @property
     def ridge(self) -> bool:
@@ -80,10 +81,7 @@ class Objective:
 
     def inner(self, theta: Array) -> Array:
         """What the regularizer is handed: the penalised parameters (m,), output by output."""
-        if not self.free:
-            return theta
-        W = self.model.matrix(theta)
-        return W[:, 1:].ravel() if self.free == (0,) else np.delete(W, self.free, axis=1).ravel()
+        return self.model.inner(theta, self.free)
 
     def complexity(self, theta: Array) -> float:
         """R(θ)."""
@@ -91,10 +89,14 @@ class Objective:
 
     def complexity_gradient(self, theta: Array) -> Array:
         """C = ∇R(θ), shape (d,)."""
+        if self._plain:
+            return self._masked(theta)
         return self._outer(self.regularizer.gradient(self.inner(theta)))
 
     def complexity_hvp(self, theta: Array, v: Array) -> Array:
         """∇²R v, shape (d,)."""
+        if self._plain:
+            return self._masked(v)
         return self._outer(self.regularizer.hvp(self.inner(theta), self.inner(v)))
 
     def shrink(self, theta: Array, size: float) -> Array:
@@ -124,6 +126,18 @@ class Objective:
     def products(self, theta: Array, v: Array, batch: Data, regularity: float, total_weight: float) -> Products:
         """∇L and Hv by one pass over the batch, a sample of examples with weight `total_weight` in all."""
         loss, gradient, hvp = self.model.gradient_hvp(theta, v, batch.X, batch.y, batch.w)
+        return self._with_prior(loss, gradient, hvp, theta, v, regularity, total_weight)
+
+    def first_products(self, theta: Array, batch: Data, regularity: float, total_weight: float) -> Products:
+        """The same with v = 0, which costs no more than the gradient."""
+        loss, gradient = self.model.gradient(theta, batch.X, batch.y, batch.w)
+        zero = np.zeros_like(theta)
+        return self._with_prior(loss, gradient, zero, theta, zero, regularity, total_weight)
+
+    def _with_prior(
+        self, loss: float, gradient: Array, hvp: Array, theta: Array, v: Array, regularity: float, total_weight: float
+    ) -> Products:
+        """What R and the free parameters' prior add to the products of the loss, in place."""
         free, precision = self._free_at, self.anchor / total_weight
         source = regularity * self.complexity_gradient(theta)
         gradient += source
@@ -138,7 +152,7 @@ class Objective:
 
     def linearised(self, theta: Array, data: Data, regularity: float) -> Callable[[Array], Array]:
         """v ↦ H v at this θ, for many v: what depends on θ alone is computed once."""
-        of_loss, prior = self.model.linearised(theta, data.X, data.w), self.prior(float(data.w.sum()))
+        of_loss, prior = self.model.linearised(theta, data.X, data.y, data.w), self.prior(float(data.w.sum()))
         if isinstance(self.regularizer, L2):
             precision = prior + regularity * self.penalised
             return lambda v: of_loss(v) + precision * v
@@ -146,7 +160,7 @@ class Objective:
 
     def hessian(self, theta: Array, data: Data, regularity: float) -> Array:
         """H = ∇²E + λ∇²R + prior, (d, d)."""
-        H = self.model.hessian(theta, data.X, data.w)
+        H = self.model.hessian(theta, data.X, data.y, data.w)
         H[np.diag_indices_from(H)] += self.prior(float(data.w.sum()))
         inside = np.flatnonzero(self.penalised)
         H[np.ix_(inside, inside)] += regularity * self.regularizer.hessian(self.inner(theta))
@@ -161,7 +175,8 @@ class Objective:
         free = list(self.free) if self.anchor == 0.0 else []
         if self.regularizer.smooth:
             return free
-        unkinked = self.model.matrix(self.moving(theta)).all(axis=0) & self.model.matrix(self.penalised).all(axis=0)
+        shape = (self.model.outputs_count, self.model.columns)
+        unkinked = self.moving(theta).reshape(shape).all(axis=0) & self.penalised.reshape(shape).all(axis=0)
         return free + np.flatnonzero(unkinked).tolist()
 
     def residual(self, theta: Array, log_tangent: Array, data: Data, regularity: float) -> float:
@@ -174,14 +189,17 @@ class Objective:
         rest = self.moving(theta) * (products.hvp + products.source)
         return float(np.linalg.norm(rest)) / scale if scale > 0.0 else 0.0
 
+    @property
+    def _plain(self) -> bool:
+        """Whether C is θ itself where R acts."""
+        return isinstance(self.regularizer, L2) and self.regularizer.origin is None
+
+    def _masked(self, vector: Array) -> Array:
+        """The vector with zeros where R does not act; these are few."""
+        out = vector.copy()
+        out[self._free_at] = 0.0
+        return out
+
     def _outer(self, inner: Array) -> Array:
         """The penalised parameters (m,) at their places among all, zeros elsewhere."""
-        if not self.free:
-            return inner
-        k, D = self.model.outputs_count, self.model.columns
-        out = np.zeros((k, D))
-        if self.free == (0,):
-            out[:, 1:] = inner.reshape(k, D - 1)
-        else:
-            out[:, np.delete(np.arange(D), self.free)] = inner.reshape(k, -1)
-        return out.ravel()
+        return self.model.outer(inner, self.free)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ TRIED_ON = 3  # parameters
 def regularizer(name: str) -> Function:
     """A function that takes the penalised parameters (m,) and returns R and its gradient (m,)."""
     key = f"regularity.regularizer {name}"
-    function = _load(name, key)
+    function: Function = load(name, key)
     try:
         value, gradient = function(np.linspace(0.5, 1.0, TRIED_ON))
         value, shape = float(value), np.shape(np.asarray(gradient, dtype=float))
@@ -36,13 +37,14 @@ def regularizer(name: str) -> Function:
     return function
 
 
-def _load(name: str, key: str) -> Function:
+def load(name: str, key: str) -> Any:
+    """The function of this name; key: what to call it where it cannot be had."""
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
     try:
-        function: Function = getattr(importlib.import_module(module), attribute)
+        function = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a user's module does while it is imported
         raise ConfigurationError(f"{key} cannot be loaded ({_line(error)}); name package.module:function") from error
     if not callable(function):

@@ -23,6 +23,7 @@ Features = Sequence[float | bool | None] | Mapping[str, Value]
 COLUMNS_MOST, CATEGORIES_MOST = 4096, 64
 # Sums of the squares of larger values are not finite: one of them would spoil its column for good.
 LARGEST = 1e100
+NO_TOKEN = -1.0
 TOO_LARGE = f"x has a number beyond {LARGEST:g}"
 
 
@@ -31,12 +32,15 @@ TOO_LARGE = f"x has a number beyond {LARGEST:g}"
 class State:
     """kind: `array`, `map` or "" before the first event; columns: (name, category or None) each.
 
-    fixed: names given by the configuration (empty: all are taken).
+    fixed: names given by the configuration (empty: all are taken); width: of arrays, where it was given (else 0).
+    vocabulary: arrays are of token ids below it, as many as `width` of which are kept (0: they are of numbers).
     """
 
     kind: str = ""
     columns: tuple[tuple[str, str | None], ...] = ()
     fixed: tuple[str, ...] = ()
+    width: int = 0
+    vocabulary: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -55,11 +59,16 @@ class Encoded:
 
 def encode(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
     """Encode events in order; what an event adds to the columns is there for all that follow."""
+    if state.vocabulary:
+        return _encode_tokens(state, xs)
     reasons: dict[int, str] = {}
     for i, x in enumerate(xs):
         kind = "map" if isinstance(x, Mapping) else "array"
         if kind == "array" and not 0 < len(x) <= COLUMNS_MOST:  # nor is the width of a stream fixed by such a one
             reasons[i] = f"x has {len(x)} values, more than {COLUMNS_MOST}" if x else "x has no values"
+            continue
+        if state.width and len(x) != state.width and kind == "array":
+            reasons[i] = f"x has {len(x)} values instead of {state.width}"
             continue
         if state.kind == "":
             state = replace(state, kind=kind, columns=_first_columns(state, x))
@@ -76,6 +85,23 @@ def encode(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
             reasons[i], rows[i] = TOO_LARGE, np.nan
         return state, Encoded(rows, reasons)
     return _encode_maps(state, xs, reasons)
+
+
+def _encode_tokens(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
+    """One column a place, −1 where there is no token; tokens past the last place are ignored and counted."""
+    if state.kind == "":
+        state = replace(state, kind="array", columns=tuple((f"t{i}", None) for i in range(state.width)))
+    rows, reasons, ignored = np.full((len(xs), state.width), NO_TOKEN), dict[int, str](), 0
+    for i, x in enumerate(xs):
+        ids = np.array([np.nan]) if isinstance(x, Mapping) else np.array(x, dtype=float)
+        if not bool(((ids >= 0) & (ids < state.vocabulary) & (ids == np.floor(ids))).all()):
+            reasons[i] = f"x is not an array of token ids, whole numbers from 0 to {state.vocabulary - 1}"
+            continue
+        kept = ids[: state.width]
+        rows[i, : len(kept)], ignored = kept, ignored + len(ids) - len(kept)
+    for i in reasons:
+        rows[i] = np.nan
+    return state, Encoded(rows, reasons, ignored)
 
 
 def widen(state: State, rows: Array) -> Array:

@@ -15,12 +15,12 @@ import numpy as np
 
 from streamlearn.core import certificate, conjugate, least_squares, losses, newton, orthant
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
 from streamlearn.learner import solver, tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, frame, objective, regularity, starting, turned
+from streamlearn.learner.state import State, data, frame, objective, regularity, turned
 from streamlearn.learner.testing import (
     anchored,
     leave_one_out_gradient,
@@ -103,23 +103,25 @@ def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:
 def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str) -> Fit | None:
     """The fit on `which` examples, or None where nothing finite was found."""
     columns, outputs = 1 + len(new_frame.scaling.shift), state.problem.outputs
-    model = Linear(losses.named(state.problem.loss), outputs, columns)
+    model: Model = settings.architecture.model(losses.named(state.problem.loss), outputs, columns)
     examples = data(state, settings, new_frame, state.examples.end, which)
     weight = float(examples.w.sum())
     if weight <= 0.0:
         return None
     lam = regularity(state, settings, weight)
-    theta = starting(model, examples) if start is None else adapted(start, start.theta, model, new_frame, True)
+    theta = (
+        model.start(examples.y, examples.w) if start is None else adapted(start, start.theta, model, new_frame, True)
+    )
     tangent = np.zeros(model.size) if start is None else adapted(start, start.log_tangent, model, new_frame, False)
     whole, name = objective(state, settings, model, new_frame), solver.choose(state, settings)
     solved = _optimum(name, whole, examples, lam, theta, tangent)
     if solved is None and start is not None:  # e^f, for one, may overflow where the last fit was
-        solved = _optimum(name, whole, examples, lam, starting(model, examples), np.zeros(model.size))
+        solved = _optimum(name, whole, examples, lam, model.start(examples.y, examples.w), np.zeros(model.size))
     if solved is None:
         return None
     if state.problem.loss == "squared":
         noise = losses.noise(model.outputs(solved.theta, examples.X), examples.y, examples.w)
-        model = replace(model, loss=losses.Squared(noise))
+        model = model.with_loss(losses.Squared(noise))
     return Fit(
         model=model,
         frame=new_frame,

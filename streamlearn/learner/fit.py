@@ -15,6 +15,7 @@ from streamlearn.core import sgdf
 from streamlearn.core.certificate import Certificate
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.moments import Scaling
 
 
@@ -54,10 +55,10 @@ class Fit:
 
     end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
     iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
-    optimizer it was last computed.
+    optimizer it was last computed; awake: whether the tangent has begun to move.
     """
 
-    model: Linear
+    model: Model
     frame: Frame
     theta: Array
     log_tangent: Array
@@ -71,6 +72,7 @@ class Fit:
     rate: float = 0.0
     rated_at: int = 0
     optimizer: str = "sgd"
+    awake: bool = True
 
     @property
     def residual(self) -> float:
@@ -78,11 +80,13 @@ class Fit:
         return self.certificate.residual
 
 
-def adapted(old: Fit, vector: Array, model: Linear, frame: Frame, is_theta: bool) -> Array:
+def adapted(old: Fit, vector: Array, model: Model, frame: Frame, is_theta: bool) -> Array:
     """θ or θ̇ of `old` as parameters of `model` under `frame`: the same function where nothing new was added.
 
-    New columns and classes start at 0; a logistic θ becomes a softmax one whose log-odds of class 1 over 0 are the same.
+    A network's function of its inputs is the same, and not that of raw rows: it goes on from there. Frames move by little.
     """
+    if not isinstance(old.model, Linear):
+        return model.carried(old.model, vector, is_theta)
     before, W = old.frame, old.model.matrix(vector).copy()
     if before.standardise:
         W[:, 1:] /= before.scaling.scale
@@ -90,10 +94,7 @@ def adapted(old: Fit, vector: Array, model: Linear, frame: Frame, is_theta: bool
     W *= before.target_scale / frame.target_scale
     if is_theta:
         W[:, 0] += (before.target_shift - frame.target_shift) / frame.target_scale
-    if model.outputs_count > 1 and len(W) == 1:
-        W = np.concatenate([np.zeros_like(W), W])
-    new = np.zeros((model.outputs_count, model.columns))
-    new[: len(W), : W.shape[1]] = W
+    new = model.carried(old.model, W.ravel(), is_theta).reshape(model.outputs_count, model.columns)
     if frame.standardise:
         new[:, 0] += new[:, 1:] @ frame.scaling.shift
         new[:, 1:] *= frame.scaling.scale

@@ -14,6 +14,7 @@ import numpy as np
 from streamlearn.core import losses
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Objective
 from streamlearn.core.regularizers import INCREASES, L1, L2, Custom, Function, Increasing, Regularizer
 from streamlearn.learner import columns, problem
@@ -48,14 +49,17 @@ class Penalty:
 
 def origin_of(fit: Fit, known: columns.State, what: problem.State) -> Origin:
     """A fitted model as the origin of others."""
+    assert isinstance(fit.model, Linear), "the weights of features are a linear model's"
     weights = fit.model.matrix(fit.theta)[:, 1:] * fit.frame.target_scale
     if fit.frame.standardise:
         weights = weights / fit.frame.scaling.scale
     return Origin(known.columns[: weights.shape[1]], what, weights)
 
 
-def objective(penalty: Penalty, known: columns.State, what: problem.State, model: Linear, frame: Frame) -> Objective:
-    """L for this model under this frame."""
+def objective(penalty: Penalty, known: columns.State, what: problem.State, model: Model, frame: Frame) -> Objective:
+    """L for this model under this frame. What R sees of a network is the network's to say."""
+    if not isinstance(model, Linear):
+        return Objective(model, penalty.intercept_precision, _regularizer(penalty, None), ())
     width = model.columns - 1
     free: tuple[int, ...] = (0,)
     if penalty.free:

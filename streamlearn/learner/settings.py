@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from streamlearn.config import Configuration
+from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.core.regularizers import Function
 from streamlearn.learner.penalty import Origin, Penalty
 
@@ -13,12 +14,14 @@ from streamlearn.learner.penalty import Origin, Penalty
 @final
 @dataclass(frozen=True)
 class Settings:
+    architecture: Architecture
     standardise: bool
     solver: str
     optimizer: str
     learning_rate: float
     batch_size: int
     steps_per_label: int
+    tangent: str
     keep: int
     learn_regularity: bool
     initial_precision: float
@@ -50,15 +53,19 @@ def penalty_of(configuration: Configuration, function: Function | None = None, o
     return Penalty(kind, function, told.increasing, told.free, origin, told.intercept_precision)
 
 
-def from_configuration(configuration: Configuration, penalty: Penalty | None = None) -> Settings:
+def from_configuration(
+    configuration: Configuration, penalty: Penalty | None = None, architecture: Architecture | None = None
+) -> Settings:
     training, regularity = configuration.training, configuration.regularity
     return Settings(
-        standardise=configuration.features.standardise,
+        architecture=architecture or LinearArchitecture(),
+        standardise=configuration.features.standardise and configuration.features.kind != "tokens",
         solver=training.solver,
         optimizer=training.optimizer,
         learning_rate=training.learning_rate,
         batch_size=training.batch_size,
         steps_per_label=training.steps_per_label,
+        tangent=training.tangent,
         keep=training.keep,
         learn_regularity=regularity.learn,
         initial_precision=regularity.initial_precision,

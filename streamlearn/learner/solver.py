@@ -11,6 +11,7 @@ answers nothing, takes at most `REFIT_MOST_S`. Beyond a hundred parameters conju
 labels, 17 times), but H⁻¹, which Newton's leaves behind, counts queries not yet answered and scores regression; beyond 512 it
 would cost with every event that is scored. Then come conjugate gradients within the same time, which find θ and θ̇ as
 exactly; then SGDF. More parameters or labels lead on from one to the next, never back. L1 has no use for conjugate gradients.
+A network is SGDF's at once: it has no one optimum to go to.
 
 The constants are those of one slow core, measured by `benchmarks/solvers.py`. They are fixed: a choice that depended on the
 machine, or on a clock, would not replay.
@@ -31,6 +32,8 @@ def choose(state: State, settings: Settings) -> str:
     """newton | cg | sgdf."""
     if settings.solver != "auto":
         return settings.solver
+    if settings.architecture.kind != "linear":
+        return "sgdf"
     labels = min(len(state.examples), settings.keep or len(state.examples))
     outputs, D = state.problem.outputs, 1 + len(state.columns.columns)
     squared = state.problem.loss == "squared" and settings.penalty.kind == "l2"

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
 from streamlearn.learner import columns, examples, penalty, problem, progress, tuner
 from streamlearn.learner.fit import Fit, Frame
@@ -27,7 +27,7 @@ class State:
     unfitted: labels since the last refit (SGDF: since it last settled);
     settled: rounds of settling since the last label; turns: how often the held-out fold has moved on; forgetting: the Σηλ
     that SGDF has to go until θ has forgotten that fold (below 0: since then);
-    skipped, failing: updates that were not finite and not taken, in all and in a row.
+    skipped, failing: updates that were not finite and not taken, in all and in a row; restarts: of the tangent, exploded.
     """
 
     columns: columns.State
@@ -46,12 +46,13 @@ class State:
     updates: int = 0
     skipped: int = 0
     failing: int = 0
+    restarts: int = 0
     test_loss: float | None = None
 
 
-def init(settings: Settings, names: tuple[str, ...], loss: str, classes: tuple[problem.Label, ...]) -> State:
+def init(settings: Settings, known: columns.State, loss: str, classes: tuple[problem.Label, ...]) -> State:
     return State(
-        columns=columns.State(fixed=names),
+        columns=known,
         problem=problem.init(loss, classes),
         moments=moments.init(0),
         examples=examples.init(),
@@ -137,14 +138,6 @@ def regularity(state: State, settings: Settings, weight: float) -> float:
     return math.exp(state.tuner.log_precision) / weight
 
 
-def objective(state: State, settings: Settings, model: Linear, frame: Frame) -> Objective:
+def objective(state: State, settings: Settings, model: Model, frame: Frame) -> Objective:
     """The training objective of this model under this frame."""
     return penalty.objective(settings.penalty, state.columns, state.problem, model, frame)
-
-
-def starting(model: Linear, examples: Data) -> Array:
-    """Where the first fit starts: at zero; with rates, at the logarithm of their mean, or e^f may overflow on the way."""
-    theta = np.zeros(model.size)
-    if model.loss.name == "poisson":
-        theta[0] = math.log(max(float(examples.w @ examples.y) / float(examples.w.sum()), 1e-3))
-    return theta

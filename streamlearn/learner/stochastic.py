@@ -20,7 +20,7 @@ import numpy as np
 from streamlearn.core import certificate, losses, preconditioners, sgdf
 from streamlearn.core.certificate import Certificate
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularity import capped
 from streamlearn.learner import tuner
@@ -34,7 +34,6 @@ from streamlearn.learner.state import (
     newest,
     objective,
     regularity,
-    starting,
     turned,
     weights_of,
 )
@@ -90,8 +89,8 @@ def _pace(fit: Fit) -> float:
 
 def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bool) -> State:
     """`steps_per_label` steps of the fit that tunes λ, a step of ρ with a hold-out, and of the published fit with it."""
-    size = state.problem.outputs * (1 + len(state.columns.columns))
-    renew = renew or state.fit is None or state.fit.descent is None or state.fit.model.size != size
+    shape = (state.problem.outputs, 1 + len(state.columns.columns))
+    renew = renew or state.fit is None or state.fit.descent is None or _shape(state.fit) != shape
     renew = renew or (state.fit is not None and state.fit.optimizer != settings.optimizer) or state.failing > 0
     which = "train" if settings.holdout else "all"
     if settings.validation == "rotating" and not weights_of(state, settings, which)[newest(state, settings)].any():
@@ -99,11 +98,12 @@ def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bo
     fit = _renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
-    fit, ok = _descended(state, settings, fit, which, serial)
+    fit, ok, exploded = _descended(state, settings, fit, which, serial)
+    state = replace(state, restarts=state.restarts + exploded)
     published: Fit | None = fit
     if settings.holdout:
         state = _tested(state, settings, fit, tunes)
-        start = state.published if state.published and state.published.model.size == size and not renew else None
+        start = state.published if state.published and _shape(state.published) == shape and not renew else None
         start = start or _renewed(state, settings, state.published, "all")
         published = start and _descended(state, settings, start, "all", serial)[0]
     state = replace(state, fit=fit, published=published or fit)
@@ -112,7 +112,13 @@ def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bo
     return replace(state, updates=state.updates + 1, failing=0)
 
 
-def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int) -> tuple[Fit, bool]:
+def _shape(fit: Fit) -> tuple[int, int]:
+    """Outputs and columns."""
+    return fit.model.outputs_count, fit.model.columns
+
+
+def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: int) -> tuple[Fit, bool, bool]:
+    """`steps_per_label` steps; whether all were finite, and whether the tangent exploded and starts again."""
     kept, descent, ok = state.examples, fit.descent, True
     assert descent is not None
     n, whole = len(kept), objective(state, settings, fit.model, fit.frame)
@@ -129,10 +135,17 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
         if not w.any():
             continue
         examples = Data(fit.frame.design(kept.X[batch]), fit.frame.targets(kept.target[batch]), w)
-        descent, info = sgdf.step(descent, whole, examples, total, lam, fit.rate, memory, preconditioner)
+        descent, info = sgdf.step(descent, whole, examples, total, lam, fit.rate, memory, preconditioner, not fit.awake)
         ok &= info.ok
+    exploded = sgdf.exploded(descent, whole)
+    if exploded:
+        descent, fit = sgdf.restart_tangent(descent), replace(fit, rate=0.5 * fit.rate)
     theta, log_tangent = descent.mean_theta, descent.mean_log_tangent
-    return replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end), ok
+    return (
+        replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end),
+        ok,
+        exploded,
+    )
 
 
 def _tested(state: State, settings: Settings, fit: Fit, tunes: bool) -> State:
@@ -163,7 +176,9 @@ def _weight(state: State, settings: Settings, which: str) -> float:
 def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fit | None:
     """The fit in the frame of this moment, with its step size, residual, training loss and noise."""
     new_frame = frame(state, settings)
-    model = Linear(losses.named(state.problem.loss), state.problem.outputs, 1 + len(new_frame.scaling.shift))
+    model = settings.architecture.model(
+        losses.named(state.problem.loss), state.problem.outputs, 1 + len(new_frame.scaling.shift)
+    )
     examples = _newest(data(state, settings, new_frame, state.examples.end, which), SAMPLE)
     if not len(examples.y):
         return None
@@ -179,12 +194,15 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
     critical = sgdf.critical_rate(whole, examples, lam, batch_size, theta, divisor)
     rate = settings.learning_rate or 0.5 * critical
     judged = _judged(whole, descent, examples, lam, rate / critical, old, divisor)
+    awake = settings.tangent == "at-once" or (old is not None and old.awake) or _settled(whole, theta, examples, lam)
     if not judged.residual <= RESIDUAL_MOST:
         descent, rate = sgdf.restart_tangent(descent), 0.5 * rate
+    elif awake and old is not None and not old.awake:
+        descent = sgdf.restart_tangent(descent)
     loss, _ = model.gradient(theta, examples.X, examples.y, examples.w)
     if state.problem.loss == "squared":
         noise = losses.noise(model.outputs(theta, examples.X), examples.y, examples.w)
-        model = replace(model, loss=losses.Squared(noise))
+        model = model.with_loss(losses.Squared(noise))
     return Fit(
         model=model,
         frame=new_frame,
@@ -200,7 +218,14 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
         rate=rate,
         rated_at=state.labels,
         optimizer=settings.optimizer,
+        awake=awake,
     )
+
+
+def _settled(whole: Objective, theta: Array, sample: Data, lam: float) -> bool:
+    """Whether θ is about as near its optimum as a λ e times as large would move it."""
+    _, gradient = whole.value_gradient(theta, sample, lam)
+    return bool(np.linalg.norm(gradient) <= lam * np.linalg.norm(whole.complexity_gradient(theta)))
 
 
 def _judged(
@@ -213,9 +238,9 @@ def _judged(
     return certificate.stepped(whole, theta, log_tangent, sample, lam, travel, step, before)
 
 
-def _begun(old: Fit | None, model: Linear, new_frame: Frame, examples: Data) -> sgdf.State:
+def _begun(old: Fit | None, model: Model, new_frame: Frame, examples: Data) -> sgdf.State:
     """Where SGDF goes on from: where it was, but where a loss without bounds has exploded, from the beginning."""
-    fresh = sgdf.init(starting(model, examples))
+    fresh = sgdf.init(model.start(examples.y, examples.w))
     if old is None:
         return fresh
     carried = _carried(old, model, new_frame)
@@ -227,7 +252,7 @@ def _begun(old: Fit | None, model: Linear, new_frame: Frame, examples: Data) -> 
     return carried if after <= before else fresh
 
 
-def _carried(old: Fit, model: Linear, new_frame: Frame) -> sgdf.State:
+def _carried(old: Fit, model: Model, new_frame: Frame) -> sgdf.State:
     """The iterates of `old` in the new frame; an exact fit's θ and θ̇ are where SGDF goes on from.
 
     The preconditioner's running means stay as they are while there are no new parameters: frames move on by little.

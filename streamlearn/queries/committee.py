@@ -40,7 +40,7 @@ class Committee(Strategy):
         if view is None or view.covariance is None or view.references is None:
             return np.full(len(X), np.nan)
         steps = view.covariance @ _pushes(view, view.references)
-        f = view.model.outputs(view.theta, X)[:, :, None] + view.model.responses(steps, X)
+        f = view.model.outputs(view.theta, X)[:, :, None] + view.model.responses(view.theta, steps, X)
         return _disagreement(view.model.loss, f)
 
 

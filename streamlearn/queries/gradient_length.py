@@ -1,6 +1,6 @@
 """Expected gradient length: how large a step would a label here ask for?
 
-    E_{y~p(y|x,θ)} ‖∇ℓ(x, y)‖ = E_y‖∂ℓ/∂f‖ · ‖x‖
+    E_{y~p(y|x,θ)} ‖∇ℓ(x, y)‖          of a linear model E_y‖∂ℓ/∂f‖ · ‖x‖
 
 The plainest of the scores that look at the gradient, and the control for the others: it knows no Hessian, so a step in a
 direction that is known well counts as much as one in a direction of which nothing is known.
@@ -23,5 +23,4 @@ class GradientLength(Strategy):
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None:
             return np.full(len(X), np.nan)
-        lengths = view.model.loss.gradient_length(view.model.outputs(view.theta, X))
-        return np.asarray(lengths * np.sqrt(np.einsum("nd,nd->n", X, X)))
+        return view.model.gradient_lengths(view.theta, X)

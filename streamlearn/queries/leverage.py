@@ -24,4 +24,4 @@ class Leverage(Strategy):
         if view is None or view.covariance is None:
             return np.full(len(X), np.nan)
         fisher = view.model.loss.fisher(view.model.outputs(view.theta, X))
-        return np.asarray((fisher * view.model.covariance(view.covariance, X)).sum(axis=(1, 2)))
+        return np.asarray((fisher * view.model.covariance(view.theta, view.covariance, X)).sum(axis=(1, 2)))

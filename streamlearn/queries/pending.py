@@ -55,7 +55,6 @@ def count_all(view: View, X: Array) -> View:
 
 def _curvature_root(view: View, X: Array) -> Array:
     """U with U Uᵀ = Σ Jᵀ c J over the rows of X, shape (d, m·k)."""
-    k = view.model.outputs_count
     values, vectors = np.linalg.eigh(view.model.loss.curvature(view.model.outputs(view.theta, X)))
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]  # (m, k, k)
-    return np.asarray(np.einsum("mcr,mj->cjmr", root, X).reshape(view.model.size, len(X) * k))
+    return view.model.pulled(view.theta, root, X)

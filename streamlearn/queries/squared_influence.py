@@ -46,16 +46,18 @@ class SquaredInfluence(Strategy):
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None or view.covariance is None or view.references is None or not len(view.references.y):
             return np.full(len(X), np.nan)
-        moved = view.model.responses(view.covariance @ self._directions(view, view.references), X)
+        moved = view.model.responses(view.theta, view.covariance @ self._directions(view, view.references), X)
         if self.form == LABELED:
             return squares.of_loss(view.model.loss, view.model.outputs(view.theta, X), moved)
         return squares.of_response(moved)
 
     def _directions(self, view: View, references: Data) -> Array:
         """∇ℓ or ∇f of what the references are gathered to, (d, c)."""
-        model = view.model
+        model, count = view.model, len(references.y)
         if self.form == DOUBLY_UNLABELED:
-            return np.asarray(np.kron(np.eye(model.outputs_count), self._gathered(view, references, references.X)).T)
+            k = model.outputs_count
+            of_outputs = model.pulled(view.theta, np.tile(np.eye(k), (count, 1, 1)), references.X).reshape(-1, count, k)
+            return np.concatenate([self._gathered(view, references, of_outputs[:, :, c].T) for c in range(k)]).T
         return self._gathered(view, references, model.example_gradients(view.theta, references.X, references.y)).T
 
     def _gathered(self, view: View, references: Data, rows: Array) -> Array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data
 
 REFERENCES_MOST = 100  # of the newest labeled examples: where the stream is now, at a cost that does not grow
@@ -28,7 +28,7 @@ class View:
     REFERENCES_MOST of them in the order in which they came; None unless the strategy needs them.
     """
 
-    model: Linear
+    model: Model
     theta: Array
     log_tangent: Array
     covariance: Array | None

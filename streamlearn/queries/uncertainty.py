@@ -58,7 +58,8 @@ def _discount(view: View, X: Array, order: NDArray[np.intp]) -> Array:
     if view.covariance is None or view.base_covariance is None or view.covariance is view.base_covariance:
         return np.ones(len(X))
     now, before = (
-        _difference_variance(view.model.covariance(A, X), order) for A in (view.covariance, view.base_covariance)
+        _difference_variance(view.model.covariance(view.theta, A, X), order)
+        for A in (view.covariance, view.base_covariance)
     )
     return np.asarray(now / np.maximum(before, 1e-300))
 

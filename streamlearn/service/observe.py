@@ -32,6 +32,7 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_stream_loss", state.progress.audit_recent)
     measurements.set("streamlearn_updates_total", state.updates, outcome="taken")
     measurements.set("streamlearn_updates_total", state.skipped, outcome="skipped")
+    measurements.set("streamlearn_tangent_restarts_total", state.restarts)
     fit = state.published
     if fit is not None:
         measurements.set("streamlearn_parameters", fit.model.size)

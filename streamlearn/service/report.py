@@ -50,7 +50,9 @@ def _finite(value: float | None) -> float | None:
 
 
 def parameter_names(state: State, fit: Fit) -> list[str]:
-    """Names in the order of theta; with one output a class, `class:column`."""
+    """Names in the order of theta; with one output a class, `class:column`. Of a network, names of its parts, with shapes."""
+    if fit.model.kind != "linear":
+        return [f"{name} {'x'.join(map(str, shape))}" for name, shape in fit.model.blocks]
     columns = ["intercept", *state.columns.names[: fit.model.columns - 1]]
     if fit.model.outputs_count == 1:
         return columns

@@ -9,8 +9,11 @@ from typing import final
 import msgspec
 import numpy as np
 
+from streamlearn.core.models.model import Model
 from streamlearn.errors import CannotStart, ConfigurationError
 from streamlearn.learner import columns, exact, examples, problem
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
 from streamlearn.service import snapshot
@@ -73,6 +76,8 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
     fit, published = learner_state.fit, learner_state.published
+    if not for_reading:
+        fit, published = (None if each is None else _built(each, settings) for each in (fit, published))
     if fit is not None and published is not None and fit.solver == "newton" and not for_reading:
         fit = exact.with_covariance(fit, learner_state, settings, "train")
         published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
@@ -98,6 +103,26 @@ def _unpacked(saved: Saved) -> Snapshot:
             f"the store's snapshot cannot be read ({error}); put back a copy or name a new store"
         ) from error
     return state
+
+
+def _built(fit: Fit, settings: Settings) -> Fit:
+    """A stored fit with the model that the configuration gives."""
+    stored, told = fit.model, settings.architecture
+    if told.kind != stored.kind:
+        raise ConfigurationError(
+            f"model.kind is {told.kind!r}; the store was built with {stored.kind!r}: set it back or name a new store"
+        )
+    model = told.model(stored.loss, stored.outputs_count, stored.columns)
+    if model.blocks != stored.blocks:
+        raise ConfigurationError(
+            f"model.kind {told.kind} has other parameters than the store was built with ({_shapes(model)} and not "
+            f"{_shapes(stored)}): set model.hidden or the factory back, or name a new store"
+        )
+    return replace(fit, model=model)
+
+
+def _shapes(model: Model) -> str:
+    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in model.blocks)[:200]
 
 
 def _refuse_another_problem(told: State, stored: State) -> None:

@@ -1,8 +1,8 @@
 """Snapshots: the pipeline's state as bytes, and back to the same bits.
 
-Frozen dataclasses become a JSON tree; arrays become raw bytes behind it, named in the tree by their place. In front stands
-a checksum. What the store keeps row by row (labeled examples, pending queries) and what follows from it (the covariance) is
-not in it.
+Frozen dataclasses become a JSON tree; arrays become raw bytes behind it, named in the tree by their place. A model is told
+by its shape: what it computes with is the configuration's. In front stands a checksum. What the store keeps row by row
+(labeled examples, pending queries) and what follows from it (the covariance) is not in it.
 
     checksum (4) | length of the tree (4) | tree | bytes of array 0 | bytes of array 1 | …
 """
@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 
 from streamlearn.core.losses import Loss, Squared, named
+from streamlearn.core.models.described import Described
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.learner import examples
 
 Arrays = list[Any]  # of numpy arrays of any type
@@ -54,6 +57,8 @@ def _pack(value: object, arrays: Arrays) -> object:
         return None
     if isinstance(value, Loss):
         return {"name": value.name, "noise": value.noise if isinstance(value, Squared) else 1.0}
+    if isinstance(value, Model):
+        return _described(value)
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return len(arrays) - 1
@@ -68,6 +73,25 @@ def _pack(value: object, arrays: Arrays) -> object:
     return value
 
 
+def _described(model: Model) -> object:
+    """A model by its shape. What it computes with is the configuration's."""
+    return {
+        "kind": model.kind,
+        "loss": _pack(model.loss, []),
+        "outputs": model.outputs_count,
+        "columns": model.columns,
+        "blocks": [[name, list(shape)] for name, shape in model.blocks],
+    }
+
+
+def _model(value: Any) -> Model:
+    loss, outputs, columns = named(value["loss"]["name"], value["loss"]["noise"]), value["outputs"], value["columns"]
+    if value["kind"] == "linear":
+        return Linear(loss, outputs, columns)
+    blocks = tuple((name, tuple(shape)) for name, shape in value["blocks"])
+    return Described(value["kind"], loss, outputs, columns, blocks)
+
+
 def _unpack(kind: Any, value: Any, arrays: Arrays) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         if value is None:
@@ -78,6 +102,8 @@ def _unpack(kind: Any, value: Any, arrays: Arrays) -> Any:
         return examples.init()
     if kind is Loss:
         return named(value["name"], value["noise"])
+    if kind is Model:
+        return _model(value)
     if typing.get_origin(kind) is np.ndarray:
         return arrays[value]
     if typing.get_origin(kind) is tuple:

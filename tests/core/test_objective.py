@@ -70,7 +70,7 @@ def test_only_a_softmax_without_an_anchor_has_its_shift_of_intercepts_closed() -
     for anchor in (0.0, 0.5):
         objective, data = small("softmax", anchor=anchor)
         theta = parameters(objective)
-        plain = objective.model.hessian(theta, data.X, data.w)
+        plain = objective.model.hessian(theta, data.X, data.y, data.w)
         plain += np.diag(precision_of(objective, 0.1, float(data.w.sum())))
         added = objective.hessian(theta, data, 0.1) - plain
         shift = np.zeros((3, 5))

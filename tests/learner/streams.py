@@ -62,7 +62,7 @@ def labels(head: str, count: int, seed: int = 0, test_share: float = 0.0, folds:
 def start(told: Settings, X: Array | None = None, classes: tuple[Label, ...] = (), loss: str = "") -> State:
     """A learner that has seen 40 events (or X), but no label."""
     rows = np.random.default_rng(99).normal(size=(40, WIDTH)) * [1.0, 3.0, 0.2] + [0.0, 5.0, -1.0] if X is None else X
-    here = state.init(told, (), loss, classes)
+    here = state.init(told, columns.State(), loss, classes)
     new_columns, encoded = columns.encode(here.columns, rows.tolist())
     return learner.observe(here, new_columns, encoded.rows)
 

@@ -49,7 +49,7 @@ def excesses(load: Callable[[], tuple[Array, list]], seed: int, learn: bool) -> 
     order = np.random.default_rng(seed).permutation(len(y))
     regularity = replace(Configuration().regularity, learn=learn, fixed=1e-2)
     told = settings.from_configuration(replace(Configuration(), regularity=regularity))
-    here = state.init(told, (), "", ())
+    here = state.init(told, columns.State(), "", ())
     new_columns, encoded = columns.encode(here.columns, X.tolist())
     here = learner.observe(here, new_columns, encoded.rows)
     found = []

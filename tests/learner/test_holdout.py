@@ -37,7 +37,7 @@ def factor(data: tuple[Array, list], solver: str, start: float) -> float:
     told = settings.from_configuration(
         replace(Configuration(), regularity=regularity, training=Training(solver=solver))
     )
-    here = state.init(told, (), "", ())
+    here = state.init(told, columns.State(), "", ())
     new_columns, encoded = columns.encode(here.columns, X[order].tolist())
     here = learner.observe(here, new_columns, encoded.rows)
     for count, i in enumerate(order):

@@ -234,7 +234,7 @@ def test_whole_numbers_are_learned_once_it_is_clear_what_they_are(solver: str) -
 
 @SOLVERS
 def test_a_column_may_turn_up(solver: str) -> None:
-    settings, here = told(solver), state.init(told(solver), (), "", ())
+    settings, here = told(solver), state.init(told(solver), columns.State(), "", ())
     rng = np.random.default_rng(2)
     for i in range(80):
         x: dict[str, columns.Value] = {"a": float(rng.normal())}
@@ -267,7 +267,7 @@ def test_feature_statistics_do_not_depend_on_batches_also_when_columns_turn_up(
     xs: list[columns.Features], cuts: list[int]
 ) -> None:
     def observed(stops: list[int]) -> State:
-        here, at = state.init(told(), (), "", ()), 0
+        here, at = state.init(told(), columns.State(), "", ()), 0
         for stop in stops:
             new_columns, encoded = columns.encode(here.columns, xs[at:stop])
             here, at = learner.observe(here, new_columns, encoded.rows), stop

@@ -39,7 +39,7 @@ def learned(data: tuple[Array, list], told: Settings, fold: Array) -> State:
     """The learner after LABELS labels at random, settled."""
     X, y = data
     order = np.random.default_rng(0).permutation(len(y))[:LABELS]
-    here = state.init(told, (), "", ())
+    here = state.init(told, columns.State(), "", ())
     new_columns, encoded = columns.encode(here.columns, X[order].tolist())
     here = learner.observe(here, new_columns, encoded.rows)
     for count, i in enumerate(order):

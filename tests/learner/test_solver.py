@@ -21,7 +21,7 @@ ORDER = {"newton": 0, "cg": 1, "sgdf": 2}
 
 def holding(count: int, outputs: int, width: int) -> State:
     """A learner with so many labels, classes and features, as far as the choice looks at them."""
-    here = state.init(told("auto"), (), "", ())
+    here = state.init(told("auto"), columns.State(), "", ())
     known = columns.State("array", tuple((f"x{j}", None) for j in range(width)))
     kind = problem.State("softmax" if outputs > 1 else "logistic", tuple(f"c{c}" for c in range(max(outputs, 2))))
     kept = replace(examples.init(width), end=count)

@@ -27,7 +27,7 @@ def test_the_gradient_is_the_difference_of_the_mean_loss(head: str) -> None:
 def test_the_hessian_is_the_difference_of_the_gradient_and_symmetric(head: str) -> None:
     objective, data = small(head)
     model, theta = objective.model, parameters(objective)
-    H = model.hessian(theta, data.X, data.w)
+    H = model.hessian(theta, data.X, data.y, data.w)
     numeric = central(lambda t: model.gradient(t, data.X, data.y, data.w)[1], theta)
     assert_allclose(H, numeric, rtol=1e-6, atol=1e-9)
     assert (H == H.T).all()
@@ -38,7 +38,7 @@ def test_the_hessian_vector_product_is_the_hessian_times_the_vector(head: str) -
     objective, data = small(head)
     model, theta, v = objective.model, parameters(objective), parameters(objective, 2)
     value, gradient, hvp = model.gradient_hvp(theta, v, data.X, data.y, data.w)
-    assert_allclose(hvp, model.hessian(theta, data.X, data.w) @ v, rtol=1e-12, atol=1e-15)
+    assert_allclose(hvp, model.hessian(theta, data.X, data.y, data.w) @ v, rtol=1e-12, atol=1e-15)
     alone_value, alone_gradient = model.gradient(theta, data.X, data.y, data.w)
     assert_allclose(value, alone_value, rtol=1e-13)
     assert_allclose(gradient, alone_gradient, rtol=1e-12, atol=1e-15)
@@ -59,7 +59,7 @@ def test_responses_to_many_vectors_are_those_to_each(head: str) -> None:
     objective, data = small(head)
     model, theta = objective.model, parameters(objective)
     vectors = np.random.default_rng(8).normal(size=(model.size, 3))
-    actual = model.responses(vectors, data.X)
+    actual = model.responses(theta, vectors, data.X)
     assert actual.shape == (len(data.y), model.outputs_count, 3)
     for c in range(3):
         assert_allclose(actual[:, :, c], model.response(theta, vectors[:, c], data.X)[1], rtol=1e-12, atol=1e-14)
@@ -90,7 +90,7 @@ def test_the_covariance_of_outputs_is_the_jacobian_around_that_of_theta(head: st
     model = objective.model
     root = np.random.default_rng(7).normal(size=(model.size, model.size))
     A = root @ root.T
-    actual = model.covariance(A, data.X)
+    actual = model.covariance(parameters(objective), A, data.X)
     for i, x in enumerate(data.X):
         J = np.kron(np.eye(model.outputs_count), x)
         assert_allclose(actual[i], J @ A @ J.T, rtol=1e-11)

@@ -1,0 +1,139 @@
+"""Which keys of the configuration contradict each other: each refusal is one line that names them and says what to do."""
+
+from __future__ import annotations
+
+import math
+
+from streamlearn.config import Configuration
+from streamlearn.limits import refuse, show
+from streamlearn.queries import names
+
+
+def check(configuration: Configuration) -> None:
+    """Refuse keys that contradict each other."""
+    model, topics = configuration.model, configuration.topics
+    values = model.loss in ("squared", "poisson")
+    strategy = configuration.queries.strategy
+    if strategy in names.OF_CLASSES and values:
+        raise refuse(
+            f'queries.strategy = "{strategy}" needs classes and model.loss = "{model.loss}" has none; '
+            'set queries.strategy = "leverage", "sld" or "auto"'
+        )
+    if model.classes and values:
+        raise refuse(f'model.classes is given and model.loss = "{model.loss}" has no classes; remove one of the two')
+    _check_regularizer(configuration)
+    _check_network(configuration)
+    if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
+        raise refuse(
+            'regularity.validation = "leave-one-out" needs H⁻¹ and training.solver = '
+            f'"{configuration.training.solver}" has none; set regularity.validation = "progressive" or "rotating"'
+        )
+    if model.classes and model.loss == "logistic" and len(model.classes) != 2:
+        raise refuse(
+            f'model.loss = "logistic" has 2 classes and model.classes names {len(model.classes)}; '
+            'set model.loss = "softmax"'
+        )
+    seen: dict[str, str] = {}
+    for role in ("events", "labels", "queries", "predictions", "rejected"):
+        name = getattr(topics, role)
+        if name and name in seen:
+            raise refuse(
+                f'topics.{role} and topics.{seen[name]} are both "{name}", and every topic needs its own name; '
+                f'set topics.{role} = "{name}-{role}"'
+            )
+        seen[name] = role
+
+
+def _check_network(configuration: Configuration) -> None:
+    """What is of networks has no meaning for a linear model, and the other way round."""
+    model, training, regularity = configuration.model, configuration.training, configuration.regularity
+    if model.kind == "linear":
+        _check_linear(configuration)
+        return
+    kind = f'model.kind is "{model.kind}"'
+    if training.solver in ("newton", "cg"):
+        raise refuse(
+            f'training.solver = "{training.solver}" needs a linear model and {kind}; set training.solver = "auto"'
+        )
+    if regularity.free:
+        raise refuse(f"regularity.free is of linear models and {kind}; use regularity.parameters")
+    if regularity.validation == "leave-one-out":
+        raise refuse(
+            f'regularity.validation = "leave-one-out" needs a linear model and {kind}; '
+            'set regularity.validation = "progressive" or "rotating"'
+        )
+    if model.hidden and ":" in model.kind:
+        raise refuse(f"model.hidden is of the named networks and {kind}; remove it")
+    if model.kind == "embedding-bag" and len(model.hidden) > 1:
+        raise refuse('model.kind = "embedding-bag" has one hidden width; set, for example, model.hidden = [32]')
+    _check_inputs(configuration)
+
+
+def _check_linear(configuration: Configuration) -> None:
+    model, training = configuration.model, configuration.training
+    told = {
+        "features.kind": (configuration.features.kind, "dense"),
+        "model.hidden": (model.hidden, ()),
+        "model.shape": (model.shape, ()),
+        "model.device": (model.device, "cpu"),
+        "model.dtype": ("" if model.dtype == "float64" else model.dtype, ""),
+        "training.curvature": (training.curvature, "gauss-newton"),
+        "training.damping": (training.damping, 0.0),
+        "regularity.parameters": (configuration.regularity.parameters, ()),
+    }
+    for key, (value, default) in told.items():
+        if value != default:
+            raise refuse(
+                f'{key} = {show(key, value)} is of networks and model.kind is "linear"; '
+                f'remove it, or set model.kind = "mlp"'
+            )
+
+
+def _check_inputs(configuration: Configuration) -> None:
+    """What a network is handed."""
+    model, features = configuration.model, configuration.features
+    tokens, width = features.kind == "tokens", math.prod(model.shape)
+    if model.kind == "cnn" and len(model.shape) != 3:
+        raise refuse('model.kind = "cnn" needs the shape of its images; set, for example, model.shape = [1, 8, 8]')
+    if model.kind == "embedding-bag" and not tokens:
+        raise refuse('model.kind = "embedding-bag" takes token ids; set features.kind = "tokens"')
+    if tokens and model.kind in ("mlp", "cnn"):
+        raise refuse(
+            f'features.kind = "tokens" is not for model.kind = "{model.kind}"; set model.kind = "embedding-bag"'
+        )
+    if tokens and (model.shape or features.names):
+        key = "model.shape" if model.shape else "features.names"
+        raise refuse(f'{key} is given and features.kind = "tokens" has no use for it; remove it')
+    if model.shape and features.names and len(features.names) != width:
+        raise refuse(
+            f"model.shape has {width} places and features.names names {len(features.names)}; make them the same number"
+        )
+
+
+def _check_regularizer(configuration: Configuration) -> None:
+    told, training = configuration.regularity, configuration.training
+    if told.regularizer == "l1" and training.solver == "cg":
+        raise refuse(
+            'training.solver = "cg" needs a smooth regularizer and "l1" is none; set training.solver = "auto" or "newton"'
+        )
+    if told.regularizer == "l1" and training.optimizer != "sgd":
+        raise refuse(
+            f'training.optimizer = "{training.optimizer}" needs a smooth regularizer and "l1" is none; '
+            'set training.optimizer = "sgd"'
+        )
+    if told.increasing and told.regularizer == "l1":
+        raise refuse(
+            f'regularity.increasing = "{told.increasing}" needs a smooth regularizer and "l1" is none; '
+            'set regularity.increasing = ""'
+        )
+    names = configuration.features.names
+    unknown = [name for name in told.free if names and name not in names]
+    if unknown:
+        raise refuse(
+            f'regularity.free names "{unknown[0]}", which is not among features.names; add it there or remove it here'
+        )
+    if told.origin and told.regularizer not in ("l2", "l1"):
+        raise refuse(
+            f'regularity.origin is given and regularity.regularizer = "{told.regularizer}" has no use for it; '
+            'set regularity.regularizer = "l2" or "l1"'
+        )

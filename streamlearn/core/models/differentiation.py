@@ -1,0 +1,146 @@
+"""A module as functions of tensors: what automatic differentiation has to do for a network, and nothing of what it is for.
+
+Parameters are handed in as a list of tensors in the order of `blocks`, the module being called with them in the place of its
+own (`functional_call`). On a CPU, where types agree, tensors share the memory of the arrays they come from.
+
+An operator may lack a rule. Which of the ways there are is taken is found out once, by trying (`probe.py`), and then kept in
+`rules`:
+
+    f′            forward derivative        else twice backward: f′ = ∂(Jᵀu · v)/∂u
+    by example    vmap of the gradient      else one example at a time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import final
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, vmap
+
+from streamlearn.core.losses import Array
+from streamlearn.core.models.model import Block
+
+Tensors = list[torch.Tensor]
+MEAN_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    # The formulas of `core/losses`, as torch differentiates them twice; each (n,) of f (n, k) and y (n,).
+    "squared": lambda f, y: 0.5 * (f[:, 0] - y) ** 2,
+    "logistic": lambda f, y: torch.nn.functional.softplus(f[:, 0]) - y * f[:, 0],
+    "softmax": lambda f, y: torch.nn.functional.cross_entropy(f, y.long(), reduction="none"),
+    "poisson": lambda f, y: torch.exp(f[:, 0]) - y * f[:, 0],
+}
+
+
+@final
+@dataclass(frozen=True)
+class Rules:
+    """forward: whether the outputs have a forward derivative; vmap: whether gradients can be taken by example at once."""
+
+    forward: bool = True
+    vmap: bool = True
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Body:
+    """module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied:
+    whether parameters are shared between its parts.
+    """
+
+    module: torch.nn.Module
+    blocks: tuple[Block, ...]
+    constants: dict[str, torch.Tensor]
+    device: torch.device
+    dtype: torch.dtype
+    tokens: bool = False
+    tied: bool = False
+    rules: Rules = Rules()
+
+    def inputs(self, X: Array) -> torch.Tensor:
+        """What the module takes of design rows (n, D): all but the column of ones, (n, D − 1)."""
+        rows = torch.from_numpy(np.ascontiguousarray(X[:, 1:]))
+        return rows.to(self.device, torch.int64 if self.tokens else self.dtype)
+
+    def tensor(self, values: Array) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.dtype)
+
+    def array(self, values: torch.Tensor) -> Array:
+        """In float64: outputs are few, and losses are not to lose digits."""
+        return np.asarray(values.detach().to("cpu", torch.float64).numpy())
+
+    def split(self, vector: Array) -> Tensors:
+        """A vector (d,) block by block."""
+        sizes = [prod(shape) for _, shape in self.blocks]
+        return [
+            part.view(shape) for part, (_, shape) in zip(self.tensor(vector).split(sizes), self.blocks, strict=True)
+        ]
+
+    def leaves(self, vector: Array) -> Tensors:
+        """The same, to be differentiated by."""
+        return [part.detach().requires_grad_() for part in self.split(vector)]
+
+    def joined(self, parts: Tensors) -> Array:
+        """The vector (d,) of what was split, in the precision of the model."""
+        return np.asarray(torch.cat([part.detach().reshape(-1) for part in parts]).to("cpu").numpy())
+
+    def outputs(self, parameters: Tensors, inputs: torch.Tensor) -> torch.Tensor:
+        named = {name: part for (name, _), part in zip(self.blocks, parameters, strict=True)}
+        out: torch.Tensor = functional_call(self.module, (named, self.constants), (inputs,), tie_weights=self.tied)
+        return out
+
+    def mean_loss(self, loss: str, f: torch.Tensor, y: Array, share: Array) -> torch.Tensor:
+        return self.tensor(share) @ MEAN_LOSSES[loss](f, self.tensor(y))
+
+    def gradients(
+        self,
+        of: torch.Tensor | Tensors,
+        at: Tensors,
+        along: torch.Tensor | Tensors | None = None,
+        create_graph: bool = False,
+        keep: bool = False,
+    ) -> Tensors:
+        """∂(of · along)/∂at, with zeros where nothing depends on it; keep: the graph will be used again."""
+        outs, cotangents = ([each] if isinstance(each, torch.Tensor) else each for each in (of, along))
+        assert outs is not None
+        if cotangents is not None:  # what does not depend on θ has no derivative
+            pairs = [(out, c) for out, c in zip(outs, cotangents, strict=True) if out.requires_grad]
+            outs, cotangents = [out for out, _ in pairs], [c for _, c in pairs]
+        if not outs:
+            return [torch.zeros_like(part) for part in at]
+        found = torch.autograd.grad(
+            outs, at, cotangents, create_graph=create_graph, retain_graph=keep or create_graph, materialize_grads=True
+        )
+        return list(found)
+
+    def response(self, parameters: Tensors, along: Tensors, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """f and f′ = J v, without a graph."""
+        if self.rules.forward:
+            with torch.no_grad(), forward_ad.dual_level():
+                duals = [forward_ad.make_dual(part, v) for part, v in zip(parameters, along, strict=True)]
+                f, moved = forward_ad.unpack_dual(self.outputs(duals, inputs))
+                return f, torch.zeros_like(f) if moved is None else moved
+        at = [part.detach().requires_grad_() for part in parameters]
+        f = self.outputs(at, inputs)
+        u = torch.zeros_like(f, requires_grad=True)
+        (moved,) = self.gradients(self.gradients(f, at, u, create_graph=True), [u], along)
+        return f.detach(), moved
+
+    def by_example(self, parameters: Tensors, inputs: torch.Tensor, of_outputs: torch.Tensor, rows: int) -> Array:
+        """Jᵢᵀ cᵢ for c (n, k), shape (n, d), `rows` at a time."""
+        if not self.rules.vmap:
+            out = []
+            for i in range(len(inputs)):
+                at = [part.detach().requires_grad_() for part in parameters]
+                out.append(self.joined(self.gradients(self.outputs(at, inputs[i : i + 1]), at, of_outputs[i : i + 1])))
+            return np.stack(out)
+
+        def one(at: Tensors, row: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return (self.outputs(at, row[None])[0] * c).sum()
+
+        found = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=rows)(parameters, inputs, of_outputs)
+        flat = torch.cat([part.detach().reshape(len(inputs), -1) for part in found], dim=1)
+        return np.asarray(flat.to("cpu").numpy())

@@ -1,0 +1,118 @@
+"""A probe: whether a module can be a model, and which rules of differentiation it has. Found out once, by trying it.
+
+A model is a function of θ and one example. What is not is refused by name, with what to do: a module without trained
+parameters, one that raises or returns another shape, one that is random (dropout), one whose output for an example depends
+on the others in its batch (batch normalisation) or on what it was called with before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from streamlearn.core.models.differentiation import Body, Rules, Tensors
+
+ROWS = 4
+SAME = 1e-3  # of outputs, relative to the largest: more is no rounding, not even in float32
+RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU)
+OF_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class Refused(ValueError):
+    """Why the module cannot be a model, and what to do."""
+
+
+def layers(module: nn.Module) -> None:
+    """Refuse layers that are known not to work, by name. In evaluation mode they are constants, and work."""
+    for name, part in module.named_modules():
+        if isinstance(part, RANDOM) and part.training and (isinstance(part, nn.RReLU) or part.p > 0.0):
+            raise Refused(
+                f"has {type(part).__name__} at '{name}', which is random; remove it (the regularity does its work), "
+                "or call its eval()"
+            )
+        if isinstance(part, OF_BATCHES) and (part.training or part.running_mean is None):
+            raise Refused(
+                f"has {type(part).__name__} at '{name}', by which an event's output depends on the others of its batch; "
+                "use LayerNorm or GroupNorm, or call its eval() to hold its statistics"
+            )
+
+
+def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, curvature: str) -> Body:
+    """The body with the rules it has; inputs (ROWS, D − 1) to try it on."""
+    before = {name: value.clone() for name, value in body.constants.items()}
+    with torch.no_grad():
+        f = body.outputs(first, inputs)
+        _shape(f, outputs)
+        _a_function(body, first, inputs, f)
+    if any(not torch.equal(before[name], value) for name, value in body.constants.items()):
+        raise Refused("changes a buffer when it is called; register none, or leave them as they are")
+    at = [part.detach().requires_grad_() for part in first]
+    if not body.outputs(at, inputs).requires_grad:
+        raise Refused("gives outputs that do not depend on its parameters")
+    forward = _works(lambda: replace(body, rules=Rules(forward=True)).response(first, first, inputs))
+    body = replace(body, rules=Rules(forward=forward is None))
+    again = _works(lambda: body.response(first, first, inputs))
+    if again is not None:
+        raise Refused(f"has an operator without a forward and without a second derivative ({again})")
+    if curvature == "hessian":
+        second = _works(lambda: _twice(body, first, inputs))
+        if second is not None:
+            raise Refused(
+                f'has an operator without a second derivative ({second}); set training.curvature = "gauss-newton"'
+            )
+    by_example = _works(lambda: body.by_example(first, inputs, torch.ones_like(f), ROWS))
+    return replace(body, rules=replace(body.rules, vmap=by_example is None))
+
+
+def lacking(rules: Rules) -> tuple[str, ...]:
+    """What is done without a rule, in words."""
+    said = []
+    if not rules.forward:
+        said.append("an operator has no forward derivative: scores take two backward passes in its place")
+    if not rules.vmap:
+        said.append("an operator has no batching rule: gradients by example are taken one at a time")
+    return tuple(said)
+
+
+def _shape(f: object, outputs: int) -> None:
+    if not isinstance(f, torch.Tensor):
+        raise Refused(f"returns a {type(f).__name__}; it must return a tensor")
+    if tuple(f.shape) != (ROWS, outputs):
+        raise Refused(
+            f"returns the shape {tuple(f.shape)} for {ROWS} rows and {outputs} outputs; it must return ({ROWS}, {outputs})"
+        )
+    if not f.is_floating_point():
+        raise Refused(f"returns {f.dtype}; it must return floating-point numbers")
+    if not bool(torch.isfinite(f).all()):
+        raise Refused("returns numbers that are not finite at its initial parameters; initialise them smaller")
+
+
+def _a_function(body: Body, first: Tensors, inputs: torch.Tensor, f: torch.Tensor) -> None:
+    """Refuse what is random, or no function of one example."""
+    most = SAME * (1.0 + float(f.abs().max()))
+    if float((body.outputs(first, inputs) - f).abs().max()) > most:
+        raise Refused("gives other outputs when it is called again; remove what is random, or call its eval()")
+    alone = torch.cat([body.outputs(first, inputs[i : i + 1]) for i in range(ROWS)])
+    if alone.shape != f.shape or float((alone - f).abs().max()) > most:
+        raise Refused(
+            "gives an event another output when others are in its batch; use LayerNorm or GroupNorm for batch "
+            "normalisation, or call its eval() to hold its statistics"
+        )
+
+
+def _twice(body: Body, first: Tensors, inputs: torch.Tensor) -> None:
+    at = [part.detach().requires_grad_() for part in first]
+    gradient = body.gradients((body.outputs(at, inputs) ** 2).mean(), at, create_graph=True)
+    body.gradients(gradient, at, first)
+
+
+def _works(attempt: Callable[[], object]) -> str | None:
+    """None, or in one line why not."""
+    try:
+        attempt()
+    except (RuntimeError, NotImplementedError) as error:
+        return " ".join(str(error).split())[:120]
+    return None

@@ -1,7 +1,8 @@
 """The penalty: which regularizer the configuration asks for, as an objective over the parameters of this moment.
 
-A model may deviate from a shared one (97): the origin θ₀ is a fitted model of another store, matched by the names of columns
-and classes; what it does not know has θ₀ = 0. Columns come and frames move, so θ₀ is expressed anew with every fit.
+A model may deviate from a shared one (97): the origin θ₀ is a fitted model of another store. A linear one is matched by the
+names of columns and classes; what it does not know has θ₀ = 0. Columns come and frames move, so θ₀ is expressed anew with
+every fit. A network has to be the same network of the same columns and classes, and starts where it deviates from.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from streamlearn.core import losses
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.models.model import Model
-from streamlearn.core.objective import Objective
+from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularizers import INCREASES, L1, L2, Custom, Function, Increasing, Regularizer
+from streamlearn.errors import ConfigurationError
 from streamlearn.learner import columns, problem
 from streamlearn.learner.fit import Fit, Frame
 
@@ -24,10 +26,12 @@ from streamlearn.learner.fit import Fit, Frame
 @final
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """A shared model: weights (k, columns) of raw features, by its columns and problem."""
+    """A shared model, by its columns and problem. weights (k, columns): of raw features, of a linear one; theta (d,)."""
 
     columns: tuple[tuple[str, str | None], ...]
     problem: problem.State
+    model: Model
+    theta: Array
     weights: Array
 
 
@@ -49,29 +53,55 @@ class Penalty:
 
 def origin_of(fit: Fit, known: columns.State, what: problem.State) -> Origin:
     """A fitted model as the origin of others."""
-    assert isinstance(fit.model, Linear), "the weights of features are a linear model's"
+    if not isinstance(fit.model, Linear):
+        return Origin(known.columns[: fit.model.columns - 1], what, fit.model, fit.theta, np.empty((0, 0)))
     weights = fit.model.matrix(fit.theta)[:, 1:] * fit.frame.target_scale
     if fit.frame.standardise:
         weights = weights / fit.frame.scaling.scale
-    return Origin(known.columns[: weights.shape[1]], what, weights)
+    return Origin(known.columns[: weights.shape[1]], what, fit.model, fit.theta, weights)
+
+
+def start(penalty: Penalty, known: columns.State, what: problem.State, model: Model, examples: Data) -> Array:
+    """θ (d,) before the first step."""
+    if penalty.origin is not None and not isinstance(model, Linear):
+        return _of_network(penalty.origin, known, what, model)
+    return model.start(examples.y, examples.w)
 
 
 def objective(penalty: Penalty, known: columns.State, what: problem.State, model: Model, frame: Frame) -> Objective:
     """L for this model under this frame. What R sees of a network is the network's to say."""
     if not isinstance(model, Linear):
-        return Objective(model, penalty.intercept_precision, _regularizer(penalty, None), ())
+        shared = None
+        if penalty.origin is not None:
+            shared = model.inner(_of_network(penalty.origin, known, what, model), ())
+        return Objective(model, penalty.intercept_precision, _regularizer(penalty, shared), ())
     width = model.columns - 1
     free: tuple[int, ...] = (0,)
     if penalty.free:
         free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
     origin = None
     if penalty.origin is not None:
+        if not isinstance(penalty.origin.model, Linear):
+            raise ConfigurationError(
+                f'regularity.origin holds a network and model.kind is "linear"; set model.kind = "{penalty.origin.model.kind}"'
+            )
         rows = _rows(penalty.origin, known.columns[:width], what, model.outputs_count)
         if frame.standardise:
             rows = rows * frame.scaling.scale
         seen = [j - 1 for j in range(1, model.columns) if j not in free]
         origin = (rows[: model.outputs_count, seen] / frame.target_scale).ravel()
     return Objective(model, penalty.intercept_precision, _regularizer(penalty, origin), free)
+
+
+def _of_network(origin: Origin, known: columns.State, what: problem.State, model: Model) -> Array:
+    """θ₀ (d,) of a network; raises ConfigurationError where it is another one."""
+    same = origin.model.kind == model.kind and origin.model.blocks == model.blocks
+    if not (same and origin.columns == known.columns[: model.columns - 1] and origin.problem.classes == what.classes):
+        raise ConfigurationError(
+            "regularity.origin holds a model of another kind, shape, columns or classes; "
+            "give both the same model.kind, model.hidden, model.classes and features"
+        )
+    return origin.theta.astype(model.start(np.empty(0), np.empty(0)).dtype)
 
 
 def _regularizer(penalty: Penalty, origin: Array | None) -> Regularizer:

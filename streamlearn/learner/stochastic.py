@@ -23,7 +23,7 @@ from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularity import capped
-from streamlearn.learner import tuner
+from streamlearn.learner import penalty, tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import (
@@ -182,7 +182,8 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
     examples = _newest(data(state, settings, new_frame, state.examples.end, which), SAMPLE)
     if not len(examples.y):
         return None
-    descent = _begun(old, model, new_frame, examples)
+    beginning = penalty.start(settings.penalty, state.columns, state.problem, model, examples)
+    descent = _begun(old, model, new_frame, examples, beginning)
     lam = regularity(state, settings, _weight(state, settings, which))
     whole, preconditioner = objective(state, settings, model, new_frame), preconditioners.named(settings.optimizer)
     theta, log_tangent, batch_size = descent.mean_theta, descent.mean_log_tangent, settings.batch_size
@@ -238,9 +239,9 @@ def _judged(
     return certificate.stepped(whole, theta, log_tangent, sample, lam, travel, step, before)
 
 
-def _begun(old: Fit | None, model: Model, new_frame: Frame, examples: Data) -> sgdf.State:
+def _begun(old: Fit | None, model: Model, new_frame: Frame, examples: Data, beginning: Array) -> sgdf.State:
     """Where SGDF goes on from: where it was, but where a loss without bounds has exploded, from the beginning."""
-    fresh = sgdf.init(model.start(examples.y, examples.w))
+    fresh = sgdf.init(beginning)
     if old is None:
         return fresh
     carried = _carried(old, model, new_frame)

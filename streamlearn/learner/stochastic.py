@@ -154,7 +154,7 @@ def _tested(state: State, settings: Settings, fit: Fit, tunes: bool) -> State:
     In its weakest direction θ relaxes at the rate ηλ; until then it prefers too little λ, which would feed itself.
     """
     state = replace(state, forgetting=state.forgetting - settings.steps_per_label * _pace(fit) * fit.regularity)
-    test = _newest(data(state, settings, fit.frame, state.examples.end, "test"), SAMPLE)
+    test = sampled(data(state, settings, fit.frame, state.examples.end, "test"))
     if state.forgetting > 0.0 or not len(test.y):
         return state
     loss, gradient = mean_loss_gradient(fit, test)
@@ -179,7 +179,7 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
     model = settings.architecture.model(
         losses.named(state.problem.loss), state.problem.outputs, 1 + len(new_frame.scaling.shift)
     )
-    examples = _newest(data(state, settings, new_frame, state.examples.end, which), SAMPLE)
+    examples = sampled(data(state, settings, new_frame, state.examples.end, which))
     if not len(examples.y):
         return None
     beginning = penalty.start(settings.penalty, state.columns, state.problem, model, examples)
@@ -270,5 +270,6 @@ def _carried(old: Fit, model: Model, new_frame: Frame) -> sgdf.State:
     )
 
 
-def _newest(examples: Data, count: int) -> Data:
-    return Data(examples.X[-count:], examples.y[-count:], examples.w[-count:])
+def sampled(examples: Data) -> Data:
+    """The newest of them, as many as a look at the model takes."""
+    return Data(examples.X[-SAMPLE:], examples.y[-SAMPLE:], examples.w[-SAMPLE:])

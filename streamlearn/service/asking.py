@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner, problem
 from streamlearn.learner.fit import Fit
+from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import choose, pending, selector
 from streamlearn.queries.budget import Budget
@@ -60,8 +61,8 @@ class Scored:
 class Asking:
     """The strategy in force, the selector's state, and the view that counts pending queries."""
 
-    def __init__(self, name: str, budget: Budget) -> None:
-        self._name, self._budget = name, budget
+    def __init__(self, name: str, budget: Budget, settings: Settings) -> None:
+        self._name, self._budget, self._settings = name, budget, settings
         self.selector = selector.init()
         self.acting = ""  # the strategy whose scores fill the selector's window
         self._view: View | None = None
@@ -84,7 +85,7 @@ class Asking:
         self.model_moved()
 
     def strategy(self, state: State) -> Strategy:
-        exact = state.published is None or state.published.covariance is not None
+        exact = state.published is None or learner.invertible(state.published)
         return choose.choose(self._name, state.problem.loss, exact)
 
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
@@ -128,6 +129,8 @@ class Asking:
     def _current_view(self, state: State, ledger: Ledger) -> View | None:
         if not self._fresh:
             self._view = learner.view(state, self.strategy(state).needs_references)
+            if self._view is not None:
+                self._view = learner.with_inverse(self._view, state, self._settings)
             if self._view is not None and self._view.covariance is not None and ledger.pending and state.published:
                 rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
                 X, together = state.published.frame.design(rows), self.counted_at_once

@@ -41,7 +41,7 @@ class Standing:
     def __init__(self, rules: Rules, state: State, codec: Codec, measurements: Measurements) -> None:
         self.rules, self.state, self.codec, self.measurements = rules, state, codec, measurements
         self.ledger = Ledger(rules.remember, rules.wait)
-        self.asking = Asking(rules.strategy, rules.budget)
+        self.asking = Asking(rules.strategy, rules.budget, rules.learner)
         self.outbox: list[Message] = []
         self.version = 0  # labels learned, replacements included
         self.clock = 0.0

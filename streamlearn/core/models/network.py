@@ -86,11 +86,11 @@ class Network(Model):
                 out.append(part.ravel())
                 continue
             new = np.zeros_like(part)
+            corner = [slice(length) for length in kept.shape]
             of_outputs = kept.shape[:1] == (old.outputs_count,) and shape[:1] == (self.outputs_count,)
             if of_outputs and len(kept) == 1 < len(new):
-                new[(1, *(slice(length) for length in kept.shape[1:]))] = kept[0]
-            else:
-                new[tuple(slice(length) for length in kept.shape)] = kept
+                corner[0] = slice(1, 2)
+            new[tuple(corner)] = kept
             out.append(new.ravel())
         return np.concatenate(out)
 

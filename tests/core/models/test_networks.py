@@ -352,8 +352,13 @@ def test_an_operator_that_lacks_rules_is_taken_by_other_ways_to_the_same_numbers
     known, theta, v = made(cubes(None), curvature=curvature), somewhere(model), somewhere(model, 2)
     given = (data.X, data.y, data.w)
     pairs = [
-        (each.response(theta, v, data.X)[1], each.gradient_hvp(theta, v, *given)[2], each.hessian(theta, *given))
-        + (each.gradient_lengths(theta, data.X), each.example_gradients(theta, data.X, data.y))
+        (
+            each.response(theta, v, data.X)[1],
+            each.gradient_hvp(theta, v, *given)[2],
+            each.hessian(theta, *given),
+            each.gradient_lengths(theta, data.X),
+            each.example_gradients(theta, data.X, data.y),
+        )
         for each in (model, known)
     ]
     for actual, expected in zip(*pairs, strict=True):

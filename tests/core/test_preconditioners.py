@@ -1,4 +1,4 @@
-"""Adagrad and Adam: textbook paths of θ, tangents that are derivatives of the run with the divisor held, fixed points."""
+"""Momentum, Adagrad and Adam: textbook paths of θ, tangents that are derivatives of the run with D held, fixed points."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from numpy.testing import assert_allclose
 from streamlearn.core import preconditioners, sgdf
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
-from streamlearn.core.preconditioners import Adagrad, Adam, Plain, Preconditioner
+from streamlearn.core.preconditioners import Adagrad, Adam, Momentum, Plain, Preconditioner
 from streamlearn.core.preconditioners import State as Scaling
 from streamlearn.core.regularizers import L1
-from tests.core.problems import HEADS, breast_cancer, parameters, part, relative, small, solved
+from tests.core.problems import HEADS, breast_cancer, parameters, part, precision_of, relative, small, solved
 
 heads = pytest.mark.parametrize("head", HEADS)
 adaptive = pytest.mark.parametrize("preconditioner", [Adagrad(), Adam()], ids=["adagrad", "adam"])
+stateful = pytest.mark.parametrize(
+    "preconditioner", [Momentum(), Adagrad(), Adam()], ids=["momentum", "adagrad", "adam"]
+)
 LAMBDA, STEPS, MEMORY = 0.3, 60, 20
 
 
@@ -76,6 +79,50 @@ def test_adam_walks_the_textbooks_path_with_both_biases_corrected(head: str) -> 
         assert_allclose(state.theta, theta, rtol=1e-11, atol=1e-12)
 
 
+@heads
+@pytest.mark.parametrize("fade", [0.5, 0.9])
+def test_momentum_walks_the_textbooks_path_and_the_tangent_a_like_one(head: str, fade: float) -> None:
+    objective, data = small(head)
+    states = run(head, Momentum(fade), np.log(LAMBDA), 0.002)
+    theta, tangent = states[0].theta, states[0].log_tangent
+    velocity, of_tangent, total = np.zeros_like(theta), np.zeros_like(theta), float(data.w.sum())
+    walked = gradients(head, [each.theta for each in states[:-1]])
+    for g, batch, state in zip(walked, batches(data), states[1:], strict=True):
+        H = objective.model.hessian(theta, batch.X, batch.y, batch.w)
+        H = H + np.diag(precision_of(objective, LAMBDA, total))
+        of_tangent = fade * of_tangent + H @ tangent + LAMBDA * objective.penalised * theta
+        velocity = fade * velocity + g
+        theta, tangent = theta - 0.002 * velocity, tangent - 0.002 * of_tangent
+        assert_allclose(state.theta, theta, rtol=1e-12, atol=1e-13)
+        assert_allclose(state.log_tangent, tangent, rtol=1e-11, atol=1e-13)
+    assert states[-1].scaling is not None
+    assert STEPS == states[-1].scaling.steps
+
+
+@heads
+def test_the_recursion_with_momentum_is_the_finite_difference_of_the_whole_run(head: str) -> None:
+    # Nothing is divided by, so nothing is held: it is the derivative of the run as it is.
+    rho, h = np.log(LAMBDA), 1e-5
+    state, up, down = (run(head, Momentum(), r, 0.002)[-1] for r in (rho, rho + h, rho - h))
+    assert relative(state.log_tangent, (up.theta - down.theta) / (2.0 * h)) < 1e-6
+    assert relative(state.mean_log_tangent, (up.mean_theta - down.mean_theta) / (2.0 * h)) < 1e-6
+    # A control: without what the velocity keeps of the tangent it would be another.
+    assert relative(run(head, Plain(), rho, 0.02)[-1].log_tangent, state.log_tangent) > 1e-2
+
+
+def test_momentum_goes_as_far_as_plain_steps_of_one_over_what_fades() -> None:
+    g, t, state = np.array([1.0, -2.0]), np.array([0.5, 0.0]), None
+    for _ in range(400):
+        state, down, tangent = Momentum(0.9).step(state, g, t)
+    assert_allclose(down, 10.0 * g, rtol=1e-12)
+    assert_allclose(tangent, 10.0 * t, rtol=1e-12)
+    assert Momentum().divisor(state) is None
+    # To begin with squares or with nothing is the same.
+    of_squares, of_nothing = (Momentum().step(s, g, t) for s in (Momentum().init(g), None))
+    for a, b in zip(of_squares[1:], of_nothing[1:], strict=True):
+        assert_allclose(a, b, rtol=0.0, atol=0.0)
+
+
 @final
 @dataclass(frozen=True)
 class Held(Preconditioner):
@@ -115,7 +162,7 @@ def test_the_recursion_is_the_finite_difference_of_the_whole_run_with_the_diviso
 
 
 @heads
-@adaptive
+@stateful
 def test_a_full_batch_converges_to_the_direct_solution(head: str, preconditioner: Preconditioner) -> None:
     objective, data = small(head, anchor=9.0)  # as stiff as the rest: divided by D, a softmax's intercepts drift apart
     direct, state = solved(objective, data, 0.1), sgdf.init(np.zeros(objective.model.size))
@@ -201,7 +248,7 @@ def test_plain_steps_carry_nothing_and_change_nothing() -> None:
     assert Plain().divisor(None) is None
 
 
-@adaptive
+@stateful
 def test_restarting_the_tangent_forgets_its_running_mean_and_keeps_the_divisor(preconditioner: Preconditioner) -> None:
     state = run("logistic", preconditioner, np.log(LAMBDA))[-1]
     again = sgdf.restart_tangent(state)
@@ -214,12 +261,13 @@ def test_restarting_the_tangent_forgets_its_running_mean_and_keeps_the_divisor(p
 def test_a_kink_is_not_preconditioned() -> None:
     objective, data = small("logistic")
     kinked = Objective(objective.model, 0.01, L1())
-    with pytest.raises(AssertionError, match="plain"):
-        sgdf.step(sgdf.init(np.zeros(5)), kinked, data, 90.0, 0.1, 0.1, 1, Adam())
+    for preconditioner in (Momentum(), Adam()):
+        with pytest.raises(AssertionError, match="plain"):
+            sgdf.step(sgdf.init(np.zeros(5)), kinked, data, 90.0, 0.1, 0.1, 1, preconditioner)
 
 
 @heads
-@adaptive
+@stateful
 def test_a_step_leaves_its_input_unchanged(head: str, preconditioner: Preconditioner) -> None:
     objective, data = small(head)
     state = run(head, preconditioner, np.log(LAMBDA))[-1]
@@ -229,3 +277,8 @@ def test_a_step_leaves_its_input_unchanged(head: str, preconditioner: Preconditi
     sgdf.step(state, objective, data, 90.0, LAMBDA, 0.1, MEMORY, preconditioner)
     for array, copy in zip(arrays, copies, strict=True):
         assert (array == copy).all()
+
+
+def test_every_name_has_a_preconditioner_of_its_own() -> None:
+    kinds = [type(preconditioners.named(name)) for name in preconditioners.NAMES]
+    assert [Plain, Momentum, Adagrad, Adam] == kinds

@@ -10,6 +10,8 @@ from scipy.linalg import eigh
 from streamlearn.core import sgdf
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
+from streamlearn.core.preconditioners import Adam, Momentum, Plain, Preconditioner
+from streamlearn.core.regularizers import L1
 from tests.core.problems import HEADS, breast_cancer, diabetes, parameters, part, precision_of, relative, small, solved
 
 heads = pytest.mark.parametrize("head", HEADS)
@@ -254,3 +256,74 @@ def test_a_step_of_an_unbounded_loss_moves_no_output_of_its_batch_by_more_than_o
     objective, data = small("logistic")
     state, _ = sgdf.step(sgdf.init(theta), objective, part(data, np.arange(6)), 90.0, LAMBDA, 10.0, MEMORY)
     assert np.abs(part(data, np.arange(6)).X @ (state.theta - theta)).max() > 1.0
+
+
+@heads
+@pytest.mark.parametrize("preconditioner", [Plain(), Momentum(), Adam()], ids=["plain", "momentum", "adam"])
+def test_asleep_theta_moves_as_awake_and_the_tangent_waits_at_zero(head: str, preconditioner: Preconditioner) -> None:
+    objective, data = small(head)
+    rng, rate = np.random.default_rng(8), 0.1 * rate_of(objective)
+    awake = asleep = sgdf.init(begin(objective))
+    for _ in range(50):
+        given = (objective, part(data, rng.integers(0, len(data.y), 4)), 90.0, LAMBDA, rate, MEMORY, preconditioner)
+        awake, of_awake = sgdf.step(awake, *given)
+        asleep, of_asleep = sgdf.step(asleep, *given, asleep=True)
+        assert of_asleep.ok
+        assert of_asleep.loss == pytest.approx(of_awake.loss)
+    assert_allclose(asleep.theta, awake.theta, rtol=1e-11, atol=1e-13)
+    assert_allclose(asleep.mean_theta, awake.mean_theta, rtol=1e-11, atol=1e-13)
+    assert (awake.log_tangent != 0.0).any()
+    assert (asleep.log_tangent == 0.0).all()
+    assert (asleep.mean_log_tangent == 0.0).all()
+    assert 0.0 == asleep.travel < awake.travel
+    assert 50 == asleep.steps == awake.steps
+
+
+def test_asleep_on_kinks_theta_moves_as_awake_too() -> None:
+    objective, data = small("logistic")
+    kinked = Objective(objective.model, 0.01, L1())
+    awake = asleep = sgdf.init(parameters(objective))
+    for _ in range(50):
+        given = (kinked, part(data, np.arange(8)), 90.0, 0.1, RATE, MEMORY)
+        (awake, _), (asleep, _) = sgdf.step(awake, *given), sgdf.step(asleep, *given, asleep=True)
+    assert_allclose(asleep.theta, awake.theta, rtol=1e-11, atol=1e-13)
+    assert (awake.log_tangent != 0.0).any()
+    assert (asleep.log_tangent == 0.0).all()
+    assert 0.0 == asleep.travel
+
+
+def test_a_tangent_that_starts_when_theta_has_settled_is_the_one_that_was_there_all_along() -> None:
+    objective, data = small("logistic")
+    direct, state = solved(objective, data, 0.1), sgdf.init(np.zeros(objective.model.size))
+    for count in range(4000):
+        if count == 2000:
+            state = sgdf.restart_tangent(state)
+        state, _ = sgdf.step(state, objective, data, float(data.w.sum()), 0.1, 0.2, 1, asleep=count < 2000)
+    assert_allclose(state.log_tangent, direct.log_tangent, atol=1e-8)
+
+
+@heads
+@pytest.mark.parametrize("regularity", [1e-6, 1e-2, 1.0, 1e3])
+def test_what_solves_the_equation_is_never_taken_for_exploded_at_any_theta(head: str, regularity: float) -> None:
+    objective, data = small(head)
+    for seed, size in ((1, 1.0), (2, 1e-3), (3, 10.0)):
+        theta = size * parameters(objective, seed)
+        source = -regularity * objective.complexity_gradient(theta)
+        tangent = np.linalg.solve(objective.hessian(theta, data, regularity), source)
+        assert not sgdf.exploded(sgdf.init(theta, tangent), objective)
+        longest = np.linalg.norm(objective.complexity_gradient(theta))
+        assert np.linalg.norm(objective.inner(tangent)) <= longest * (1.0 + 1e-6)  # so the bound has room of ten times
+
+
+def test_a_tangent_that_has_blown_up_is_found_out_under_l2_and_not_judged_under_l1() -> None:
+    objective, data = breast_cancer()
+    calm = passes(objective, data, LAMBDA, 0.5 * sgdf.critical_rate(objective, data, LAMBDA, 1), 1, MEMORY, count=3)
+    wild = passes(objective, data, LAMBDA, 1.2, 1, MEMORY, count=3)
+    assert not sgdf.exploded(calm, objective)
+    assert sgdf.exploded(wild, objective)
+    assert not sgdf.exploded(sgdf.restart_tangent(wild), objective)
+    assert not sgdf.exploded(wild, Objective(objective.model, 0.0, L1()))
+    # What R does not see may be as long as it has to be.
+    far = np.zeros(objective.model.size)
+    far[0] = 1e9
+    assert not sgdf.exploded(sgdf.init(calm.theta, far), objective)

@@ -86,9 +86,11 @@ class Network(Model):
                 out.append(part.ravel())
                 continue
             new = np.zeros_like(part)
-            of_outputs = kept.ndim > 0 and len(kept) == old.outputs_count and shape[0] == self.outputs_count
-            at = 1 if of_outputs and len(kept) == 1 and shape[0] > 1 else 0
-            new[(slice(at, at + len(kept)), *(slice(length) for length in kept.shape[1:]))] = kept
+            corner = [slice(length) for length in kept.shape]
+            of_outputs = kept.shape[:1] == (old.outputs_count,) and shape[:1] == (self.outputs_count,)
+            if of_outputs and len(kept) == 1 < len(new):
+                corner[0] = slice(1, 2)
+            new[tuple(corner)] = kept
             out.append(new.ravel())
         return np.concatenate(out)
 
@@ -154,7 +156,7 @@ class Network(Model):
         else:
             values, vectors = np.linalg.eigh(self.loss.curvature(self.outputs(theta, X)))
             roots = vectors * np.sqrt(np.maximum(values, 0.0) * (w / w.sum())[:, None])[:, None, :]
-            J = self.pulled(theta, roots, X)
+            J = self._mask()[:, None] * self.pulled(theta, roots, X)
             H = J @ J.T + self.damping * np.diag(self._mask())
         return np.asarray(0.5 * (H + H.T))
 
@@ -195,20 +197,23 @@ class Network(Model):
         self, theta: Array | None, X: Array, y: Array, w: Array, batch_size: int, divisor: Array | None
     ) -> float:
         """The largest λ_max(H_B) among batches B: each step contracts θ̇ up to 2/h. By power iteration on the Gauss–Newton
-        curvature, from batch to batch on the direction that was steep in the one before; with a margin.
+        curvature, from batch to batch on the direction that was steep in the one before, and some noise, for what that one
+        did not have; with a margin.
         """
         theta = self.first if theta is None else theta
         root = np.float32(1.0) if divisor is None else np.sqrt(divisor)
-        v, largest, steep = np.random.default_rng(0).standard_normal(self.size).astype(theta.dtype), 0.0, self
+        noise, largest, steep = np.random.default_rng(0).standard_normal(self.size).astype(theta.dtype), 0.0, self
+        noise, direction = noise / np.linalg.norm(noise), np.zeros_like(noise)
         if self.curvature == "hessian":
             steep = replace(self, curvature="gauss-newton")
         for start in range(0, min(len(X), BATCHES_MOST * batch_size), batch_size):
-            part, norm = slice(start, start + batch_size), 0.0
+            part, v, norm = slice(start, start + batch_size), direction + noise, 0.0
             product = steep.linearised(theta, X[part], y[part], w[part])
             for _ in range(POWER_STEPS):
                 v = v / max(float(np.linalg.norm(v)), 1e-30)
                 v = product(v / root) / root
                 norm = float(np.linalg.norm(v))
+            direction = v / norm if norm > 0.0 else direction
             largest = max(largest, norm)
         return POWER_MARGIN * largest
 

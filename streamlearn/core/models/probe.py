@@ -38,6 +38,9 @@ def layers(module: nn.Module) -> None:
                 f"has {type(part).__name__} at '{name}', by which an event's output depends on the others of its batch; "
                 "use LayerNorm or GroupNorm, or call its eval() to hold its statistics"
             )
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise Refused(f"has a lazy layer, of which '{name}' has no shape; make it with its number of inputs")
 
 
 def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, curvature: str) -> Body:
@@ -54,11 +57,10 @@ def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, cur
         raise Refused("gives outputs that do not depend on its parameters")
     forward = _works(lambda: replace(body, rules=Rules(forward=True)).response(first, first, inputs))
     body = replace(body, rules=Rules(forward=forward is None))
-    again = _works(lambda: body.response(first, first, inputs))
-    if again is not None:
-        raise Refused(f"has an operator without a forward and without a second derivative ({again})")
-    if curvature == "hessian":
-        second = _works(lambda: _twice(body, first, inputs))
+    if forward is not None or curvature == "hessian":
+        second = _works(lambda: _twice(body, first, inputs)) or _works(lambda: body.response(first, first, inputs))
+        if second is not None and forward is not None:
+            raise Refused(f"has an operator without a forward and without a second derivative ({second})")
         if second is not None:
             raise Refused(
                 f'has an operator without a second derivative ({second}); set training.curvature = "gauss-newton"'
@@ -104,9 +106,11 @@ def _a_function(body: Body, first: Tensors, inputs: torch.Tensor, f: torch.Tenso
 
 
 def _twice(body: Body, first: Tensors, inputs: torch.Tensor) -> None:
+    """By `backward`, which goes through every operator: `grad` silently leaves out one that is `once_differentiable`."""
     at = [part.detach().requires_grad_() for part in first]
     gradient = body.gradients((body.outputs(at, inputs) ** 2).mean(), at, create_graph=True)
-    body.gradients(gradient, at, first)
+    pairs = [(part, v) for part, v in zip(gradient, first, strict=True) if part.requires_grad]
+    torch.autograd.backward([part for part, _ in pairs], [v for _, v in pairs])
 
 
 def _works(attempt: Callable[[], object]) -> str | None:
@@ -114,5 +118,5 @@ def _works(attempt: Callable[[], object]) -> str | None:
     try:
         attempt()
     except (RuntimeError, NotImplementedError) as error:
-        return " ".join(str(error).split())[:120]
+        return " ".join(str(error).split())[:120] or type(error).__name__
     return None

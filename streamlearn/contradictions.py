@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from streamlearn.config import Configuration
+from streamlearn.config import Configuration, Features, Model
 from streamlearn.limits import refuse, show
 from streamlearn.queries import names
 
@@ -73,8 +73,11 @@ def _check_linear(configuration: Configuration) -> None:
     model, training = configuration.model, configuration.training
     told = {
         "features.kind": (configuration.features.kind, "dense"),
+        "features.length": (configuration.features.length, Features.length),
         "model.hidden": (model.hidden, ()),
         "model.shape": (model.shape, ()),
+        "model.vocabulary": (model.vocabulary, Model.vocabulary),
+        "model.threads": (model.threads, Model.threads),
         "model.device": (model.device, "cpu"),
         "model.dtype": ("" if model.dtype == "float64" else model.dtype, ""),
         "training.curvature": (training.curvature, "gauss-newton"),
@@ -101,6 +104,9 @@ def _check_inputs(configuration: Configuration) -> None:
         raise refuse(
             f'features.kind = "tokens" is not for model.kind = "{model.kind}"; set model.kind = "embedding-bag"'
         )
+    if not tokens and (features.length, model.vocabulary) != (Features.length, Model.vocabulary):
+        key = "model.vocabulary" if features.length == Features.length else "features.length"
+        raise refuse(f'{key} is of token ids; set features.kind = "tokens", or remove it')
     if tokens and (model.shape or features.names):
         key = "model.shape" if model.shape else "features.names"
         raise refuse(f'{key} is given and features.kind = "tokens" has no use for it; remove it')

@@ -26,12 +26,19 @@ OTHER: dict[str, tuple[str, Any]] = {
     "topics.queries": ('""', ""),
     "topics.predictions": ('"p"', "p"),
     "topics.rejected": ('"r"', "r"),
-    "features.kind": ('"dense"', "dense"),
+    "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
+    "features.length": ("8", 8),
     "features.standardise": ("false", False),
-    "model.kind": ('"linear"', "linear"),
+    "model.kind": ('"mlp"', "mlp"),
     "model.loss": ('"softmax"', "softmax"),
     "model.classes": ('["x", 2, true]', ("x", 2, True)),
+    "model.hidden": ("[32, 16]", (32, 16)),
+    "model.shape": ("[1, 8, 8]", (1, 8, 8)),
+    "model.vocabulary": ("50", 50),
+    "model.device": ('"auto"', "auto"),
+    "model.dtype": ('"float64"', "float64"),
+    "model.threads": ("2", 2),
     "labels.wait": ("0", 0),
     "labels.remember": ("7", 7),
     "training.solver": ('"sgdf"', "sgdf"),
@@ -39,6 +46,9 @@ OTHER: dict[str, tuple[str, Any]] = {
     "training.learning_rate": ("0.5", 0.5),
     "training.batch_size": ("1", 1),
     "training.steps_per_label": ("3", 3),
+    "training.tangent": ('"settled"', "settled"),
+    "training.curvature": ('"hessian"', "hessian"),
+    "training.damping": ("0.01", 0.01),
     "training.keep": ("100", 100),
     "regularity.learn": ("false", False),
     "regularity.initial_precision": ("2", 2.0),
@@ -46,6 +56,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "regularity.fixed": ("0.25", 0.25),
     "regularity.regularizer": ('"mine.shape:bumpy"', "mine.shape:bumpy"),
     "regularity.free": ('["a", "b"]', ("a", "b")),
+    "regularity.parameters": ('["2.*"]', ("2.*",)),
     "regularity.origin": ('"base.db"', "base.db"),
     "regularity.increasing": ('"log"', "log"),
     "regularity.compensated": ("true", True),
@@ -64,6 +75,19 @@ OTHER: dict[str, tuple[str, Any]] = {
     "http.host": ('"0.0.0.0"', "0.0.0.0"),
     "http.port": ("-1", -1),
 }
+# What has to be set besides for a key to have a meaning.
+BESIDE: dict[str, tuple[str, ...]] = {
+    "features.kind": ("model.kind=embedding-bag",),
+    "features.length": ("model.kind=embedding-bag", "features.kind=tokens"),
+    "model.vocabulary": ("model.kind=embedding-bag", "features.kind=tokens"),
+    **dict.fromkeys(
+        (
+            "model.hidden", "model.shape", "model.device", "model.dtype", "model.threads", "training.curvature",
+            "training.damping", "regularity.parameters",
+        ),
+        ("model.kind=mlp",),
+    ),
+}  # fmt: skip
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
 
 
@@ -110,9 +134,10 @@ def test_every_key_can_be_set_three_ways(key: str, tmp_path: Path) -> None:
     bare = json.loads(text) if text.startswith('"') else text
     variable = "STREAMLEARN__" + key.upper().replace(".", "__")
 
-    from_file = settings.read(toml(tmp_path / "c.toml", key, text), {}, ())
-    from_environment = settings.read(None, {variable: bare}, ())
-    from_override = settings.read(None, {}, (f"{key}={bare}",))
+    beside = BESIDE.get(key, ())
+    from_file = settings.read(toml(tmp_path / "c.toml", key, text), {}, beside)
+    from_environment = settings.read(None, {variable: bare}, beside)
+    from_override = settings.read(None, {}, (*beside, f"{key}={bare}"))
 
     assert value == get(from_file, key)
     assert type(value) is type(get(from_file, key))
@@ -257,9 +282,6 @@ def test_a_refusal_reads_like_this() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("model.kind", "mlp"),
-        ("model.kind", "cnn"),
-        ("model.kind", "my.package:factory"),
         ("features.kind", "sparse"),
         ("kafka.client", "confluent"),
         ("users.kind", "weighted"),
@@ -296,6 +318,32 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (
             ("regularity.validation=leave-one-out", "training.solver=sgdf"),
             'regularity.validation = "leave-one-out" needs H⁻¹',
+        ),
+        (("model.hidden=3",), 'model.hidden = [3] is of networks and model.kind is "linear"; remove it, or set'),
+        (("training.damping=0.1",), "training.damping = 0.1 is of networks"),
+        (("model.threads=2",), "model.threads = 2 is of networks"),
+        (("features.kind=tokens",), 'features.kind = "tokens" is of networks'),
+        (("model.dtype=float32",), 'model.dtype = "float32" is of networks'),
+        (("model.kind=mlp", "training.solver=newton"), 'training.solver = "newton" needs a linear model'),
+        (("model.kind=mlp", "regularity.free=a"), "regularity.free is of linear models"),
+        (
+            ("model.kind=mlp", "regularity.validation=leave-one-out"),
+            'regularity.validation = "leave-one-out" needs a linear model',
+        ),
+        (("model.kind=a.b:c", "model.hidden=3"), "model.hidden is of the named networks"),
+        (("model.kind=cnn",), 'model.kind = "cnn" needs the shape of its images; set, for example, model.shape'),
+        (("model.kind=embedding-bag",), 'model.kind = "embedding-bag" takes token ids; set features.kind'),
+        (
+            ("model.kind=embedding-bag", "features.kind=tokens", "model.hidden=3,4"),
+            'model.kind = "embedding-bag" has one hidden width',
+        ),
+        (("model.kind=mlp", "features.kind=tokens"), 'features.kind = "tokens" is not for model.kind = "mlp"'),
+        (("model.kind=a:b", "features.kind=tokens", "model.shape=3"), "model.shape is given and features.kind"),
+        (("model.kind=mlp", "features.length=3"), "features.length is of token ids"),
+        (("model.kind=mlp", "model.vocabulary=3"), "model.vocabulary is of token ids"),
+        (
+            ("model.kind=mlp", "model.shape=3", "features.names=a,b"),
+            "model.shape has 3 places and features.names names 2",
         ),
     ],
 )

@@ -52,7 +52,10 @@ def architecture(configuration: Configuration) -> Architecture:
         tokens=configuration.features.kind == "tokens",
     )
     made = networks.NetworkArchitecture(model.kind, _factory(configuration), told)
-    for rules in _tried(made, configuration):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of its forward derivatives, when they are first used
+        tried = _tried(made, configuration)
+    for rules in tried:
         for line in probe.lacking(rules):
             log.warning("model.kind %s: %s", model.kind, line, extra={"action": "model"})
     return made

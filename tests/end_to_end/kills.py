@@ -23,16 +23,25 @@ from tests.end_to_end.daemon_process import DaemonProcess, inspect, until
 from tests.end_to_end.traffic import LAST, Log, Traffic
 
 KILLS = 30
+LINEAR = Configuration()
 IN_FLOW_SHARE = 0.7  # of kills, counted from when the daemon is ready; the others from when it is started ...
 AFTER_MOST_S = 1.0  # ... until this much later
 INSPECT_EVERY = 6  # kills; with the command line, which takes a while to start
 
 
-def thirty_kills(folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], seed: int) -> Traffic:
+def thirty_kills(
+    folder: Path,
+    store: str,
+    log: Log,
+    start: Callable[[], DaemonProcess],
+    seed: int,
+    told: Configuration = LINEAR,
+    kills: int = KILLS,
+) -> Traffic:
     """Kill at random moments while traffic flows, see that nothing was lost or doubled; gives back the traffic."""
     chance, traffic, commits = random.Random(seed), Traffic(log, seed), [0]
     traffic.start()
-    for kill in range(KILLS):
+    for kill in range(kills):
         daemon = start()
         if chance.random() < IN_FLOW_SHARE:
             daemon.wait_ready()
@@ -42,9 +51,9 @@ def thirty_kills(folder: Path, store: str, log: Log, start: Callable[[], DaemonP
             time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
         daemon.kill()
         if (folder / store).exists():
-            commits.append(what_is_restored(folder, store, with_command=kill % INSPECT_EVERY == 0))
+            commits.append(what_is_restored(folder, store, told, with_command=kill % INSPECT_EVERY == 0))
     assert commits == sorted(commits)
-    assert len(set(commits)) > KILLS / 3, f"too few kills came between commits: {commits}"
+    assert len(set(commits)) > kills / 3, f"too few kills came between commits: {commits}"
     daemon = start()
     try:
         traffic.no_more_events()
@@ -54,7 +63,7 @@ def thirty_kills(folder: Path, store: str, log: Log, start: Callable[[], DaemonP
         assert daemon.drain() == 0
     finally:
         daemon.kill()
-    nothing_lost_or_doubled(folder, store, log, traffic)
+    nothing_lost_or_doubled(folder, store, log, traffic, told)
     return traffic
 
 
@@ -67,10 +76,10 @@ def all_answered(daemon: DaemonProcess, traffic: Traffic) -> bool:
     return learned == len(traffic.given) and outstanding == 0
 
 
-def what_is_restored(folder: Path, store: str, with_command: bool) -> int:
+def what_is_restored(folder: Path, store: str, told_before: Configuration, with_command: bool) -> int:
     """The state that a daemon starts with is, bit for bit, the one that was committed; the number of that commit."""
     try:
-        saved, pipeline = restored(folder / store)
+        saved, pipeline = restored(folder / store, told_before)
     except ConfigurationError:
         return 0  # killed before there was anything in it
     if saved.number == 0:
@@ -84,6 +93,7 @@ def what_is_restored(folder: Path, store: str, with_command: bool) -> int:
         assert fit.log_tangent.tobytes() == stored.log_tangent.tobytes()
         seen = learner.view(pipeline.state)
         assert seen is not None
+        seen = learner.with_inverse(seen, pipeline.state, pipeline.standing.rules.learner)
         assert seen.covariance is not None
         assert np.linalg.eigvalsh(seen.covariance).min() > 0
     assert restore.take(pipeline) == saved.snapshot
@@ -95,19 +105,21 @@ def what_is_restored(folder: Path, store: str, with_command: bool) -> int:
     return saved.number
 
 
-def restored(path: Path) -> tuple[Saved, Pipeline]:
+def restored(path: Path, told: Configuration = LINEAR) -> tuple[Saved, Pipeline]:
     """What a store holds, and the pipeline that a daemon makes of it before it reads on."""
     store = SqliteStore(path, read_only=True)
     saved = store.load()
-    pipeline = assemble.pipeline(Configuration(), store.recall, Measurements())
+    pipeline = assemble.pipeline(told, store.recall, Measurements())
     restore.put_back(pipeline, saved)
     store.close()
     return saved, pipeline
 
 
-def nothing_lost_or_doubled(folder: Path, store: str, log: Log, traffic: Traffic) -> None:
+def nothing_lost_or_doubled(
+    folder: Path, store: str, log: Log, traffic: Traffic, configuration: Configuration = LINEAR
+) -> None:
     told = inspect(folder, store)
-    saved, _ = restored(folder / store)
+    saved, _ = restored(folder / store, configuration)
     learned = {example.id: msgspec.json.decode(example.y) for example in saved.examples}
     assert learned == traffic.given
     assert len(saved.examples) == len(traffic.given)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from streamlearn import settings
 from streamlearn.edges.kafka_source import PROBE_S
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import all_answered, nothing_lost_or_doubled, thirty_kills
@@ -53,6 +54,16 @@ def kills(folder: Path, kafka: str, name: str, log: KafkaLog, seed: int) -> None
 
 def test_thirty_kills_lose_no_label_and_repeat_no_query(tmp_path: Path, kafka: str, prefix: str, log: KafkaLog) -> None:
     kills(tmp_path, kafka, prefix, log, seed=1)
+
+
+def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
+    tmp_path: Path, kafka: str, prefix: str, log: KafkaLog
+) -> None:
+    configuration = configure(tmp_path, kafka, prefix)
+    with (tmp_path / configuration).open("a") as file:
+        file.write('[model]\nkind = "mlp"\nhidden = [4]\n')
+    told = settings.read(tmp_path / configuration, {}, ())
+    thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), 1, told, kills=8)
 
 
 @pytest.mark.soak

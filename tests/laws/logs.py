@@ -84,11 +84,12 @@ def configuration(
     optimizer: str = "sgd",
     regularizer: str = "l2",
     increasing: str = "",
+    kind: str = "linear",
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
         Configuration(),
-        model=Model(loss=loss),
+        model=Model(loss=loss) if kind == "linear" else Model(kind, loss, hidden=(3,)),
         labels=Labels(wait=6, remember=remember),
         training=Training(solver=solver, optimizer=optimizer, keep=keep, steps_per_label=2, batch_size=4),
         regularity=Regularity(

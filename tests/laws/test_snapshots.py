@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streamlearn import assemble
 from streamlearn.config import Configuration
+from streamlearn.core.models.model import Model
 from streamlearn.learner import examples
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
@@ -43,6 +44,8 @@ TOLD = {
     "sgdf, adagrad": logs.configuration(solver="sgdf", optimizer="adagrad"),
     "sgdf, hold-out": logs.configuration(solver="sgdf", validation="holdout"),
     "sgdf, rotating": logs.configuration(solver="sgdf", validation="rotating", keep=9),
+    "mlp": logs.configuration(kind="mlp"),
+    "mlp, momentum, rotating": logs.configuration(kind="mlp", optimizer="momentum", validation="rotating"),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),
 }
 EVERY_WAY = pytest.mark.parametrize("told", TOLD.values(), ids=TOLD.keys())
@@ -61,6 +64,8 @@ def assert_same(expected: Any, actual: Any, path: str = "state") -> None:
         assert expected.dtype == actual.dtype, path
         assert expected.shape == actual.shape, path
         assert expected.tobytes() == actual.tobytes(), path
+    elif isinstance(expected, Model):  # of a network a store knows the shape
+        assert snapshot.pack(expected) == snapshot.pack(actual), path
     elif dataclasses.is_dataclass(expected) and not isinstance(expected, examples.State):
         assert type(expected) is type(actual), path
         for field in dataclasses.fields(expected):

@@ -24,6 +24,7 @@ from torch.func import functional_call, grad, vmap
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Block
+from streamlearn.errors import ConfigurationError
 
 Tensors = list[torch.Tensor]
 MEAN_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -47,7 +48,7 @@ class Rules:
 @final
 @dataclass(frozen=True, eq=False)
 class Body:
-    """module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied:
+    """name: in whose name it is said when the module fails, "" while it is tried. module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied:
     whether parameters are shared between its parts.
     """
 
@@ -59,6 +60,7 @@ class Body:
     tokens: bool = False
     tied: bool = False
     rules: Rules = Rules()
+    name: str = ""
 
     def inputs(self, X: Array) -> torch.Tensor:
         """What the module takes of design rows (n, D): all but the column of ones, (n, D − 1)."""
@@ -89,7 +91,14 @@ class Body:
 
     def outputs(self, parameters: Tensors, inputs: torch.Tensor) -> torch.Tensor:
         named = {name: part for (name, _), part in zip(self.blocks, parameters, strict=True)}
-        out: torch.Tensor = functional_call(self.module, (named, self.constants), (inputs,), tie_weights=self.tied)
+        try:
+            out: torch.Tensor = functional_call(self.module, (named, self.constants), (inputs,), tie_weights=self.tied)
+        except Exception as error:  # whatever a user's module does
+            if not self.name:
+                raise
+            raise ConfigurationError(
+                f"model.kind {self.name} failed on {len(inputs)} rows of {inputs.shape[1]} inputs ({line(error)})"
+            ) from error
         return out
 
     def mean_loss(self, loss: str, f: torch.Tensor, y: Array, share: Array) -> torch.Tensor:
@@ -144,3 +153,8 @@ class Body:
         found = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=rows)(parameters, inputs, of_outputs)
         flat = torch.cat([part.detach().reshape(len(inputs), -1) for part in found], dim=1)
         return np.asarray(flat.to("cpu").numpy())
+
+
+def line(error: Exception) -> str:
+    """An error of a user's code, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -8,7 +8,7 @@ It is called anew when there are more columns or classes than before; its random
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import final
 
@@ -18,7 +18,7 @@ from torch import nn
 from streamlearn.core.losses import Loss
 from streamlearn.core.models import probe
 from streamlearn.core.models.architecture import Architecture
-from streamlearn.core.models.differentiation import Body
+from streamlearn.core.models.differentiation import Body, line
 from streamlearn.core.models.network import Network
 from streamlearn.errors import ConfigurationError
 
@@ -74,7 +74,7 @@ class NetworkArchitecture(Architecture):
                 module = self._factory(inputs, outputs)
             except Exception as error:  # whatever a user's function does
                 raise probe.Refused(
-                    f"cannot be made for {inputs} inputs and {outputs} outputs ({_line(error)})"
+                    f"cannot be made for {inputs} inputs and {outputs} outputs ({line(error)})"
                 ) from error
         if not isinstance(module, nn.Module):
             raise probe.Refused(f"is a {type(module).__name__}; it must be a torch.nn.Module")
@@ -97,7 +97,8 @@ class NetworkArchitecture(Architecture):
         except probe.Refused:
             raise
         except Exception as error:  # whatever a user's module does
-            raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({_line(error)})") from error
+            raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({line(error)})") from error
+        body = replace(body, name=self._name)
         first = body.joined(list(trained.values()))
         return Network(self._name, loss, outputs, columns, body, first, seen, moving, told.curvature, told.damping)
 
@@ -122,7 +123,3 @@ class NetworkArchitecture(Architecture):
             return torch.randint(-1, 2, (probe.ROWS, inputs), generator=generator).to(self._told.device)
         trial = torch.randn((probe.ROWS, inputs), generator=generator)
         return trial.to(self._told.device, DTYPES[self._told.dtype])
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -102,7 +102,7 @@ def test_where_theta_has_settled_the_published_tangent_solves_its_equation(head:
 
 @settling
 def test_the_tangent_of_a_settled_run_is_the_difference_of_two_of_them_and_solves_the_equation(head: str) -> None:
-    h, rates = 1e-4, list(settled_rates(head))
+    h, rates = 1e-4, list(settled_rates(head))[:900]
     objective, data = problem(head, "hessian")
     state, up, down = (run(head, "hessian", np.log(LAMBDA) + s, rates, Plain(), True) for s in (0.0, h, -h))
     numeric = (up.theta - down.theta) / (2.0 * h)

@@ -16,6 +16,7 @@ from streamlearn.core.models.networks import Factory, NetworkArchitecture, Told
 from streamlearn.core.objective import Data
 from tests.core.problems import LOSSES
 
+torch.set_num_threads(1)  # as the daemon does: with more, products as small as these wait for one another
 KINDS = ("mlp", "cnn", "embedding-bag", "one-layer")
 INPUTS = {"mlp": 4, "cnn": 16, "embedding-bag": 5, "one-layer": 4}
 VOCABULARY = 7

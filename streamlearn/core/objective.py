@@ -172,6 +172,8 @@ class Objective:
 
     def _shiftable(self, theta: Array) -> list[int]:
         """Columns whose outputs can be shifted together while L does not bend: no prior, or no parameter on a kink."""
+        if self.model.kind != "linear":
+            return []
         free = list(self.free) if self.anchor == 0.0 else []
         if self.regularizer.smooth:
             return free

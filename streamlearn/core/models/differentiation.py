@@ -48,8 +48,8 @@ class Rules:
 @final
 @dataclass(frozen=True, eq=False)
 class Body:
-    """name: in whose name it is said when the module fails, "" while it is tried. module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied:
-    whether parameters are shared between its parts.
+    """module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied: whether
+    parameters are shared between its parts; name: in whose name it is said that it fails, "" while it is tried.
     """
 
     module: torch.nn.Module

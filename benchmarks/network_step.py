@@ -1,7 +1,7 @@
 """An SGDF step of a network against plain SGD of the same framework, and a score against a forward pass.
 
-The peer is what a torch user writes: the module, its loss, `backward` and `torch.optim.SGD`. Ratios within one run, the rounds of
-both taken in turn; medians, with the smallest and the largest.
+The peer is what a torch user writes: the module, its loss, `backward` and `torch.optim.SGD`. Ratios within one run, the rounds
+of both taken in turn; medians, with the smallest and the largest.
 """
 
 from __future__ import annotations

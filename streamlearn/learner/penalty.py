@@ -26,13 +26,12 @@ from streamlearn.learner.fit import Fit, Frame
 @final
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """A shared model, by its columns and problem. weights (k, columns): of raw features, of a linear one; theta (d,)."""
+    """A shared model, by its columns and problem. weights (k, columns): of raw features; a network has its fit."""
 
     columns: tuple[tuple[str, str | None], ...]
     problem: problem.State
-    model: Model
-    theta: Array
     weights: Array
+    network: Fit | None = None
 
 
 @final
@@ -54,11 +53,11 @@ class Penalty:
 def origin_of(fit: Fit, known: columns.State, what: problem.State) -> Origin:
     """A fitted model as the origin of others."""
     if not isinstance(fit.model, Linear):
-        return Origin(known.columns[: fit.model.columns - 1], what, fit.model, fit.theta, np.empty((0, 0)))
+        return Origin(known.columns[: fit.model.columns - 1], what, np.empty((0, 0)), fit)
     weights = fit.model.matrix(fit.theta)[:, 1:] * fit.frame.target_scale
     if fit.frame.standardise:
         weights = weights / fit.frame.scaling.scale
-    return Origin(known.columns[: weights.shape[1]], what, fit.model, fit.theta, weights)
+    return Origin(known.columns[: weights.shape[1]], what, weights)
 
 
 def start(penalty: Penalty, known: columns.State, what: problem.State, model: Model, examples: Data) -> Array:
@@ -81,9 +80,10 @@ def objective(penalty: Penalty, known: columns.State, what: problem.State, model
         free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
     origin = None
     if penalty.origin is not None:
-        if not isinstance(penalty.origin.model, Linear):
+        if penalty.origin.network is not None:
+            kind = penalty.origin.network.model.kind
             raise ConfigurationError(
-                f'regularity.origin holds a network and model.kind is "linear"; set model.kind = "{penalty.origin.model.kind}"'
+                f'regularity.origin holds a network and model.kind is "linear"; set model.kind = "{kind}"'
             )
         rows = _rows(penalty.origin, known.columns[:width], what, model.outputs_count)
         if frame.standardise:
@@ -95,13 +95,19 @@ def objective(penalty: Penalty, known: columns.State, what: problem.State, model
 
 def _of_network(origin: Origin, known: columns.State, what: problem.State, model: Model) -> Array:
     """θ₀ (d,) of a network; raises ConfigurationError where it is another one."""
-    same = origin.model.kind == model.kind and origin.model.blocks == model.blocks
-    if not (same and origin.columns == known.columns[: model.columns - 1] and origin.problem.classes == what.classes):
+    fit = origin.network
+    same = fit is not None and fit.model.kind == model.kind and fit.model.blocks == model.blocks
+    if not (
+        fit is not None
+        and same
+        and origin.columns == known.columns[: model.columns - 1]
+        and origin.problem.classes == what.classes
+    ):
         raise ConfigurationError(
             "regularity.origin holds a model of another kind, shape, columns or classes; "
             "give both the same model.kind, model.hidden, model.classes and features"
         )
-    return origin.theta.astype(model.start(np.empty(0), np.empty(0)).dtype)
+    return fit.theta.astype(model.start(np.empty(0), np.empty(0)).dtype)
 
 
 def _regularizer(penalty: Penalty, origin: Array | None) -> Regularizer:

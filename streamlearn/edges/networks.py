@@ -100,7 +100,7 @@ def _tried(made: NetworkArchitecture, configuration: Configuration) -> list[Rule
     try:
         return [made.model(named("squared"), k, 1 + (inputs or TRIED_ON)).body.rules for k in outputs]
     except ConfigurationError as error:
-        if inputs:
+        if inputs or ":" not in model.kind:
             raise
         raise ConfigurationError(
             f"{error}; if it is made for a certain number of inputs, set model.shape, as [64]"

@@ -128,3 +128,24 @@ def test_only_the_configured_names_are_taken() -> None:
 
 def test_a_map_without_values_is_a_row_of_what_is_missing() -> None:
     np.testing.assert_array_equal([[NAN], [1.0]], rows([{}, {"a": 1.0}]))
+
+
+def test_where_the_width_is_given_nothing_else_fits_not_even_as_the_first() -> None:
+    got = encoded([{"a": 1.0}, [1.0], [1.0, 2.0]], State(width=2))
+    expected = {0: "x is a map of names instead of an array of 2", 1: "x has 1 values instead of 2"}
+    assert expected == got.reasons
+    np.testing.assert_array_equal([1.0, 2.0], got.rows[2])
+
+
+def test_tokens_have_a_place_each_and_those_behind_the_last_place_are_counted() -> None:
+    state, got = columns.encode(State(width=3, vocabulary=10), [[4, 9], [], [0, 1, 2, 3, 4]])
+    np.testing.assert_array_equal([[4, 9, -1], [-1, -1, -1], [0, 1, 2]], got.rows)
+    assert ({}, 2) == (got.reasons, got.ignored)
+    assert ["t0", "t1", "t2"] == state.names
+
+
+@pytest.mark.parametrize("x", [[10], [-1], [1.5], [None], {"a": 1}, [1, 2, 3, 10]])
+def test_what_is_no_token_does_not_fit(x: Features) -> None:
+    got = encoded([[1], x], State(width=3, vocabulary=10))
+    assert {1: "x is not an array of token ids, whole numbers from 0 to 9"} == got.reasons
+    assert np.isnan(got.rows[1]).all()

@@ -8,7 +8,7 @@ It is called anew when there are more columns or classes than before; its random
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import final
 
@@ -20,7 +20,7 @@ from streamlearn.core.models import probe
 from streamlearn.core.models.architecture import Architecture
 from streamlearn.core.models.differentiation import Body
 from streamlearn.core.models.network import Network
-from streamlearn.errors import ConfigurationError
+from streamlearn.errors import ConfigurationError, line
 
 Factory = Callable[[int, int], nn.Module]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -74,7 +74,7 @@ class NetworkArchitecture(Architecture):
                 module = self._factory(inputs, outputs)
             except Exception as error:  # whatever a user's function does
                 raise probe.Refused(
-                    f"cannot be made for {inputs} inputs and {outputs} outputs ({_line(error)})"
+                    f"cannot be made for {inputs} inputs and {outputs} outputs ({line(error)})"
                 ) from error
         if not isinstance(module, nn.Module):
             raise probe.Refused(f"is a {type(module).__name__}; it must be a torch.nn.Module")
@@ -97,8 +97,8 @@ class NetworkArchitecture(Architecture):
         except probe.Refused:
             raise
         except Exception as error:  # whatever a user's module does
-            raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({_line(error)})") from error
-        first = body.joined(list(trained.values()))
+            raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({line(error)})") from error
+        first, body = body.joined(list(trained.values())), replace(body, name=f"model.kind {self._name}")
         return Network(self._name, loss, outputs, columns, body, first, seen, moving, told.curvature, told.damping)
 
     def _covered(self, blocks: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
@@ -122,7 +122,3 @@ class NetworkArchitecture(Architecture):
             return torch.randint(-1, 2, (probe.ROWS, inputs), generator=generator).to(self._told.device)
         trial = torch.randn((probe.ROWS, inputs), generator=generator)
         return trial.to(self._told.device, DTYPES[self._told.dtype])
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

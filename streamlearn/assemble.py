@@ -55,9 +55,11 @@ def pipeline(
         predictions=bool(configuration.topics.predictions),
     )
     features, model = configuration.features, configuration.model
-    width = 0 if features.names else networks.width(configuration)
+    tokens = features.kind == "tokens"
     known = columns.State(
-        fixed=features.names, width=width, vocabulary=model.vocabulary if features.kind == "tokens" else 0
+        fixed=features.names,
+        width=networks.width(configuration) if tokens or model.shape else 0,
+        vocabulary=model.vocabulary if tokens else 0,
     )
     start = state.init(learner, known, model.loss, model.classes)
     return Pipeline(rules, start, JsonCodec(), recall, measurements)

@@ -70,32 +70,38 @@ def _check_network(configuration: Configuration) -> None:
 
 
 def _check_linear(configuration: Configuration) -> None:
-    model, training = configuration.model, configuration.training
-    told = {
-        "features.kind": (configuration.features.kind, "dense"),
-        "features.length": (configuration.features.length, Features.length),
-        "model.hidden": (model.hidden, ()),
-        "model.shape": (model.shape, ()),
-        "model.vocabulary": (model.vocabulary, Model.vocabulary),
-        "model.threads": (model.threads, Model.threads),
-        "model.device": (model.device, "cpu"),
-        "model.dtype": ("" if model.dtype == "float64" else model.dtype, ""),
-        "training.curvature": (training.curvature, "gauss-newton"),
-        "training.damping": (training.damping, 0.0),
-        "regularity.parameters": (configuration.regularity.parameters, ()),
-    }
-    for key, (value, default) in told.items():
-        if value != default:
+    """What would do nothing."""
+    told = _of_networks(configuration)
+    for key, default in _of_networks(Configuration()).items():
+        if told[key] != default:
             raise refuse(
-                f'{key} = {show(key, value)} is of networks and model.kind is "linear"; '
-                f'remove it, or set model.kind = "mlp"'
+                f'{key} = {show(key, told[key])} is of networks and model.kind is "linear"; '
+                'remove it, or set model.kind = "mlp"'
             )
+
+
+def _of_networks(configuration: Configuration) -> dict[str, object]:
+    """Keys that mean nothing to a linear model; that it is in float64 may be said."""
+    model, training = configuration.model, configuration.training
+    return {
+        "features.kind": configuration.features.kind,
+        "features.length": configuration.features.length,
+        "model.hidden": model.hidden,
+        "model.shape": model.shape,
+        "model.vocabulary": model.vocabulary,
+        "model.device": model.device,
+        "model.dtype": "" if model.dtype == "float64" else model.dtype,
+        "model.threads": model.threads,
+        "training.curvature": training.curvature,
+        "training.damping": training.damping,
+        "regularity.parameters": configuration.regularity.parameters,
+    }
 
 
 def _check_inputs(configuration: Configuration) -> None:
     """What a network is handed."""
     model, features = configuration.model, configuration.features
-    tokens, width = features.kind == "tokens", math.prod(model.shape)
+    tokens, width, default = features.kind == "tokens", math.prod(model.shape), Configuration()
     if model.kind == "cnn" and len(model.shape) != 3:
         raise refuse('model.kind = "cnn" needs the shape of its images; set, for example, model.shape = [1, 8, 8]')
     if model.kind == "embedding-bag" and not tokens:
@@ -104,9 +110,16 @@ def _check_inputs(configuration: Configuration) -> None:
         raise refuse(
             f'features.kind = "tokens" is not for model.kind = "{model.kind}"; set model.kind = "embedding-bag"'
         )
-    if not tokens and (features.length, model.vocabulary) != (Features.length, Model.vocabulary):
-        key = "model.vocabulary" if features.length == Features.length else "features.length"
-        raise refuse(f'{key} is of token ids; set features.kind = "tokens", or remove it')
+    of_tokens = {
+        "features.length": (features.length, default.features.length),
+        "model.vocabulary": (model.vocabulary, default.model.vocabulary),
+    }
+    for key, (value, unset) in of_tokens.items():
+        if value != unset and not tokens:
+            raise refuse(
+                f'{key} = {show(key, value)} is of tokens and features.kind is "{features.kind}"; '
+                'remove it, or set features.kind = "tokens"'
+            )
     if tokens and (model.shape or features.names):
         key = "model.shape" if model.shape else "features.names"
         raise refuse(f'{key} is given and features.kind = "tokens" has no use for it; remove it')

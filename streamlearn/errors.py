@@ -30,3 +30,8 @@ class Fenced(StreamlearnError):
 
 class Unavailable(StreamlearnError):
     """The world's fault (broker away, disk full): try again later. The daemon backs off and goes on."""
+
+
+def line(error: BaseException) -> str:
+    """What a user's code raised, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -114,6 +114,8 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_numpy_is_not_loaded_before_the_number_of_its_threads_is_set(tmp_path: Path) -> None:
-    look = "import sys, streamlearn.cli; print(sorted({'numpy', 'kafka', 'sklearn', 'river'} & set(sys.modules)))"
+    look = (
+        "import sys, streamlearn.cli; print(sorted({'numpy', 'kafka', 'sklearn', 'river', 'torch'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"

@@ -28,14 +28,14 @@ OTHER: dict[str, tuple[str, Any]] = {
     "topics.rejected": ('"r"', "r"),
     "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
-    "features.length": ("8", 8),
+    "features.length": ("16", 16),
     "features.standardise": ("false", False),
     "model.kind": ('"mlp"', "mlp"),
     "model.loss": ('"softmax"', "softmax"),
     "model.classes": ('["x", 2, true]', ("x", 2, True)),
-    "model.hidden": ("[32, 16]", (32, 16)),
+    "model.hidden": ("[16, 8]", (16, 8)),
     "model.shape": ("[1, 8, 8]", (1, 8, 8)),
-    "model.vocabulary": ("50", 50),
+    "model.vocabulary": ("500", 500),
     "model.device": ('"auto"', "auto"),
     "model.dtype": ('"float64"', "float64"),
     "model.threads": ("2", 2),
@@ -48,7 +48,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "training.steps_per_label": ("3", 3),
     "training.tangent": ('"settled"', "settled"),
     "training.curvature": ('"hessian"', "hessian"),
-    "training.damping": ("0.01", 0.01),
+    "training.damping": ("0.1", 0.1),
     "training.keep": ("100", 100),
     "regularity.learn": ("false", False),
     "regularity.initial_precision": ("2", 2.0),
@@ -56,7 +56,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "regularity.fixed": ("0.25", 0.25),
     "regularity.regularizer": ('"mine.shape:bumpy"', "mine.shape:bumpy"),
     "regularity.free": ('["a", "b"]', ("a", "b")),
-    "regularity.parameters": ('["2.*"]', ("2.*",)),
+    "regularity.parameters": ('["2.*", "0.weight"]', ("2.*", "0.weight")),
     "regularity.origin": ('"base.db"', "base.db"),
     "regularity.increasing": ('"log"', "log"),
     "regularity.compensated": ("true", True),
@@ -89,6 +89,15 @@ BESIDE: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
+# What else has to be said for a key to mean anything.
+MLP, TOKENS = ("model.kind=mlp",), ("model.kind=embedding-bag", "features.kind=tokens")
+BESIDE = {
+    "features.kind": TOKENS[:1],
+    "features.length": TOKENS,
+    "model.vocabulary": TOKENS,
+    **dict.fromkeys(("model.hidden", "model.shape", "model.device", "model.dtype", "model.threads"), MLP),
+    **dict.fromkeys(("training.curvature", "training.damping", "regularity.parameters"), MLP),
+}
 
 
 def get(configuration: Configuration, key: str) -> Any:
@@ -130,11 +139,10 @@ def test_every_default_is_within_its_limit(key: str) -> None:
 
 @pytest.mark.parametrize("key", OTHER)
 def test_every_key_can_be_set_three_ways(key: str, tmp_path: Path) -> None:
-    text, value = OTHER[key]
+    (text, value), beside = OTHER[key], BESIDE.get(key, ())
     bare = json.loads(text) if text.startswith('"') else text
     variable = "STREAMLEARN__" + key.upper().replace(".", "__")
 
-    beside = BESIDE.get(key, ())
     from_file = settings.read(toml(tmp_path / "c.toml", key, text), {}, beside)
     from_environment = settings.read(None, {variable: bare}, beside)
     from_override = settings.read(None, {}, (*beside, f"{key}={bare}"))
@@ -218,6 +226,22 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("features.names", '"a"'),
         ("features.standardise", '"yes"'),
         ("features.standardise", "1"),
+        ("features.kind", '"images"'),
+        ("features.length", "0"),
+        ("features.length", "4097"),
+        ("model.kind", '"resnet"'),
+        ("model.kind", '"mine:"'),
+        ("model.kind", '"my package:factory"'),
+        ("model.hidden", "[0]"),
+        ("model.hidden", "[8, 65537]"),
+        ("model.hidden", "8"),
+        ("model.hidden", "[8.5]"),
+        ("model.shape", "[1, 0]"),
+        ("model.shape", "[64, 65]"),
+        ("model.vocabulary", "0"),
+        ("model.device", '"mps"'),
+        ("model.dtype", '"float16"'),
+        ("model.threads", "0"),
         ("model.loss", '"hinge"'),
         ("model.classes", '["a"]'),
         ("model.classes", '["a", "b", "a"]'),
@@ -231,6 +255,11 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("training.batch_size", "0"),
         ("training.batch_size", "true"),
         ("training.steps_per_label", "0"),
+        ("training.optimizer", '"lbfgs"'),
+        ("training.tangent", '"never"'),
+        ("training.curvature", '"fisher"'),
+        ("training.damping", "-0.1"),
+        ("training.damping", "inf"),
         ("training.keep", "-1"),
         ("regularity.initial_precision", "0"),
         ("regularity.initial_precision", "inf"),
@@ -243,6 +272,8 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("regularity.regularizer", '"lasso"'),
         ("regularity.regularizer", '"mine:"'),
         ("regularity.free", '["a", "a"]'),
+        ("regularity.parameters", '["a", "a"]'),
+        ("regularity.parameters", '[""]'),
         ("regularity.increasing", '"sqrt"'),
         ("regularity.compensated", "1"),
         ("regularity.validation", '"loo"'),
@@ -349,6 +380,106 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
 )
 def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:
     assert refusal(overrides=overrides).startswith(beginning)
+
+
+@pytest.mark.parametrize("key", BESIDE)
+def test_what_would_do_nothing_to_a_linear_model_is_refused(key: str) -> None:
+    other = "float32" if key == "model.dtype" else json.loads(OTHER[key][0])
+    shown = limits.show(key, other)
+    expected = f'{key} = {shown} is of networks and model.kind is "linear"; remove it, or set model.kind = "mlp"'
+    assert expected == refusal(overrides=(f"{key}={other}",))
+
+
+def test_that_a_linear_model_is_in_float64_may_be_said() -> None:
+    assert "float64" == settings.read(None, {}, ("model.dtype=float64",)).model.dtype
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ("model.kind=mlp", "training.solver=newton"),
+            'training.solver = "newton" needs a linear model and model.kind is "mlp"; set training.solver = "auto"',
+        ),
+        (
+            ("model.kind=mine:net", "training.solver=cg"),
+            'training.solver = "cg" needs a linear model and model.kind is "mine:net"; set training.solver = "auto"',
+        ),
+        (
+            ("model.kind=mlp", "regularity.free=a"),
+            'regularity.free is of linear models and model.kind is "mlp"; use regularity.parameters',
+        ),
+        (
+            ("model.kind=mlp", "regularity.validation=leave-one-out"),
+            'regularity.validation = "leave-one-out" needs a linear model and model.kind is "mlp"; '
+            'set regularity.validation = "progressive" or "rotating"',
+        ),
+        (
+            ("model.kind=mine:net", "model.hidden=8"),
+            'model.hidden is of the named networks and model.kind is "mine:net"; remove it',
+        ),
+        (
+            (*TOKENS, "model.hidden=8, 4"),
+            'model.kind = "embedding-bag" has one hidden width; set, for example, model.hidden = [32]',
+        ),
+        (
+            ("model.kind=cnn",),
+            'model.kind = "cnn" needs the shape of its images; set, for example, model.shape = [1, 8, 8]',
+        ),
+        (
+            ("model.kind=cnn", "model.shape=8, 8"),
+            'model.kind = "cnn" needs the shape of its images; set, for example, model.shape = [1, 8, 8]',
+        ),
+        (
+            ("model.kind=embedding-bag",),
+            'model.kind = "embedding-bag" takes token ids; set features.kind = "tokens"',
+        ),
+        (
+            ("model.kind=mlp", "features.kind=tokens"),
+            'features.kind = "tokens" is not for model.kind = "mlp"; set model.kind = "embedding-bag"',
+        ),
+        (
+            ("model.kind=cnn", "model.shape=1, 8, 8", "features.kind=tokens"),
+            'features.kind = "tokens" is not for model.kind = "cnn"; set model.kind = "embedding-bag"',
+        ),
+        (
+            ("model.kind=mine:net", "features.length=8"),
+            'features.length = 8 is of tokens and features.kind is "dense"; remove it, or set features.kind = "tokens"',
+        ),
+        (
+            ("model.kind=mlp", "model.vocabulary=8"),
+            'model.vocabulary = 8 is of tokens and features.kind is "dense"; '
+            'remove it, or set features.kind = "tokens"',
+        ),
+        (
+            (*TOKENS, "model.shape=8"),
+            'model.shape is given and features.kind = "tokens" has no use for it; remove it',
+        ),
+        (
+            (*TOKENS, "features.names=a, b"),
+            'features.names is given and features.kind = "tokens" has no use for it; remove it',
+        ),
+        (
+            ("model.kind=mlp", "model.shape=3", "features.names=a, b"),
+            "model.shape has 3 places and features.names names 2; make them the same number",
+        ),
+    ],
+)
+def test_what_a_network_cannot_have_is_refused(overrides: tuple[str, ...], expected: str) -> None:
+    assert expected == refusal(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.kind=cnn", "model.shape=1, 8, 8"),
+        ("model.kind=mine:net", "features.kind=tokens", "features.length=8", "model.vocabulary=9"),
+        ("model.kind=mlp", "model.shape=2", "features.names=a, b"),
+        ("model.kind=mlp", "training.solver=sgdf", "regularity.validation=rotating"),
+    ],
+)
+def test_what_a_network_can_have_is_not(overrides: tuple[str, ...]) -> None:
+    assert overrides[0] == f"model.kind={settings.read(None, {}, overrides).model.kind}"
 
 
 @pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from streamlearn import assemble, config, settings
 from streamlearn.config import Configuration
+from streamlearn.edges import networks
 from streamlearn.edges.http import OFF, HttpServer
 from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.edges.system import SystemClock
@@ -54,6 +55,8 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     yield Finding(True, "configuration", text or "all defaults")
     if configuration.regularity.origin or ":" in configuration.regularity.regularizer:
         yield _regularizer(configuration)
+    if configuration.model.kind != "linear":
+        yield _model(configuration)
     if configuration.log.kind == "kafka":
         yield from _kafka(configuration.kafka, configuration.topics)
     elif configuration.log.kind == "files":
@@ -73,6 +76,13 @@ def _regularizer(configuration: Configuration) -> Finding:
     except StreamlearnError as error:
         return Finding(False, "regularizer", str(error))
     return Finding(True, "regularizer", told.regularizer + (f", from {told.origin}" if told.origin else ""))
+
+
+def _model(configuration: Configuration) -> Finding:
+    try:
+        return Finding(True, "model", networks.description(configuration))
+    except StreamlearnError as error:
+        return Finding(False, "model", str(error))
 
 
 def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:

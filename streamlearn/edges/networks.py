@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from streamlearn.config import Configuration
 from streamlearn.core.losses import OF_VALUES, named
-from streamlearn.core.models.architecture import Architecture
 from streamlearn.edges import plugins
 from streamlearn.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from streamlearn.core.models.differentiation import Rules
+    from streamlearn.core.models.network import Network
     from streamlearn.core.models.networks import Factory, NetworkArchitecture
 
 HIDDEN = {"mlp": (64,), "cnn": (8, 16), "embedding-bag": (32,)}
@@ -27,7 +26,7 @@ TRIED_ON = 3  # inputs, where their number is not known
 log = logging.getLogger("streamlearn")
 
 
-def architecture(configuration: Configuration) -> Architecture:
+def architecture(configuration: Configuration) -> NetworkArchitecture:
     """Raises ConfigurationError, in one line, where torch is missing or the factory gives no model."""
     model, training = configuration.model, configuration.training
     try:
@@ -52,13 +51,20 @@ def architecture(configuration: Configuration) -> Architecture:
         tokens=configuration.features.kind == "tokens",
     )
     made = networks.NetworkArchitecture(model.kind, _factory(configuration), told)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of its forward derivatives, when they are first used
-        tried = _tried(made, configuration)
-    for rules in tried:
-        for line in probe.lacking(rules):
+    for network in _tried(made, configuration):
+        for line in probe.lacking(network.body.rules):
             log.warning("model.kind %s: %s", model.kind, line, extra={"action": "model"})
     return made
+
+
+def description(configuration: Configuration) -> str:
+    """What is made of the configuration, in words. Raises ConfigurationError as `architecture` does."""
+    made, inputs = architecture(configuration), width(configuration)
+    foreseen = _tried(made, configuration)
+    sizes = [f"{each.size} parameters ({each.outputs_count} outputs)" for each in foreseen]
+    size = f"{' or '.join(sizes)} on {inputs} inputs" if inputs else "as wide as the first event"
+    body = foreseen[0].body
+    return f"{made.kind}, {size}; {body.device} in {str(body.dtype).removeprefix('torch.')}"
 
 
 def width(configuration: Configuration) -> int:
@@ -93,17 +99,17 @@ def _factory(configuration: Configuration) -> Factory:
     return loaded
 
 
-def _tried(made: NetworkArchitecture, configuration: Configuration) -> list[Rules]:
-    """The rules of the networks that can be foreseen."""
+def _tried(made: NetworkArchitecture, configuration: Configuration) -> list[Network]:
+    """The networks that can be foreseen."""
     model, inputs = configuration.model, width(configuration)
     if model.loss in OF_VALUES or model.loss == "logistic" or len(model.classes) == 2:
         outputs = [1] if model.loss != "softmax" else [2]
     else:
         outputs = [len(model.classes)] if model.classes else [1, 3]
     try:
-        return [made.model(named("squared"), k, 1 + (inputs or TRIED_ON)).body.rules for k in outputs]
+        return [made.model(named("squared"), k, 1 + (inputs or TRIED_ON)) for k in outputs]
     except ConfigurationError as error:
-        if inputs:
+        if inputs or ":" not in model.kind:
             raise
         raise ConfigurationError(
             f"{error}; if it is made for a certain number of inputs, set model.shape, as [64]"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamlearn.core.regularizers import Function
-from streamlearn.errors import ConfigurationError
+from streamlearn.errors import ConfigurationError, line
 
 TRIED_ON = 3  # parameters
 
@@ -27,7 +27,7 @@ def regularizer(name: str) -> Function:
         value, shape = float(value), np.shape(np.asarray(gradient, dtype=float))
     except Exception as error:
         raise ConfigurationError(
-            f"{key} failed on {TRIED_ON} parameters ({_line(error)}); it must return R(theta) and its gradient"
+            f"{key} failed on {TRIED_ON} parameters ({line(error)}); it must return R(theta) and its gradient"
         ) from error
     if shape != (TRIED_ON,) or not np.isfinite(value):
         raise ConfigurationError(
@@ -45,12 +45,8 @@ def load(name: str, key: str) -> Any:
         sys.path.append(here)
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever a user's module does while it is imported
-        raise ConfigurationError(f"{key} cannot be loaded ({_line(error)}); name package.module:function") from error
+    except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
+        raise ConfigurationError(f"{key} cannot be loaded ({line(error)}); name package.module:function") from error
     if not callable(function):
         raise ConfigurationError(f"{key} is no function; name package.module:function")
     return function
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

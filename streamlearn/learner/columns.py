@@ -32,7 +32,7 @@ TOO_LARGE = f"x has a number beyond {LARGEST:g}"
 class State:
     """kind: `array`, `map` or "" before the first event; columns: (name, category or None) each.
 
-    fixed: names given by the configuration (empty: all are taken); width: of arrays, where it was given (else 0).
+    fixed: names given by the configuration (empty: all are taken); width: of arrays, the only events then (0: not given).
     vocabulary: arrays are of token ids below it, as many as `width` of which are kept (0: they are of numbers).
     """
 
@@ -67,8 +67,9 @@ def encode(state: State, xs: Sequence[Features]) -> tuple[State, Encoded]:
         if kind == "array" and not 0 < len(x) <= COLUMNS_MOST:  # nor is the width of a stream fixed by such a one
             reasons[i] = f"x has {len(x)} values, more than {COLUMNS_MOST}" if x else "x has no values"
             continue
-        if state.width and len(x) != state.width and kind == "array":
-            reasons[i] = f"x has {len(x)} values instead of {state.width}"
+        if state.width and (kind == "map" or len(x) != state.width):
+            given = "is a map of names instead of an array of" if kind == "map" else f"has {len(x)} values instead of"
+            reasons[i] = f"x {given} {state.width}"
             continue
         if state.kind == "":
             state = replace(state, kind=kind, columns=_first_columns(state, x))

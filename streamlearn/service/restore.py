@@ -67,7 +67,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         return
     state = _unpacked(saved)
     if not for_reading:
-        _refuse_another_problem(pipeline.state, state.learner)
+        _refuse_another_problem(pipeline.state, pipeline.standing.rules.learner, state.learner)
     else:
         rules = pipeline.standing.rules
         told = replace(rules.learner, validation=state.validation, folds=state.folds)
@@ -108,10 +108,6 @@ def _unpacked(saved: Saved) -> Snapshot:
 def _built(fit: Fit, settings: Settings) -> Fit:
     """A stored fit with the model that the configuration gives."""
     stored, told = fit.model, settings.architecture
-    if told.kind != stored.kind:
-        raise ConfigurationError(
-            f"model.kind is {told.kind!r}; the store was built with {stored.kind!r}: set it back or name a new store"
-        )
     model = told.model(stored.loss, stored.outputs_count, stored.columns)
     if model.blocks != stored.blocks:
         raise ConfigurationError(
@@ -125,9 +121,14 @@ def _shapes(model: Model) -> str:
     return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in model.blocks)[:200]
 
 
-def _refuse_another_problem(told: State, stored: State) -> None:
+def _refuse_another_problem(told: State, settings: Settings, stored: State) -> None:
     """The configuration may change what is done with a problem, not which problem it is."""
+    width = "features.length" if told.columns.vocabulary else "the size of model.shape"
     pairs = {
+        "model.kind": (settings.architecture.kind, stored.fit.model.kind if stored.fit else settings.architecture.kind),
+        "features.kind": (_features(told), _features(stored)),
+        "model.vocabulary": (told.columns.vocabulary, stored.columns.vocabulary),
+        width: (told.columns.width, stored.columns.width),
         "features.names": (told.columns.fixed, stored.columns.fixed),
         "model.loss": (told.problem.loss, stored.problem.loss if told.problem.loss else ""),
         "model.classes": (told.problem.classes, stored.problem.classes if told.problem.classes else ()),
@@ -137,6 +138,10 @@ def _refuse_another_problem(told: State, stored: State) -> None:
             raise ConfigurationError(
                 f"{key} is {now!r}; the store was built with {before!r}: set it back or name a new store"
             )
+
+
+def _features(state: State) -> str:
+    return "tokens" if state.columns.vocabulary else "dense"
 
 
 def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:

@@ -117,3 +117,36 @@ def test_a_regularizer_that_has_to_be_loaded_is_loaded(printed: Printed, tmp_pat
     code, lines = printed("regularity.regularizer=tests.edges.shapes:half_the_squares")
     assert (code, failures(lines)) == (0, [])
     assert "ok   regularizer: tests.edges.shapes:half_the_squares" in lines
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("model.kind=mlp", "model.hidden=4"), "mlp, as wide as the first event; cpu in float32"),
+        (
+            ("model.kind=mlp", "model.hidden=4", "features.names=a, b, c", "model.classes=x, y", "model.dtype=float64"),
+            "mlp, 21 parameters (1 outputs) on 3 inputs; cpu in float64",
+        ),
+        (
+            ("model.kind=embedding-bag", "features.kind=tokens", "features.length=6", "model.vocabulary=30"),
+            "embedding-bag, 993 parameters (1 outputs) or 1059 parameters (3 outputs) on 6 inputs; cpu in float32",
+        ),
+    ],
+)
+def test_a_network_is_made_and_told_of(printed: Printed, overrides: tuple[str, ...], expected: str) -> None:
+    code, lines = printed(*overrides)
+    assert (code, failures(lines)) == (0, [])
+    assert f"ok   model: {expected}" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no_such_net:f", "cannot be loaded (ModuleNotFoundError: "),
+        ("builtins:max", "is a int; it must be a torch.nn.Module"),
+    ],
+)
+def test_a_network_that_cannot_be_made_fails(printed: Printed, name: str, why: str) -> None:
+    code, lines = printed(f"model.kind={name}")
+    assert (code, len(failures(lines))) == (3, 1)
+    assert failures(lines)[0].startswith(f"FAIL model: model.kind {name} {why}")

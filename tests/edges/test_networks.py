@@ -1,175 +1,323 @@
-"""From the configuration to a network: what works, and what is refused in one line before the daemon starts."""
+"""From a configuration to a network: named ones and a user's own, and one line for each that cannot be used."""
 
 from __future__ import annotations
 
-import json
+import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from streamlearn import settings
-from streamlearn.core.losses import named
-from streamlearn.core.models.networks import NetworkArchitecture
+from streamlearn import assemble, settings
+from streamlearn.core.losses import Array, named
+from streamlearn.core.models.network import Network
 from streamlearn.edges import networks
 from streamlearn.errors import ConfigurationError
 
-FACTORIES = '''
+SOURCE = """
+import numpy as np
 import torch
 from torch import nn
 
 def good(inputs, outputs):
-    return nn.Sequential(nn.Linear(inputs, 3), nn.Tanh(), nn.Linear(3, outputs))
+    return nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs))
 
 def raises(inputs, outputs):
-    raise OSError("no weights\\nhere")
+    raise RuntimeError("two\\nlines")
 
-def nothing(inputs, outputs):
+def none(inputs, outputs):
     return None
 
-def empty(inputs, outputs):
-    return nn.Tanh()
+def constant(inputs, outputs):
+    return nn.Flatten()
 
-class Wrong(nn.Linear):
-    def forward(self, x):
-        return super().forward(x)[:, :1].expand(-1, 7)
+def frozen(inputs, outputs):
+    return good(inputs, outputs).requires_grad_(False)
 
-def wrong(inputs, outputs):
-    return Wrong(inputs, outputs)
+def transposed(inputs, outputs):
+    class Transposed(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).T
+    return Transposed(inputs, outputs)
 
-class Late(nn.Linear):
-    """Fails on data that nobody would try."""
-    def forward(self, x):
-        if bool((x > 50).any()):
-            raise ValueError("too large for me")
-        return super().forward(x)
+def endless(inputs, outputs):
+    module = nn.Linear(inputs, outputs)
+    nn.init.constant_(module.weight, float("nan"))
+    return module
 
-def late(inputs, outputs):
-    return Late(inputs, outputs)
+def random(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 5), nn.Dropout(), nn.Linear(5, outputs))
 
-class Logarithm(nn.Linear):
-    """Not finite on data that nobody would try."""
-    def forward(self, x):
-        return super().forward(x) + torch.log(50 - x[:, :1])
+def of_batches(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 5), nn.BatchNorm1d(5), nn.Linear(5, outputs))
 
-def logarithm(inputs, outputs):
-    return Logarithm(inputs, outputs)
+def fails(inputs, outputs):
+    class Fails(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) @ torch.ones(7, 7)
+    return Fails(inputs, outputs)
 
-def fixed(inputs, outputs):
-    return nn.Linear(64, outputs)
-'''
+def of_four(inputs, outputs):
+    assert inputs == 4, "four inputs and no others"
+    return good(inputs, outputs)
+
+def fickle(inputs, outputs):
+    class Fickle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(inputs, outputs)
+        def forward(self, x):
+            if float(x.detach().abs().max()) > 100.0:
+                raise ValueError("too\\nlarge")
+            return self.linear(x)
+    return Fickle()
+
+class Backwards(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+    @staticmethod
+    def backward(context, gradient):
+        if float(gradient.detach().abs().max()) > 100.0:
+            raise ValueError("too steep")
+        return gradient
+
+def steep(inputs, outputs):
+    class Steep(nn.Linear):
+        def forward(self, x):
+            return Backwards.apply(super().forward(x))
+    return Steep(inputs, outputs)
+
+number = 3
+"""
+TOKENS = ("features.kind=tokens", "features.length=6", "model.vocabulary=30")
 
 
-def architecture(*overrides: str) -> NetworkArchitecture:
-    made = networks.architecture(settings.read(None, {}, overrides))
-    assert isinstance(made, NetworkArchitecture)
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path) -> Iterator[None]:
+    """A working directory with modules in it, and nothing left of it afterwards."""
+    (tmp_path / "own_net.py").write_text(SOURCE)
+    (tmp_path / "own_broken_net.py").write_text("1 / 0\n")
+    before, threads = sys.path.copy(), torch.get_num_threads()
+    with chdir(tmp_path):
+        yield
+    torch.set_num_threads(threads)
+    sys.path[:] = before
+    for name in ("own_net", "own_broken_net"):
+        sys.modules.pop(name, None)
+
+
+def model(*overrides: str, outputs: int = 3, inputs: int = 4) -> Network:
+    """What a configuration makes of so many outputs and inputs."""
+    loss = named("squared" if outputs == 1 else "softmax")
+    made = networks.architecture(settings.read(None, {}, overrides)).model(loss, outputs, 1 + inputs)
+    assert isinstance(made, Network)
     return made
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (folder / "mine.py").write_text(FACTORIES)
-    command = [sys.executable, "-m", "streamlearn", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        model(*overrides)
+    assert str(refused.value).isprintable(), "one line"
+    return str(refused.value)
 
 
-def log_of(folder: Path, events: list[list[float]]) -> None:
-    """Every event with its label."""
-    (folder / "streamlearn-data").mkdir()
-    lines = [json.dumps({"id": str(i), "x": x}) for i, x in enumerate(events)]
-    labels = [json.dumps({"id": str(i), "y": "ab"[i % 2]}) for i in range(len(events))]
-    (folder / "streamlearn-data/events.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "streamlearn-data/labels.jsonl").write_text("\n".join(labels) + "\n")
+def rows(values: Array) -> Array:
+    return np.column_stack([np.ones(len(values)), values])
+
+
+def shapes(made: Network) -> list[tuple[int, ...]]:
+    return [shape for _, shape in made.blocks]
+
+
+def test_the_perceptron_has_the_widths_that_it_is_told() -> None:
+    assert [(5, 4), (5,), (2, 5), (2,), (3, 2), (3,)] == shapes(model("model.kind=mlp", "model.hidden=5, 2"))
+    assert [(64, 4), (64,), (3, 64), (3,)] == shapes(model("model.kind=mlp"))
+
+
+def test_the_perceptron_computes_what_it_says() -> None:
+    made, X = model("model.kind=mlp", "model.hidden=5", "model.dtype=float64"), np.arange(8.0).reshape(2, 4) / 7
+    W, b, V, c = np.split(made.first, np.cumsum([20, 5, 15]))
+    expected = np.tanh(X @ W.reshape(5, 4).T + b) @ V.reshape(3, 5).T + c
+    np.testing.assert_allclose(expected, made.outputs(made.first, rows(X)), rtol=1e-12)
+
+
+def test_the_convolutional_network_sees_images() -> None:
+    made = model("model.kind=cnn", "model.shape=2, 6, 4", "model.hidden=3, 5", inputs=48)
+    assert [(3, 2, 3, 3), (3,), (5, 3, 3, 3), (5,), (3, 20), (3,)] == shapes(made)
+    X = np.random.default_rng(0).normal(size=(2, 48))
+    assert (2, 3) == made.outputs(made.first, rows(X)).shape
+
+
+def test_the_bag_of_embeddings_is_the_mean_over_the_tokens_that_are_there() -> None:
+    made = model("model.kind=embedding-bag", *TOKENS, "model.hidden=2", "model.dtype=float64", inputs=6)
+    assert [(30, 2), (3, 2), (3,)] == shapes(made)
+    E, V, c = np.split(made.first, np.cumsum([60, 6]))
+    E, V = E.reshape(30, 2), V.reshape(3, 2)
+    X = np.array([[4.0, 29.0, 4.0, -1.0, -1.0, -1.0], [-1.0] * 6])
+    expected = [(2 * E[4] + E[29]) / 3 @ V.T + c, c]
+    np.testing.assert_allclose(expected, made.outputs(made.first, rows(X)), rtol=1e-12)
+
+
+def test_a_factory_in_the_working_directory_is_found() -> None:
+    made = model("model.kind=own_net:good")
+    assert ("own_net:good", [(5, 4), (5,), (3, 5), (3,)]) == (made.kind, shapes(made))
+
+
+def test_the_same_seed_makes_the_same_network_and_another_seed_another() -> None:
+    state = torch.random.get_rng_state()
+    first, again = model("model.kind=own_net:good"), model("model.kind=own_net:good")
+    other = model("model.kind=own_net:good", "queries.seed=1")
+    assert first.first.tobytes() == again.first.tobytes() != other.first.tobytes()
+    assert torch.equal(state, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize(
-    ("overrides", "columns", "size"),
+    ("name", "why"),
     [
-        (("model.kind=mlp",), 5, 4 * 64 + 64 + 64 * 2 + 2),
-        (("model.kind=mlp", "model.hidden=7,3"), 5, 4 * 7 + 7 + 7 * 3 + 3 + 3 * 2 + 2),
-        (("model.kind=cnn", "model.shape=1,8,8", "model.hidden=2"), 65, 9 * 2 + 2 + 8 * 2 + 2),
-        (("model.kind=embedding-bag", "features.kind=tokens", "model.vocabulary=9"), 65, 9 * 32 + 32 * 2 + 2),
+        ("own_net:raises", "cannot be made for 3 inputs and 1 outputs (RuntimeError: two lines)"),
+        ("own_net:none", "is a NoneType; it must be a torch.nn.Module"),
+        ("own_net:constant", "has no parameters to train"),
+        ("own_net:frozen", "has no parameters to train"),
+        ("own_net:transposed", "returns the shape (1, 4) for 4 rows and 1 outputs; it must return (4, 1)"),
+        ("own_net:endless", "returns numbers that are not finite at its initial parameters"),
+        ("own_net:random", "has Dropout at '1', which is random"),
+        ("own_net:of_batches", "has BatchNorm1d at '1', by which an event's output depends on the others"),
+        ("own_net:fails", "failed on 4 rows of 3 inputs (RuntimeError: "),
+        ("own_net:of_four", "cannot be made for 3 inputs and 1 outputs (AssertionError: four inputs and no others)"),
+        ("own_net:of_four", "if it is made for a certain number of inputs, set model.shape"),
+        ("own_net:absent", "cannot be loaded (AttributeError: "),
+        ("own_net:number", "is no function"),
+        ("own_broken_net:good", "cannot be loaded (ZeroDivisionError: "),
+        ("no_such_net:good", "cannot be loaded (ModuleNotFoundError: "),
     ],
 )
-def test_named_networks_have_the_parameters_that_they_should(
-    overrides: tuple[str, ...], columns: int, size: int
-) -> None:
-    model = architecture(*overrides).model(named("softmax"), 2, columns)
-    assert size == model.size
-    assert np.float32 == model.first.dtype
-    assert (3, 2) == model.outputs(model.first, np.ones((3, columns))).shape
+def test_what_cannot_be_used_is_refused_in_one_line_that_names_the_key(name: str, why: str) -> None:
+    text = refusal(f"model.kind={name}")
+    assert text.startswith(f"model.kind {name} ")
+    assert why in text
 
 
-def test_what_is_computed_in_is_the_configured_type() -> None:
-    model = architecture("model.kind=mlp", "model.dtype=float64").model(named("logistic"), 1, 3)
-    assert (
-        np.float64 == model.first.dtype == model.gradient(model.first, np.ones((2, 3)), np.ones(2), np.ones(2))[1].dtype
+def test_a_factory_for_a_certain_number_of_inputs_is_tried_on_that_number() -> None:
+    assert 4 == model("model.kind=own_net:of_four", "model.shape=4").columns - 1
+    assert 4 == model("model.kind=own_net:of_four", "features.names=a, b, c, d").columns - 1
+    assert refusal("model.kind=own_net:of_four", "model.shape=5").endswith(
+        "(AssertionError: four inputs and no others)"
     )
 
 
-def test_a_device_that_is_not_there_is_refused_and_auto_does_without() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        assert architecture("model.kind=mlp", "model.device=cuda").model(named("logistic"), 1, 3)
-    else:
-        with pytest.raises(ConfigurationError, match=r'^model\.device = "cuda" and torch finds no such device; set'):
-            architecture("model.kind=mlp", "model.device=cuda")
-    assert architecture("model.kind=mlp", "model.device=auto").model(named("logistic"), 1, 3)
+def test_a_factory_that_fails_for_more_columns_than_it_was_tried_on_is_refused_then() -> None:
+    made = networks.architecture(settings.read(None, {}, ("model.kind=own_net:of_four", "model.shape=4")))
+    with pytest.raises(ConfigurationError, match=r"own_net:of_four cannot be made for 6 inputs and 2 outputs"):
+        made.model(named("softmax"), 2, 7)
 
 
-@pytest.mark.parametrize(
-    ("factory", "said"),
-    [
-        ("missing", "cannot be loaded (AttributeError"),
-        ("raises", "cannot be made for 3 inputs and 1 outputs (OSError: no weights here)"),
-        ("nothing", "is a NoneType; it must be a torch.nn.Module"),
-        ("empty", "has no parameters to train"),
-        ("wrong", "returns the shape (4, 7) for 4 rows and 1 outputs; it must return (4, 1)"),
-        ("fixed", "set model.shape, as [64]"),
-    ],
-)
-def test_a_factory_that_gives_no_model_is_one_line_and_exit_code_2(factory: str, said: str, tmp_path: Path) -> None:
-    log_of(tmp_path, [[0.0, 1.0]])
-    done = run(tmp_path, "run", "--set", f"model.kind=mine:{factory}", "--set", "http.port=-1")
-    assert 2 == done.returncode
-    assert 1 == len(done.stderr.splitlines())
-    assert f"model.kind mine:{factory}" in done.stderr
-    assert said in done.stderr
+def test_parameters_that_are_not_there_are_refused_with_those_that_are() -> None:
+    text = refusal("model.kind=mlp", "regularity.parameters=head.*")
+    assert text == (
+        "model.kind mlp has no parameters named 'head.*', as regularity.parameters says; "
+        "it has 0.weight, 0.bias, 2.weight, 2.bias"
+    )
 
 
-def test_a_factory_for_a_certain_number_of_inputs_works_where_that_is_said(tmp_path: Path) -> None:
-    log_of(tmp_path, [[float(i + j) for j in range(64)] for i in range(6)])
-    done = run(tmp_path, "replay", "--json", "--set", "model.kind=mine:fixed", "--set", "model.shape=64")
-    assert (0, 6) == (done.returncode, json.loads(done.stdout)["labels"])
+DERIVED = {
+    "outputs": lambda made, X: made.outputs(made.first, X),
+    "response": lambda made, X: made.response(made.first, made.first, X),
+    "gradient": lambda made, X: made.gradient(made.first, X, np.zeros(len(X)), np.ones(len(X))),
+    "products": lambda made, X: made.gradient_hvp(made.first, made.first, X, np.zeros(len(X)), np.ones(len(X))),
+    "by example": lambda made, X: made.example_gradients(made.first, X, np.zeros(len(X))),
+}
 
 
-def test_a_module_that_fails_on_data_ends_in_one_line(tmp_path: Path) -> None:
-    log_of(tmp_path, [[float(i), 1.0] for i in range(100)])
-    told = ("--set", "model.kind=mine:late", "--set", "features.standardise=false")
-    done = run(tmp_path, "replay", "--json", *told)
-    assert 2 == done.returncode
-    assert "model.kind mine:late failed on " in done.stderr.splitlines()[-1]
-    assert "(ValueError: too large for me)" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("what", DERIVED)
+def test_a_module_that_raises_on_data_is_refused_in_one_line_whatever_is_asked_of_it(what: str) -> None:
+    made, X = model("model.kind=own_net:fickle", outputs=1), rows(np.ones((3, 4)))
+    DERIVED[what](made, X)
+    with pytest.raises(ConfigurationError) as refused:
+        DERIVED[what](made, 1000.0 * X)
+    expected = "model.kind own_net:fickle failed on data (ValueError: too large); correct the module"
+    assert expected == str(refused.value)
 
 
-def test_outputs_that_are_not_finite_are_skipped_and_the_stream_goes_on(tmp_path: Path) -> None:
-    log_of(tmp_path, [[float(i % 60), 1.0] for i in range(100)])
-    told = ("--set", "model.kind=mine:logarithm", "--set", "features.standardise=false")
-    done = run(tmp_path, "replay", "--json", *told)
-    assert 0 == done.returncode, done.stderr
-    report = json.loads(done.stdout)
-    assert (100, 100) == (report["events"], report["labels"])
-    assert np.isfinite(report["theta"]).all()
+def test_a_module_that_raises_on_the_way_back_is_refused_too() -> None:
+    made, X = model("model.kind=own_net:steep", outputs=1), rows(np.ones((3, 4)))
+    made.gradient(made.first, X, np.zeros(3), np.ones(3))
+    with pytest.raises(ConfigurationError, match=r"own_net:steep failed on data \(ValueError: too steep\)"):
+        made.gradient(made.first, X, np.full(3, 1e6), np.ones(3))
 
 
-def test_without_torch_a_network_is_refused_and_all_else_works(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text('raise ImportError("no torch here")\n')
-    log_of(tmp_path, [[float(i), 1.0] for i in range(30)])
-    done = run(tmp_path, "replay", "--json", "--set", "model.kind=mlp")
-    assert 2 == done.returncode
-    said = 'model.kind mlp needs torch, which cannot be imported (no torch here); pip install "streamlearn[torch]"'
-    assert done.stderr.splitlines()[-1].endswith(said)
-    assert 0 == run(tmp_path, "replay", "--json").returncode
+def test_what_is_done_without_a_rule_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "streamlearn"):
+        model("model.kind=own_net:good")
+        assert [] == caplog.messages
+        model("model.kind=own_net:steep")
+    assert any("model.kind own_net:steep: an operator has no forward derivative" in line for line in caplog.messages)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a device is there")
+def test_a_device_that_is_not_there_is_refused_and_auto_goes_without() -> None:
+    expected = 'model.device = "cuda" and torch finds no such device; set model.device = "cpu" or "auto"'
+    assert expected == refusal("model.kind=mlp", "model.device=cuda")
+    assert "cpu" == model("model.kind=mlp", "model.device=auto").body.device.type
+
+
+def test_precision_and_threads_are_as_told() -> None:
+    assert np.float32 == model("model.kind=mlp").first.dtype
+    assert np.float64 == model("model.kind=mlp", "model.dtype=float64").first.dtype
+    model("model.kind=mlp", "model.threads=3")
+    assert 3 == torch.get_num_threads()
+
+
+def python(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """`folder` comes first among the places that modules are imported from."""
+    start = f"import sys; sys.path.insert(0, {str(folder)!r}); {text}"
+    return subprocess.run([sys.executable, "-c", start], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_without_torch_a_network_is_one_line_that_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text('raise ImportError("it is not here")\n')
+    for command in ("run", "replay"):
+        (tmp_path / "streamlearn-data").mkdir(exist_ok=True)
+        done = python(
+            tmp_path, f"from streamlearn.cli import main; exit(main(['{command}', '--set', 'model.kind=mlp']))"
+        )
+        expected = (
+            "streamlearn: model.kind mlp needs torch, which cannot be imported (it is not here); "
+            'pip install "streamlearn[torch]"\n'
+        )
+        assert (2, expected) == (done.returncode, done.stderr)
+
+
+def test_a_linear_model_does_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text('raise ImportError("it is not here")\n')
+    done = python(tmp_path, "from streamlearn.cli import main; exit(main(['check', '--set', 'http.port=-1']))")
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_torch_is_not_imported_for_a_linear_model(tmp_path: Path) -> None:
+    text = (
+        "import streamlearn.cli; from streamlearn import assemble, settings; "
+        "from streamlearn.service.metrics import Measurements; "
+        "assemble.pipeline(settings.read(None, {}, ()), dict, Measurements()); print('torch' in sys.modules)"
+    )
+    assert "False\n" == python(tmp_path, text).stdout
+
+
+def test_the_widths_that_are_known_before_the_first_event() -> None:
+    def width(*overrides: str) -> int:
+        return networks.width(settings.read(None, {}, overrides))
+
+    assert 0 == width("model.kind=mlp")
+    assert 2 == width("model.kind=mlp", "features.names=a, b")
+    assert 48 == width("model.kind=cnn", "model.shape=2, 6, 4")
+    assert 6 == width("model.kind=embedding-bag", *TOKENS)
+
+
+def test_the_kind_of_architecture_is_as_configured() -> None:
+    assert "linear" == assemble.architecture(settings.read(None, {}, ())).kind
+    assert "mlp" == assemble.architecture(settings.read(None, {}, ("model.kind=mlp",))).kind

@@ -8,11 +8,14 @@ An operator may lack a rule. Which of the ways there are is taken is found out o
 
     f′            forward derivative        else twice backward: f′ = ∂(Jᵀu · v)/∂u
     by example    vmap of the gradient      else one example at a time
+
+A user's module may raise on data that nobody tried it on, forwards or backwards: that is the operator's to mend, in one line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import final
@@ -24,7 +27,7 @@ from torch.func import functional_call, grad, vmap
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Block
-from streamlearn.errors import ConfigurationError
+from streamlearn.errors import ConfigurationError, StreamlearnError, line
 
 Tensors = list[torch.Tensor]
 MEAN_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -48,8 +51,8 @@ class Rules:
 @final
 @dataclass(frozen=True, eq=False)
 class Body:
-    """module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied: whether
-    parameters are shared between its parts; name: in whose name it is said that it fails, "" while it is tried.
+    """module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied:
+    whether parameters are shared between its parts; name: what to call it where it raises ("": while it is examined).
     """
 
     module: torch.nn.Module
@@ -91,14 +94,8 @@ class Body:
 
     def outputs(self, parameters: Tensors, inputs: torch.Tensor) -> torch.Tensor:
         named = {name: part for (name, _), part in zip(self.blocks, parameters, strict=True)}
-        try:
+        with self._named():
             out: torch.Tensor = functional_call(self.module, (named, self.constants), (inputs,), tie_weights=self.tied)
-        except Exception as error:  # whatever a user's module does
-            if not self.name:
-                raise
-            raise ConfigurationError(
-                f"model.kind {self.name} failed on {len(inputs)} rows of {inputs.shape[1]} inputs ({line(error)})"
-            ) from error
         return out
 
     def mean_loss(self, loss: str, f: torch.Tensor, y: Array, share: Array) -> torch.Tensor:
@@ -120,9 +117,15 @@ class Body:
             outs, cotangents = [out for out, _ in pairs], [c for _, c in pairs]
         if not outs:
             return [torch.zeros_like(part) for part in at]
-        found = torch.autograd.grad(
-            outs, at, cotangents, create_graph=create_graph, retain_graph=keep or create_graph, materialize_grads=True
-        )
+        with self._named():
+            found = torch.autograd.grad(
+                outs,
+                at,
+                cotangents,
+                create_graph=create_graph,
+                retain_graph=keep or create_graph,
+                materialize_grads=True,
+            )
         return list(found)
 
     def response(self, parameters: Tensors, along: Tensors, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,11 +153,19 @@ class Body:
         def one(at: Tensors, row: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
             return (self.outputs(at, row[None])[0] * c).sum()
 
-        found = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=rows)(parameters, inputs, of_outputs)
+        with self._named():
+            found = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=rows)(parameters, inputs, of_outputs)
         flat = torch.cat([part.detach().reshape(len(inputs), -1) for part in found], dim=1)
         return np.asarray(flat.to("cpu").numpy())
 
-
-def line(error: Exception) -> str:
-    """An error of a user's code, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is raised within, as a ConfigurationError; the probe, which finds out by it, is shown it as it is."""
+        try:
+            yield
+        except StreamlearnError:
+            raise
+        except Exception as error:  # whatever a user's module does
+            if not self.name:
+                raise
+            raise ConfigurationError(f"{self.name} failed on data ({line(error)}); correct the module") from error

@@ -20,7 +20,7 @@ from streamlearn.core.models import probe
 from streamlearn.core.models.architecture import Architecture
 from streamlearn.core.models.differentiation import Body, line
 from streamlearn.core.models.network import Network
-from streamlearn.errors import ConfigurationError
+from streamlearn.errors import ConfigurationError, line
 
 Factory = Callable[[int, int], nn.Module]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -98,8 +98,7 @@ class NetworkArchitecture(Architecture):
             raise
         except Exception as error:  # whatever a user's module does
             raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({line(error)})") from error
-        body = replace(body, name=self._name)
-        first = body.joined(list(trained.values()))
+        first, body = body.joined(list(trained.values())), replace(body, name=f"model.kind {self._name}")
         return Network(self._name, loss, outputs, columns, body, first, seen, moving, told.curvature, told.damping)
 
     def _covered(self, blocks: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:

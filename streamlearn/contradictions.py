@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from streamlearn.config import Configuration, Features, Model
+from streamlearn.config import Configuration
 from streamlearn.limits import refuse, show
 from streamlearn.queries import names
 

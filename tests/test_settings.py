@@ -75,19 +75,6 @@ OTHER: dict[str, tuple[str, Any]] = {
     "http.host": ('"0.0.0.0"', "0.0.0.0"),
     "http.port": ("-1", -1),
 }
-# What has to be set besides for a key to have a meaning.
-BESIDE: dict[str, tuple[str, ...]] = {
-    "features.kind": ("model.kind=embedding-bag",),
-    "features.length": ("model.kind=embedding-bag", "features.kind=tokens"),
-    "model.vocabulary": ("model.kind=embedding-bag", "features.kind=tokens"),
-    **dict.fromkeys(
-        (
-            "model.hidden", "model.shape", "model.device", "model.dtype", "model.threads", "training.curvature",
-            "training.damping", "regularity.parameters",
-        ),
-        ("model.kind=mlp",),
-    ),
-}  # fmt: skip
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
 # What else has to be said for a key to mean anything.
 MLP, TOKENS = ("model.kind=mlp",), ("model.kind=embedding-bag", "features.kind=tokens")
@@ -349,32 +336,6 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (
             ("regularity.validation=leave-one-out", "training.solver=sgdf"),
             'regularity.validation = "leave-one-out" needs H⁻¹',
-        ),
-        (("model.hidden=3",), 'model.hidden = [3] is of networks and model.kind is "linear"; remove it, or set'),
-        (("training.damping=0.1",), "training.damping = 0.1 is of networks"),
-        (("model.threads=2",), "model.threads = 2 is of networks"),
-        (("features.kind=tokens",), 'features.kind = "tokens" is of networks'),
-        (("model.dtype=float32",), 'model.dtype = "float32" is of networks'),
-        (("model.kind=mlp", "training.solver=newton"), 'training.solver = "newton" needs a linear model'),
-        (("model.kind=mlp", "regularity.free=a"), "regularity.free is of linear models"),
-        (
-            ("model.kind=mlp", "regularity.validation=leave-one-out"),
-            'regularity.validation = "leave-one-out" needs a linear model',
-        ),
-        (("model.kind=a.b:c", "model.hidden=3"), "model.hidden is of the named networks"),
-        (("model.kind=cnn",), 'model.kind = "cnn" needs the shape of its images; set, for example, model.shape'),
-        (("model.kind=embedding-bag",), 'model.kind = "embedding-bag" takes token ids; set features.kind'),
-        (
-            ("model.kind=embedding-bag", "features.kind=tokens", "model.hidden=3,4"),
-            'model.kind = "embedding-bag" has one hidden width',
-        ),
-        (("model.kind=mlp", "features.kind=tokens"), 'features.kind = "tokens" is not for model.kind = "mlp"'),
-        (("model.kind=a:b", "features.kind=tokens", "model.shape=3"), "model.shape is given and features.kind"),
-        (("model.kind=mlp", "features.length=3"), "features.length is of token ids"),
-        (("model.kind=mlp", "model.vocabulary=3"), "model.vocabulary is of token ids"),
-        (
-            ("model.kind=mlp", "model.shape=3", "features.names=a,b"),
-            "model.shape has 3 places and features.names names 2",
         ),
     ],
 )

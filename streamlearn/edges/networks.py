@@ -51,7 +51,10 @@ def architecture(configuration: Configuration) -> NetworkArchitecture:
         tokens=configuration.features.kind == "tokens",
     )
     made = networks.NetworkArchitecture(model.kind, _factory(configuration), told)
-    for network in _tried(made, configuration):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of its forward derivatives, when they are first used
+        tried = _tried(made, configuration)
+    for network in tried:
         for line in probe.lacking(network.body.rules):
             log.warning("model.kind %s: %s", model.kind, line, extra={"action": "model"})
     return made

@@ -130,22 +130,64 @@ def test_a_map_without_values_is_a_row_of_what_is_missing() -> None:
     np.testing.assert_array_equal([[NAN], [1.0]], rows([{}, {"a": 1.0}]))
 
 
+def test_tokens_have_one_column_a_place_and_nothing_after_the_last() -> None:
+    state, got = columns.encode(State(width=4, vocabulary=10), [[3, 0, 9], [], [1, 1, 1, 1]])
+    assert ["t0", "t1", "t2", "t3"] == state.names
+    np.testing.assert_array_equal([[3, 0, 9, -1], [-1, -1, -1, -1], [1, 1, 1, 1]], got.rows)
+    assert {} == got.reasons
+    assert 0 == got.ignored
+
+
+def test_tokens_past_the_last_place_are_cut_and_counted() -> None:
+    _, got = columns.encode(State(width=2, vocabulary=10), [[1, 2, 3, 4], [5], [6, 7, 8]])
+    np.testing.assert_array_equal([[1, 2], [5, -1], [6, 7]], got.rows)
+    assert 3 == got.ignored
+
+
+@pytest.mark.parametrize(
+    "x",
+    [[1, 10], [-1, 2], [1.5], [None, 1], [1e300], {"a": 1}, {}, [1, 2, 3, 10]],
+    ids=["beyond the vocabulary", "negative", "fraction", "null", "huge", "map", "empty map", "beyond in what is cut"],
+)
+def test_what_is_no_array_of_token_ids_is_refused_with_the_reason(x: Features) -> None:
+    state, got = columns.encode(State(width=3, vocabulary=10), [x, [4, 9]])
+    assert {0: "x is not an array of token ids, whole numbers from 0 to 9"} == got.reasons
+    np.testing.assert_array_equal([[NAN, NAN, NAN], [4, 9, -1]], got.rows)
+    assert 0 == got.ignored
+    assert 3 == len(state.columns)
+
+
+@MODERATE
+@given(xs=st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=8), cut=st.integers(0, 8))
+def test_tokens_in_two_batches_are_the_same_as_in_one_and_add_no_columns(xs: list[Features], cut: int) -> None:
+    start = State(width=4, vocabulary=10)
+    whole_state, whole = columns.encode(start, xs)
+    first_state, first = columns.encode(start, xs[:cut])
+    state, then = columns.encode(first_state, xs[cut:])
+    assert whole_state.columns == state.columns
+    np.testing.assert_array_equal(whole.rows, np.concatenate([first.rows, then.rows]))
+    assert whole.ignored == first.ignored + then.ignored
+    for x, row in zip(xs, whole.rows, strict=True):
+        assert list(x)[:4] == row[row != columns.NO_TOKEN].tolist()
+
+
+def test_where_the_width_was_given_no_array_of_another_is_taken_be_it_the_first() -> None:
+    state, got = columns.encode(State(width=3), [[1, 2], [1, 2, 3], [1, 2, 3, 4], [4, None, 6]])
+    assert {0: "x has 2 values instead of 3", 2: "x has 4 values instead of 3"} == got.reasons
+    np.testing.assert_array_equal([[NAN] * 3, [1, 2, 3], [NAN] * 3, [4, NAN, 6]], got.rows)
+    assert ["x0", "x1", "x2"] == state.names
+
+
+def test_arrays_of_another_width_alone_fix_nothing() -> None:
+    state, got = columns.encode(State(width=3), [[1, 2], [1]])
+    assert {0, 1} == got.reasons.keys()
+    assert [] == state.names
+    assert (2, 0) == got.rows.shape
+    np.testing.assert_array_equal([[7, 8, 9]], rows([[7, 8, 9]], state))
+
+
 def test_where_the_width_is_given_nothing_else_fits_not_even_as_the_first() -> None:
     got = encoded([{"a": 1.0}, [1.0], [1.0, 2.0]], State(width=2))
     expected = {0: "x is a map of names instead of an array of 2", 1: "x has 1 values instead of 2"}
     assert expected == got.reasons
     np.testing.assert_array_equal([1.0, 2.0], got.rows[2])
-
-
-def test_tokens_have_a_place_each_and_those_behind_the_last_place_are_counted() -> None:
-    state, got = columns.encode(State(width=3, vocabulary=10), [[4, 9], [], [0, 1, 2, 3, 4]])
-    np.testing.assert_array_equal([[4, 9, -1], [-1, -1, -1], [0, 1, 2]], got.rows)
-    assert ({}, 2) == (got.reasons, got.ignored)
-    assert ["t0", "t1", "t2"] == state.names
-
-
-@pytest.mark.parametrize("x", [[10], [-1], [1.5], [None], {"a": 1}, [1, 2, 3, 10]])
-def test_what_is_no_token_does_not_fit(x: Features) -> None:
-    got = encoded([[1], x], State(width=3, vocabulary=10))
-    assert {1: "x is not an array of token ids, whole numbers from 0 to 9"} == got.reasons
-    assert np.isnan(got.rows[1]).all()

@@ -18,7 +18,7 @@ from torch import nn
 from streamlearn.core.losses import Loss
 from streamlearn.core.models import probe
 from streamlearn.core.models.architecture import Architecture
-from streamlearn.core.models.differentiation import Body, line
+from streamlearn.core.models.differentiation import Body
 from streamlearn.core.models.network import Network
 from streamlearn.errors import ConfigurationError, line
 

@@ -207,7 +207,7 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("training.batch_size", "true"),
         ("training.steps_per_label", "0"),
         ("training.keep", "-1"),
-        ("regularity.initial_precision", "0"),
+        ("regularity.initial_precision", "-1"),
         ("regularity.initial_precision", "inf"),
         ("regularity.precision_bounds", "[5, 1]"),
         ("regularity.precision_bounds", "[0, 1]"),

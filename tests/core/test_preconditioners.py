@@ -1,4 +1,4 @@
-"""Adagrad and Adam: textbook paths of θ, tangents that are derivatives of the run with the divisor held, fixed points."""
+"""Momentum, Adagrad and Adam: textbook paths of θ, tangents that are derivatives of the run with the divisor held, fixed points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from streamlearn.core import preconditioners, sgdf
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data, Objective
-from streamlearn.core.preconditioners import Adagrad, Adam, Plain, Preconditioner
+from streamlearn.core.preconditioners import Adagrad, Adam, Momentum, Plain, Preconditioner
 from streamlearn.core.preconditioners import State as Scaling
 from streamlearn.core.regularizers import L1
 from tests.core.problems import HEADS, breast_cancer, parameters, part, relative, small, solved
@@ -74,6 +74,31 @@ def test_adam_walks_the_textbooks_path_with_both_biases_corrected(head: str) -> 
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         theta = theta - 0.02 * (m / (1.0 - 0.9**t)) / floored(np.sqrt(v / (1.0 - 0.999**t)))
         assert_allclose(state.theta, theta, rtol=1e-11, atol=1e-12)
+
+
+@heads
+def test_momentum_steps_against_the_running_mean_of_gradients(head: str) -> None:
+    states = run(head, Momentum(0.9), np.log(LAMBDA))
+    theta, velocity = states[0].theta, np.zeros_like(states[0].theta)
+    for g, state in zip(gradients(head, [each.theta for each in states[:-1]]), states[1:], strict=True):
+        velocity = 0.9 * velocity + 0.1 * g
+        theta = theta - 0.02 * velocity
+        assert_allclose(state.theta, theta, rtol=1e-12, atol=1e-13)
+
+
+@heads
+def test_momentums_recursion_is_the_finite_difference_of_the_whole_run(head: str) -> None:
+    rho, h = np.log(LAMBDA), 1e-5
+    up, down = (run(head, Momentum(), r)[-1].theta for r in (rho + h, rho - h))
+    assert relative(run(head, Momentum(), rho)[-1].log_tangent, (up - down) / (2.0 * h)) < 1e-6
+
+
+def test_momentum_goes_as_far_under_a_constant_gradient_as_plain_steps() -> None:
+    state, g, down = Momentum().init(np.zeros(3)), np.arange(3.0), np.zeros(3)
+    for _ in range(200):
+        state, down, tangent = Momentum().step(state, g, -g)
+    assert_allclose(down, g, rtol=1e-8)
+    assert_allclose(tangent, -g, rtol=1e-8)
 
 
 @final

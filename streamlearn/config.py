@@ -123,7 +123,7 @@ class Regularity:
     compensated: bool = False
 
     learn: bool = True
-    initial_precision: float = 10.0
+    initial_precision: float = 0.0  # 0: 10, and 1 for networks
     precision_bounds: tuple[float, float] = (0.01, 1000.0)
     fixed: float = 0.01
     intercept_precision: float = 0.01

@@ -131,7 +131,7 @@ LIMITS: dict[str, Limit] = {
     "regularity.increasing": _words("", "log", "square"),
     "regularity.compensated": _FLAG,
     "regularity.learn": _FLAG,
-    "regularity.initial_precision": _POSITIVE,
+    "regularity.initial_precision": _NOT_NEGATIVE,
     "regularity.precision_bounds": Limit("two numbers above 0, the smaller first", _bounds),
     "regularity.fixed": _POSITIVE,
     "regularity.intercept_precision": _NOT_NEGATIVE,

@@ -248,7 +248,7 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("training.damping", "-0.1"),
         ("training.damping", "inf"),
         ("training.keep", "-1"),
-        ("regularity.initial_precision", "0"),
+        ("regularity.initial_precision", "-1"),
         ("regularity.initial_precision", "inf"),
         ("regularity.precision_bounds", "[5, 1]"),
         ("regularity.precision_bounds", "[0, 1]"),

@@ -1,7 +1,7 @@
 """Preconditioners: what SGDF divides its steps by, coordinate by coordinate. θ and θ̇ are divided by the same.
 
     plain      θ ← θ − η g                  g = ∇L on each batch
-    momentum   θ ← θ − η v,      v ← βv + g
+    momentum   θ ← θ − η v,      v ← βv + (1 − β) g
     Adagrad    θ ← θ − η g/D,    D = √Σg²
     Adam       θ ← θ − η ĝ/D,    D = √v̂,    ĝ and v̂ the bias-corrected running means of g and g²
 
@@ -74,7 +74,11 @@ class Plain(Preconditioner):
 @final
 @dataclass(frozen=True)
 class Momentum(Preconditioner):
-    """D = 1; fade: β, what a step leaves of the velocity. As far as plain steps of η/(1 − β) go, with less of their noise."""
+    """D = 1; fade: β, what a step leaves of the running mean of gradients.
+
+    A mean, not the customary sum of 1/(1 − β) times its size: so it goes as far as plain steps of the same η, whose critical
+    size says how far that may be. As a sum, at half that size, the tangent of a network exploded time and again.
+    """
 
     fade: float = 0.9
 
@@ -84,8 +88,8 @@ class Momentum(Preconditioner):
 
     def step(self, state: State | None, gradient: Array, tangent: Array) -> tuple[State | None, Array, Array]:
         before = state or State(np.empty(0), *(np.zeros_like(gradient),) * 2, 0)
-        velocity = self.fade * before.mean + gradient
-        of_tangent = self.fade * before.mean_tangent + tangent
+        velocity = before.mean + (1.0 - self.fade) * (gradient - before.mean)
+        of_tangent = before.mean_tangent + (1.0 - self.fade) * (tangent - before.mean_tangent)
         return State(np.empty(0), velocity, of_tangent, before.steps + 1), velocity, of_tangent
 
     def divisor(self, state: State | None) -> Array | None:

@@ -10,6 +10,10 @@ from streamlearn.core.models.architecture import Architecture, LinearArchitectur
 from streamlearn.core.regularizers import Function
 from streamlearn.learner.penalty import Origin, Penalty
 
+# α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
+# weights multiply, zero is a saddle: pulled there while labels are few, a network takes long to leave it.
+PRECISION, PRECISION_NETWORK = 10.0, 1.0
+
 
 @final
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Settings:
     seed: int
 
     @property
+    def network(self) -> bool:
+        """Whether the model is one."""
+        return self.architecture.kind != "linear"
+
+    @property
     def holdout(self) -> bool:
         """Whether the fit that tunes λ leaves examples out: always the same ones, or fold by fold."""
         return self.validation in ("holdout", "rotating")
@@ -57,8 +66,10 @@ def from_configuration(
     configuration: Configuration, penalty: Penalty | None = None, architecture: Architecture | None = None
 ) -> Settings:
     training, regularity = configuration.training, configuration.regularity
+    architecture = architecture or LinearArchitecture()
+    usual = PRECISION if architecture.kind == "linear" else PRECISION_NETWORK
     return Settings(
-        architecture=architecture or LinearArchitecture(),
+        architecture=architecture,
         standardise=configuration.features.standardise and configuration.features.kind != "tokens",
         solver=training.solver,
         optimizer=training.optimizer,
@@ -68,7 +79,7 @@ def from_configuration(
         tangent=training.tangent,
         keep=training.keep,
         learn_regularity=regularity.learn,
-        initial_precision=regularity.initial_precision,
+        initial_precision=regularity.initial_precision or usual,
         bounds=regularity.precision_bounds,
         fixed_regularity=regularity.fixed,
         penalty=penalty or penalty_of(configuration),

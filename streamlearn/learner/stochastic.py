@@ -8,6 +8,10 @@ residual are renewed whenever the number of labels has grown by a sixteenth, and
 The step is half the critical one. With Adagrad and Adam it is that of the coordinates that their divisor D makes, which starts
 from the squares that a batch's gradient is expected to have: so they need no rate either, and none of them can explode before D
 is known. As the step is renewed with D, Adagrad's does not fade; what it is there for, the noise, the running means take away.
+
+Of a network they do not: what bends with θ has another mean than at the mean of θ, by as much as the step is long. While it
+settles, its step falls from round to round with the root of their number, and a residual of a fifth will do: it is the noise
+that is left, and θ̇ is then as near to the derivative by refitting as what solves the equation at that θ.
 """
 
 from __future__ import annotations
@@ -43,12 +47,14 @@ SAMPLE = 512  # newest examples that step size and residual are taken from
 PASSES = 10  # that the running means of the iterates reach back
 SETTLE_TIMES, SETTLE_ROUNDS_MOST = 64, 60  # times steps_per_label steps in a round of settling, and rounds
 RESTING, SOLVED = 0.02, 0.05  # change of ρ in a round, and residual, at which nothing is left to gain
+SOLVED_NETWORK = 0.2  # that residual of a network
 RESIDUAL_MOST = 10.0  # beyond, the tangent has exploded: it starts again at a smaller step
 
 
 def learn(state: State, settings: Settings, serial: int) -> State:
     """The steps that the label `serial` brings."""
     renew = state.fit is None or state.labels >= state.fit.rated_at + state.fit.rated_at // 16 + 1
+    renew = renew or (settings.network and state.settled > 0)  # the step is whole again
     state = turned(state, settings) if state.forgetting <= -FORGOTTEN else state
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted
         return _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
@@ -64,7 +70,8 @@ def settle(state: State, settings: Settings) -> State:
         for number in range(SETTLE_TIMES):
             state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
     rests = abs(state.tuner.log_precision - before) < RESTING
-    done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < SOLVED)
+    solved = SOLVED_NETWORK if settings.network else SOLVED
+    done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < solved)
     settled = state.settled + 1
     return replace(state, settled=settled, unfitted=0 if done or settled >= SETTLE_ROUNDS_MOST else state.unfitted)
 
@@ -194,6 +201,8 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
     divisor = preconditioner.divisor(descent.scaling)
     critical = sgdf.critical_rate(whole, examples, lam, batch_size, theta, divisor)
     rate = settings.learning_rate or 0.5 * critical
+    if settings.network:
+        rate /= math.sqrt(1 + state.settled)
     judged = _judged(whole, descent, examples, lam, rate / critical, old, divisor)
     awake = settings.tangent == "at-once" or (old is not None and old.awake) or _settled(whole, theta, examples, lam)
     if not judged.residual <= RESIDUAL_MOST:

@@ -10,7 +10,6 @@ from streamlearn.core.models.architecture import Architecture, LinearArchitectur
 from streamlearn.core.regularizers import Function
 from streamlearn.learner.penalty import Origin, Penalty
 
-
 # α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
 # weights multiply, zero is a saddle: pulled there while labels are few, a network takes long to leave it.
 PRECISION, PRECISION_NETWORK = 10.0, 1.0

@@ -1,4 +1,4 @@
-"""Momentum, Adagrad and Adam: textbook paths of θ, tangents that are derivatives of the run with the divisor held, fixed points."""
+"""Momentum, Adagrad and Adam: textbook paths of θ, tangents that are derivatives of the run with D held, fixed points."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def told(kind: str = "mlp", precision: float = 0.0, rate: float = 0.0) -> Settin
     configuration = replace(
         plain,
         model=Model(kind=kind, hidden=(4,) if kind == "mlp" else ()),
-        training=Training(solver="sgdf", steps_per_label=2, learning_rate=rate),
+        training=Training(solver="sgdf", learning_rate=rate),
         regularity=replace(plain.regularity, initial_precision=precision),
     )
     architecture = networks.architecture(configuration) if kind == "mlp" else None
@@ -30,7 +30,7 @@ def told(kind: str = "mlp", precision: float = 0.0, rate: float = 0.0) -> Settin
 
 
 def taught(as_told: Settings, count: int = 30) -> State:
-    return streams.learned(streams.start(as_told), as_told, streams.labels("softmax", count))
+    return streams.learned(streams.start(as_told), as_told, streams.labels("logistic", count))
 
 
 def rates(as_told: Settings) -> list[float]:
@@ -39,7 +39,7 @@ def rates(as_told: Settings) -> list[float]:
     found = [here]
     for _ in range(3):
         found.append(learner.settle(replace(found[-1], unfitted=1), as_told))
-    found.append(learner.step(found[-1], as_told, streams.labels("softmax", 31)[-1]))
+    found.append(learner.step(found[-1], as_told, streams.labels("logistic", 31)[-1]))
     assert all(each.fit is not None for each in found)
     return [each.fit.rate for each in found if each.fit is not None]
 

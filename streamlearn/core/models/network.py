@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
 from streamlearn.core.models.differentiation import Body, Tensors
+from streamlearn.core.models.linear import LEAST_CURVATURE
 from streamlearn.core.models.model import Block, Columns, Model
 
 BATCHES_MOST, POWER_STEPS, POWER_MARGIN = 4, 8, 1.2  # of `steepness`
@@ -199,23 +200,33 @@ class Network(Model):
         """The largest λ_max(H_B) among batches B: each step contracts θ̇ up to 2/h. By power iteration on the Gauss–Newton
         curvature, from batch to batch on the direction that was steep in the one before, and some noise, for what that one
         did not have; with a margin.
+
+        The loss bends by no less than a quarter of the most that it can, as for a linear model: examples that are fitted
+        well bend it by next to nothing, and the step that this would allow is not survived by the first that is not.
         """
         theta = self.first if theta is None else theta
-        root = np.float32(1.0) if divisor is None else np.sqrt(divisor)
-        noise, largest, steep = np.random.default_rng(0).standard_normal(self.size).astype(theta.dtype), 0.0, self
+        root, at, largest = np.float32(1.0) if divisor is None else np.sqrt(divisor), self.body.leaves(theta), 0.0
+        noise = np.random.default_rng(0).standard_normal(self.size).astype(theta.dtype)
         noise, direction = noise / np.linalg.norm(noise), np.zeros_like(noise)
-        if self.curvature == "hessian":
-            steep = replace(self, curvature="gauss-newton")
         for start in range(0, min(len(X), BATCHES_MOST * batch_size), batch_size):
             part, v, norm = slice(start, start + batch_size), direction + noise, 0.0
-            product = steep.linearised(theta, X[part], y[part], w[part])
+            inputs, share = self.body.inputs(X[part]), w[part] / w[part].sum()
+            f = self.body.outputs(at, inputs)
+            lift = self._lift(self.body.array(f), y[part])
             for _ in range(POWER_STEPS):
-                v = v / max(float(np.linalg.norm(v)), 1e-30)
-                v = product(v / root) / root
+                v = v / max(float(np.linalg.norm(v)), 1e-30) / root
+                v = self._damped(self._bent(f, at, self._along(v), inputs, share, keep=True, lift=lift), v) / root
                 norm = float(np.linalg.norm(v))
             direction = v / norm if norm > 0.0 else direction
             largest = max(largest, norm)
         return POWER_MARGIN * largest
+
+    def _lift(self, f: Array, y: Array) -> Array:
+        """What each example's curvature (by Gershgorin) is short of `LEAST_CURVATURE` times the loss's largest, (n,)."""
+        rows, steepest = np.abs(self.loss.curvature(f)).sum(axis=2).max(axis=1), self.loss.steepest
+        if np.isinf(steepest):  # a Poisson rate comes to what the counts are
+            steepest = max(float(rows.max()), float(y.max()))
+        return np.asarray(np.maximum(LEAST_CURVATURE * steepest - rows, 0.0))
 
     def _pulled_back(
         self, f: torch.Tensor, at: Tensors, y: Array, share: Array, keep: bool = False
@@ -226,11 +237,20 @@ class Network(Model):
         return float(share @ self.loss.value(values, y)), self.body.gradients(f, at, of_outputs, keep=keep)
 
     def _bent(
-        self, f: torch.Tensor, at: Tensors, along: Tensors, inputs: torch.Tensor, share: Array, keep: bool
+        self,
+        f: torch.Tensor,
+        at: Tensors,
+        along: Tensors,
+        inputs: torch.Tensor,
+        share: Array,
+        keep: bool,
+        lift: Array | None = None,
     ) -> Tensors:
-        """G v = Jᵀ (∂²ℓ/∂f²) J v from outputs with a graph."""
+        """G v = Jᵀ (∂²ℓ/∂f²) J v from outputs with a graph; lift (n,): to be added to examples' curvatures."""
         _, moved = self.body.response([part.detach() for part in at], along, inputs)
-        product = share[:, None] * self.loss.curvature_product(self.body.array(f), self.body.array(moved))
+        moved_by = self.body.array(moved)
+        bent = self.loss.curvature_product(self.body.array(f), moved_by)
+        product = share[:, None] * (bent if lift is None else bent + lift[:, None] * moved_by)
         return self.body.gradients(f, at, self.body.tensor(product), keep=keep)
 
     def _along(self, v: Array) -> Tensors:

@@ -37,6 +37,7 @@ def thirty_kills(
     seed: int,
     told: Configuration = LINEAR,
     kills: int = KILLS,
+    after_most_s: float = AFTER_MOST_S,
 ) -> Traffic:
     """Kill at random moments while traffic flows, see that nothing was lost or doubled; gives back the traffic."""
     chance, traffic, commits = random.Random(seed), Traffic(log, seed), [0]
@@ -45,7 +46,7 @@ def thirty_kills(
         daemon = start()
         if chance.random() < IN_FLOW_SHARE:
             daemon.wait_ready()
-        deadline = time.monotonic() + chance.uniform(0.0, AFTER_MOST_S)
+        deadline = time.monotonic() + chance.uniform(0.0, after_most_s)
         while time.monotonic() < deadline:
             assert daemon.running(), f"the daemon has ended by itself: {daemon.said}"
             time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))

@@ -29,32 +29,47 @@ AFTER_MOST_S = 1.0  # ... until this much later
 INSPECT_EVERY = 6  # kills; with the command line, which takes a while to start
 
 
-def thirty_kills(
-    folder: Path,
-    store: str,
-    log: Log,
-    start: Callable[[], DaemonProcess],
-    seed: int,
-    told: Configuration = LINEAR,
-    kills: int = KILLS,
-    after_most_s: float = AFTER_MOST_S,
-) -> Traffic:
+def thirty_kills(folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], seed: int) -> Traffic:
     """Kill at random moments while traffic flows, see that nothing was lost or doubled; gives back the traffic."""
     chance, traffic, commits = random.Random(seed), Traffic(log, seed), [0]
     traffic.start()
-    for kill in range(kills):
+    for kill in range(KILLS):
         daemon = start()
         if chance.random() < IN_FLOW_SHARE:
             daemon.wait_ready()
-        deadline = time.monotonic() + chance.uniform(0.0, after_most_s)
+        deadline = time.monotonic() + chance.uniform(0.0, AFTER_MOST_S)
         while time.monotonic() < deadline:
             assert daemon.running(), f"the daemon has ended by itself: {daemon.said}"
             time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
         daemon.kill()
         if (folder / store).exists():
-            commits.append(what_is_restored(folder, store, told, with_command=kill % INSPECT_EVERY == 0))
+            commits.append(what_is_restored(folder, store, LINEAR, with_command=kill % INSPECT_EVERY == 0))
     assert commits == sorted(commits)
-    assert len(set(commits)) > kills / 3, f"too few kills came between commits: {commits}"
+    assert len(set(commits)) > KILLS / 3, f"too few kills came between commits: {commits}"
+    all_is_whole_at_the_end(folder, store, log, start, traffic, LINEAR)
+    return traffic
+
+
+def a_kill_after_each_commit(
+    folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], told: Configuration, kills: int
+) -> None:
+    """For a daemon that takes too long to start and to commit for kills at any moment."""
+    traffic, commits = Traffic(log, seed=1), [0]
+    traffic.start()
+    for kill in range(kills):
+        daemon = start()
+        daemon.wait_ready()
+        until(lambda daemon=daemon: daemon.metrics().get("streamlearn_commit_number", 0) > commits[-1], "a commit")
+        daemon.kill()
+        commits.append(what_is_restored(folder, store, told, with_command=kill == 0))
+    assert len(set(commits)) == len(commits)
+    all_is_whole_at_the_end(folder, store, log, start, traffic, told)
+
+
+def all_is_whole_at_the_end(
+    folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], traffic: Traffic, told: Configuration
+) -> None:
+    """One more daemon learns what is left; then nothing was lost or doubled."""
     daemon = start()
     try:
         traffic.no_more_events()
@@ -65,7 +80,6 @@ def thirty_kills(
     finally:
         daemon.kill()
     nothing_lost_or_doubled(folder, store, log, traffic, told)
-    return traffic
 
 
 def all_answered(daemon: DaemonProcess, traffic: Traffic) -> bool:

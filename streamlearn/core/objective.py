@@ -1,11 +1,10 @@
 """The training objective L = E(θ) + λ R(θ) of a model (5), and its derivatives.
 
 R sees all parameters but the free ones (76), C = ∇R: those of a linear model's `free` columns, which are the intercepts
-by default; a network says itself which of its parts R is to see. A tiny
-fixed prior of precision `anchor` on the free ones, (anchor/2W) b², keeps L bounded for a class that was never seen; it
-does not depend on λ, so it is not part of R. Without it a softmax's free columns can be shifted together at no cost and H
-is singular along those directions, where ∇L = C = 0: `hessian` closes them by adding the projection on them, which changes
-neither θ nor θ̇.
+by default; a network says itself which of its parts R is to see. A tiny fixed prior of precision `anchor` on the free
+ones, (anchor/2W) b², keeps L bounded for a class that was never seen; it does not depend on λ, so it is not part of R.
+Without it a softmax's free columns can be shifted together at no cost and H is singular along those directions, where
+∇L = C = 0: `hessian` closes them by adding the projection on them, which changes neither θ nor θ̇.
 
 θ̇ = dθ/dρ = λ dθ/dλ, ρ = log λ, solves H θ̇ + λC = 0 (64). Where R has kinks (L1), parameters that stand on one do not
 move: the equation holds for the others.

@@ -32,7 +32,7 @@ def choose(state: State, settings: Settings) -> str:
     """newton | cg | sgdf."""
     if settings.solver != "auto":
         return settings.solver
-    if settings.architecture.kind != "linear":
+    if settings.network:
         return "sgdf"
     labels = min(len(state.examples), settings.keep or len(state.examples))
     outputs, D = state.problem.outputs, 1 + len(state.columns.columns)

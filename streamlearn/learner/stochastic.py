@@ -10,8 +10,8 @@ from the squares that a batch's gradient is expected to have: so they need no ra
 is known. As the step is renewed with D, Adagrad's does not fade; what it is there for, the noise, the running means take away.
 
 Of a network they do not: what bends with θ has another mean than at the mean of θ, by as much as the step is long. While it
-settles, its step falls from round to round with the root of their number, and a residual of a fifth will do: it is the noise
-that is left, and θ̇ is then as near to the derivative by refitting as what solves the equation at that θ.
+settles, its step falls from round to round with the root of their number, and a residual of a fifth will do: below that, steps
+of any size that get anywhere leave noise.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bo
     fit = _renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
-    fit, ok, exploded = _descended(state, settings, fit, which, serial)
-    state = replace(state, restarts=state.restarts + exploded)
+    exploded = renew and _exploded(fit.certificate)
+    fit, ok, again = _descended(state, settings, fit, which, serial)
+    state = replace(state, restarts=state.restarts + exploded + again)
     published: Fit | None = fit
     if settings.holdout:
         state = _tested(state, settings, fit, tunes)
@@ -205,7 +206,7 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
         rate /= math.sqrt(1 + state.settled)
     judged = _judged(whole, descent, examples, lam, rate / critical, old, divisor)
     awake = settings.tangent == "at-once" or (old is not None and old.awake) or _settled(whole, theta, examples, lam)
-    if not judged.residual <= RESIDUAL_MOST:
+    if _exploded(judged):
         descent, rate = sgdf.restart_tangent(descent), 0.5 * rate
     elif awake and old is not None and not old.awake:
         descent = sgdf.restart_tangent(descent)
@@ -230,6 +231,11 @@ def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> F
         optimizer=settings.optimizer,
         awake=awake,
     )
+
+
+def _exploded(judged: Certificate) -> bool:
+    """Whether the tangent starts again: not a number has exploded too."""
+    return not judged.residual <= RESIDUAL_MOST
 
 
 def _settled(whole: Objective, theta: Array, sample: Data, lam: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from streamlearn.core.models.model import in_words
 from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State, held
@@ -52,7 +53,7 @@ def _finite(value: float | None) -> float | None:
 def parameter_names(state: State, fit: Fit) -> list[str]:
     """Names in the order of theta; with one output a class, `class:column`. Of a network, names of its parts, with shapes."""
     if fit.model.kind != "linear":
-        return [f"{name} {'x'.join(map(str, shape))}" for name, shape in fit.model.blocks]
+        return in_words(fit.model.blocks)
     columns = ["intercept", *state.columns.names[: fit.model.columns - 1]]
     if fit.model.outputs_count == 1:
         return columns

@@ -9,7 +9,7 @@ from typing import final
 import msgspec
 import numpy as np
 
-from streamlearn.core.models.model import Model
+from streamlearn.core.models.model import Model, in_words
 from streamlearn.errors import CannotStart, ConfigurationError
 from streamlearn.learner import columns, exact, examples, problem
 from streamlearn.learner.fit import Fit
@@ -118,7 +118,7 @@ def _built(fit: Fit, settings: Settings) -> Fit:
 
 
 def _shapes(model: Model) -> str:
-    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in model.blocks)[:200]
+    return ", ".join(in_words(model.blocks))[:200]
 
 
 def _refuse_another_problem(told: State, settings: Settings, stored: State) -> None:

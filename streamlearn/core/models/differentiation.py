@@ -39,6 +39,11 @@ MEAN_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 }
 
 
+def leaves(parts: Tensors) -> Tensors:
+    """The same numbers, to be differentiated by."""
+    return [part.detach().requires_grad_() for part in parts]
+
+
 @final
 @dataclass(frozen=True)
 class Rules:
@@ -86,7 +91,7 @@ class Body:
 
     def leaves(self, vector: Array) -> Tensors:
         """The same, to be differentiated by."""
-        return [part.detach().requires_grad_() for part in self.split(vector)]
+        return leaves(self.split(vector))
 
     def joined(self, parts: Tensors) -> Array:
         """The vector (d,) of what was split, in the precision of the model."""
@@ -135,7 +140,7 @@ class Body:
                 duals = [forward_ad.make_dual(part, v) for part, v in zip(parameters, along, strict=True)]
                 f, moved = forward_ad.unpack_dual(self.outputs(duals, inputs))
                 return f, torch.zeros_like(f) if moved is None else moved
-        at = [part.detach().requires_grad_() for part in parameters]
+        at = leaves(parameters)
         f = self.outputs(at, inputs)
         u = torch.zeros_like(f, requires_grad=True)
         (moved,) = self.gradients(self.gradients(f, at, u, create_graph=True), [u], along)
@@ -146,7 +151,7 @@ class Body:
         if not self.rules.vmap:
             out = []
             for i in range(len(inputs)):
-                at = [part.detach().requires_grad_() for part in parameters]
+                at = leaves(parameters)
                 out.append(self.joined(self.gradients(self.outputs(at, inputs[i : i + 1]), at, of_outputs[i : i + 1])))
             return np.stack(out)
 

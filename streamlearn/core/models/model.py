@@ -22,6 +22,11 @@ Columns = tuple[int, ...]
 Block = tuple[str, tuple[int, ...]]  # the name of a part of θ, and its shape
 
 
+def in_words(blocks: tuple[Block, ...]) -> list[str]:
+    """Each block's name and shape, as `head.weight 10x64`."""
+    return [f"{name} {'x'.join(map(str, shape))}" for name, shape in blocks]
+
+
 class Model(ABC):
     """loss: the head; outputs_count: k; columns: D, of design rows."""
 

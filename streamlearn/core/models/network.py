@@ -35,7 +35,6 @@ from streamlearn.core.models.model import Block, Columns, Model
 
 BATCHES_MOST, POWER_STEPS, POWER_MARGIN = 4, 8, 1.2  # of `steepness`
 ELEMENTS_MOST = 1 << 24  # of gradients by example that are held at once
-CURVATURES = ("gauss-newton", "hessian")
 
 
 @final
@@ -96,8 +95,7 @@ class Network(Model):
         return np.concatenate(out)
 
     def free_at(self, free: Columns) -> NDArray[np.intp]:
-        where = [np.full(prod(shape), seen) for (_, shape), seen in zip(self.blocks, self.seen, strict=True)]
-        return np.flatnonzero(~np.concatenate(where))
+        return np.flatnonzero(~self._where(self.seen))
 
     def inner(self, vector: Array, free: Columns) -> Array:
         parts = zip(_parts(vector, self.blocks), self.seen, strict=True)
@@ -267,8 +265,12 @@ class Network(Model):
         return out
 
     def _mask(self) -> Array:
-        where = [np.full(prod(shape), moves) for (_, shape), moves in zip(self.blocks, self.moving, strict=True)]
-        return np.concatenate(where).astype(self.first.dtype)
+        return self._where(self.moving).astype(self.first.dtype)
+
+    def _where(self, flags: tuple[bool, ...]) -> NDArray[np.bool_]:
+        """What is said of each block, of each of its parameters, (d,)."""
+        sizes = [prod(shape) for _, shape in self.blocks]
+        return np.repeat(np.array(flags), sizes)
 
     def _by_example(self, theta: Array, X: Array, of_outputs: Array) -> Array:
         """Jᵢᵀ cᵢ for c (n, k), shape (n, d)."""

@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import nn
 
-from streamlearn.core.models.differentiation import Body, Rules, Tensors
+from streamlearn.core.models.differentiation import Body, Rules, Tensors, leaves
 
 ROWS = 4
 SAME = 1e-3  # of outputs, relative to the largest: more is no rounding, not even in float32
@@ -54,7 +54,7 @@ def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, cur
         _a_function(body, first, inputs, f)
     if any(not torch.equal(before[name], value) for name, value in body.constants.items()):
         raise Refused("changes a buffer when it is called; register none, or leave them as they are")
-    at = [part.detach().requires_grad_() for part in first]
+    at = leaves(first)
     if not body.outputs(at, inputs).requires_grad:
         raise Refused("gives outputs that do not depend on its parameters")
     forward = _works(lambda: replace(body, rules=Rules(forward=True)).response(first, first, inputs))
@@ -109,7 +109,7 @@ def _a_function(body: Body, first: Tensors, inputs: torch.Tensor, f: torch.Tenso
 
 def _twice(body: Body, first: Tensors, inputs: torch.Tensor) -> None:
     """By `backward`, which goes through every operator: `grad` silently leaves out one that is `once_differentiable`."""
-    at = [part.detach().requires_grad_() for part in first]
+    at = leaves(first)
     gradient = body.gradients((body.outputs(at, inputs) ** 2).mean(), at, create_graph=True)
     pairs = [(part, v) for part, v in zip(gradient, first, strict=True) if part.requires_grad]
     torch.autograd.backward([part for part, _ in pairs], [v for _, v in pairs])

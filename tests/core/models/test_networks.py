@@ -281,8 +281,8 @@ class _Cubed(torch.autograd.Function):
         return 3.0 * x**2 * g
 
 
-class _CubedOnce(torch.autograd.Function):
-    """x³ with a forward derivative, and a backward pass that cannot be differentiated again."""
+class _CubedBackwardOnce(torch.autograd.Function):
+    """x³ with a backward pass that cannot be differentiated again."""
 
     @staticmethod
     def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
@@ -296,23 +296,14 @@ class _CubedOnce(torch.autograd.Function):
         (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return 3.0 * x**2 * g
 
+
+class _CubedOnce(_CubedBackwardOnce):
+    """The same with a forward derivative."""
+
     @staticmethod
     def jvp(ctx: object, v: torch.Tensor) -> torch.Tensor:
         (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return 3.0 * x**2 * v
-
-
-class _CubedBackwardOnce(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(x)  # type: ignore[attr-defined]
-        return x**3
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: object, g: torch.Tensor) -> torch.Tensor:
-        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return 3.0 * x**2 * g
 
 
 class Cubes(nn.Module):

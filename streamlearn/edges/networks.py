@@ -28,13 +28,18 @@ log = logging.getLogger("streamlearn")
 
 def architecture(configuration: Configuration) -> NetworkArchitecture:
     """Raises ConfigurationError, in one line, where torch is missing or the factory gives no model."""
+    with warnings.catch_warnings():
+        # Of torch about itself, when it is imported and when it first differentiates.
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\b")
+        return _architecture(configuration)
+
+
+def _architecture(configuration: Configuration) -> NetworkArchitecture:
     model, training = configuration.model, configuration.training
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-            import torch
+        import torch
 
-            from streamlearn.core.models import networks, probe
+        from streamlearn.core.models import networks, probe
     except ImportError as error:
         raise ConfigurationError(
             f'model.kind {model.kind} needs torch, which cannot be imported ({error}); pip install "streamlearn[torch]"'

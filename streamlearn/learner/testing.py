@@ -5,6 +5,8 @@ Or on those that it was trained on, as if each had not been (`leave_one_out`); a
 
 from __future__ import annotations
 
+import numpy as np
+
 from streamlearn.core import newton, validation
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
@@ -18,7 +20,8 @@ def losses_gradients(fit: Fit, test: Data) -> tuple[Array, Array]:
     """ℓ (n,) and ∇ℓ·θ̇ (n,), in units of the fit's own targets."""
     f, f_dot = fit.model.response(fit.theta, fit.log_tangent, test.X)
     loss = fit.model.loss
-    return loss.value(f, test.y), (loss.gradient(f, test.y) * f_dot).sum(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out of every mean
+        return loss.value(f, test.y), (loss.gradient(f, test.y) * f_dot).sum(axis=1)
 
 
 def mean_loss_gradient(fit: Fit, test: Data) -> tuple[float, float]:

@@ -36,8 +36,10 @@ class Data:
 
     @property
     def usable(self) -> bool:
-        """All finite, and of some weight."""
-        return bool(np.isfinite(self.X).all() and np.isfinite(self.y).all() and 0.0 < self.w.sum() < np.inf)
+        """All finite, and of some weight. A sum that is finite, which costs less, has nothing else in it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(self.X.sum()) or np.isfinite(self.X).all()
+        return bool(finite and np.isfinite(self.y).all() and 0.0 < self.w.sum() < np.inf)
 
 
 class Products(NamedTuple):
@@ -138,11 +140,13 @@ class Objective:
     ) -> Products:
         """What R and the free parameters' prior add to the products of the loss, in place."""
         free, precision = self._free_at, self.anchor / total_weight
-        source = regularity * self.complexity_gradient(theta)
+        source = self.complexity_gradient(theta)
+        source *= regularity
         gradient += source
-        hvp += regularity * self.complexity_hvp(theta, v)
+        free_hvp = hvp[free]
+        hvp += regularity * (v if self._plain else self.complexity_hvp(theta, v))
         gradient[free] += precision * theta[free]
-        hvp[free] += precision * v[free]
+        hvp[free] = free_hvp + precision * v[free]
         return Products(loss, gradient, hvp, source)
 
     def hvp(self, theta: Array, v: Array, data: Data, regularity: float) -> Array:

@@ -49,7 +49,9 @@ class Preconditioner(ABC):
 
     @abstractmethod
     def step(self, state: State | None, gradient: Array, tangent: Array) -> tuple[State | None, Array, Array]:
-        """Take in a batch's gradients of θ and θ̇ (d,); give the directions (d,). From nothing where state is None."""
+        """Take in a batch's gradients of θ and θ̇ (d,); give the directions (d,), which the caller may write over. From
+        nothing where state is None.
+        """
 
     @abstractmethod
     def divisor(self, state: State | None) -> Array | None:
@@ -90,7 +92,7 @@ class Momentum(Preconditioner):
         before = state or State(np.empty(0), *(np.zeros_like(gradient),) * 2, 0)
         velocity = before.mean + (1.0 - self.fade) * (gradient - before.mean)
         of_tangent = before.mean_tangent + (1.0 - self.fade) * (tangent - before.mean_tangent)
-        return State(np.empty(0), velocity, of_tangent, before.steps + 1), velocity, of_tangent
+        return State(np.empty(0), velocity, of_tangent, before.steps + 1), velocity.copy(), of_tangent.copy()
 
     def divisor(self, state: State | None) -> Array | None:
         return None

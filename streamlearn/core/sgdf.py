@@ -93,10 +93,10 @@ def step(
             )
         scaling = state.scaling
         if objective.regularizer.smooth:
-            scaling, down, tangent_down = preconditioner.step(scaling, gradient, hvp + source)
+            hvp += source
+            scaling, down, tangent_down = preconditioner.step(scaling, gradient, hvp)
             rate = _bounded(rate, state.theta, down, objective, batch)
-            theta = state.theta - rate * down
-            tangent = state.log_tangent - rate * tangent_down
+            theta, tangent = _moved(state.theta, rate, down), _moved(state.log_tangent, rate, tangent_down)
         else:
             down = gradient - source
             rate = _bounded(rate, state.theta, down, objective, batch)
@@ -122,6 +122,13 @@ def _bounded(rate: float, theta: Array, down: Array, objective: Objective, batch
         return rate
     moved = rate * float(np.abs(objective.model.response(theta, down, batch.X)[1]).max())
     return rate if moved <= 1.0 else rate / moved
+
+
+def _moved(start: Array, rate: float, down: Array) -> Array:
+    """start − η down, in place of `down`: at sizes beyond the processor's caches new memory costs as much as the sum."""
+    down *= -rate
+    down += start
+    return down
 
 
 def averaged(mean: Array, new: Array, steps: int, memory: int) -> Array:

@@ -22,10 +22,10 @@ from typing import final
 
 import numpy as np
 import torch
-from torch.autograd import forward_ad
 from torch.func import functional_call, grad, vmap
 
 from streamlearn.core.losses import Array
+from streamlearn.core.models import forward
 from streamlearn.core.models.model import Block
 from streamlearn.errors import ConfigurationError, StreamlearnError, line
 
@@ -72,8 +72,8 @@ class Body:
 
     def inputs(self, X: Array) -> torch.Tensor:
         """What the module takes of design rows (n, D): all but the column of ones, (n, D − 1)."""
-        rows = torch.from_numpy(np.ascontiguousarray(X[:, 1:]))
-        return rows.to(self.device, torch.int64 if self.tokens else self.dtype)
+        rows = torch.from_numpy(np.ascontiguousarray(X))[:, 1:]
+        return rows.to(self.device, torch.int64 if self.tokens else self.dtype).contiguous()
 
     def tensor(self, values: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.dtype)
@@ -133,18 +133,16 @@ class Body:
             )
         return list(found)
 
-    def response(self, parameters: Tensors, along: Tensors, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """f and f′ = J v, without a graph."""
+    def response(self, at: Tensors, along: Tensors, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """f, with a graph where `at` are leaves and there is to be one, and f′ = J v, without."""
         if self.rules.forward:
-            with torch.no_grad(), forward_ad.dual_level():
-                duals = [forward_ad.make_dual(part, v) for part, v in zip(parameters, along, strict=True)]
-                f, moved = forward_ad.unpack_dual(self.outputs(duals, inputs))
-                return f, torch.zeros_like(f) if moved is None else moved
-        at = leaves(parameters)
-        f = self.outputs(at, inputs)
-        u = torch.zeros_like(f, requires_grad=True)
-        (moved,) = self.gradients(self.gradients(f, at, u, create_graph=True), [u], along)
-        return f.detach(), moved
+            return forward.response(lambda parts: self.outputs(parts, inputs), at, along)
+        with torch.enable_grad():
+            at = at if at[0].requires_grad else leaves(at)
+            f = self.outputs(at, inputs)
+            u = torch.zeros_like(f, requires_grad=True)
+            (moved,) = self.gradients(self.gradients(f, at, u, create_graph=True), [u], along)
+        return f, moved.detach()
 
     def by_example(self, parameters: Tensors, inputs: torch.Tensor, of_outputs: torch.Tensor, rows: int) -> Array:
         """Jᵢᵀ cᵢ for c (n, k), shape (n, d), `rows` at a time."""

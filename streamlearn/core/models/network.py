@@ -76,7 +76,7 @@ class Network(Model):
         axis is as long as there are outputs; one output of two classes becomes that of class 1.
         """
         if old.blocks == self.blocks:
-            return vector
+            return vector.astype(self.first.dtype, copy=False)
         fresh = self.first if is_theta else np.zeros_like(self.first)
         before = dict(zip((name for name, _ in old.blocks), _parts(vector, old.blocks), strict=True))
         out = []
@@ -114,7 +114,8 @@ class Network(Model):
             return self.body.array(self.body.outputs(self.body.split(theta), self.body.inputs(X)))
 
     def response(self, theta: Array, v: Array, X: Array) -> tuple[Array, Array]:
-        f, moved = self.body.response(self.body.split(theta), self.body.split(v), self.body.inputs(X))
+        with torch.no_grad():
+            f, moved = self.body.response(self.body.split(theta), self.body.split(v), self.body.inputs(X))
         return self.body.array(f), self.body.array(moved)
 
     def responses(self, theta: Array, vectors: Array, X: Array) -> Array:
@@ -133,9 +134,9 @@ class Network(Model):
             gradient = self.body.gradients(mean, at, create_graph=True)
             product = self.body.gradients(gradient, at, along)
             return float(mean.detach()), self.body.joined(gradient), self._damped(product, v)
-        f = self.body.outputs(at, inputs)
+        f, moved = self.body.response(at, along, inputs)
         loss, gradient = self._pulled_back(f, at, y, share, keep=True)
-        product = self._bent(f, at, along, inputs, share, keep=False)
+        product = self._bent(f, at, moved, share, keep=False)
         return loss, self.body.joined(gradient), self._damped(product, v)
 
     def linearised(self, theta: Array, X: Array, y: Array, w: Array) -> Callable[[Array], Array]:
@@ -145,7 +146,7 @@ class Network(Model):
             mean = self.body.mean_loss(self.loss.name, f, y, share)
             gradient = self.body.gradients(mean, at, create_graph=True)
             return lambda v: self._damped(self.body.gradients(gradient, at, self._along(v), keep=True), v)
-        return lambda v: self._damped(self._bent(f, at, self._along(v), inputs, share, keep=True), v)
+        return lambda v: self._damped(self._bent(f, at, self._moved(at, v, inputs), share, keep=True), v)
 
     def hessian(self, theta: Array, X: Array, y: Array, w: Array) -> Array:
         """By the Jacobian for the Gauss–Newton curvature, else product by product."""
@@ -213,7 +214,7 @@ class Network(Model):
             lift = self._lift(self.body.array(f), y[part])
             for _ in range(POWER_STEPS):
                 v = v / max(float(np.linalg.norm(v)), 1e-30) / root
-                v = self._damped(self._bent(f, at, self._along(v), inputs, share, keep=True, lift=lift), v) / root
+                v = self._damped(self._bent(f, at, self._moved(at, v, inputs), share, keep=True, lift=lift), v) / root
                 norm = float(np.linalg.norm(v))
             direction = v / norm if norm > 0.0 else direction
             largest = max(largest, norm)
@@ -234,18 +235,15 @@ class Network(Model):
         of_outputs = self.body.tensor(share[:, None] * self.loss.gradient(values, y))
         return float(share @ self.loss.value(values, y)), self.body.gradients(f, at, of_outputs, keep=keep)
 
+    def _moved(self, at: Tensors, v: Array, inputs: torch.Tensor) -> torch.Tensor:
+        """f′ = J v."""
+        with torch.no_grad():
+            return self.body.response([part.detach() for part in at], self._along(v), inputs)[1]
+
     def _bent(
-        self,
-        f: torch.Tensor,
-        at: Tensors,
-        along: Tensors,
-        inputs: torch.Tensor,
-        share: Array,
-        keep: bool,
-        lift: Array | None = None,
+        self, f: torch.Tensor, at: Tensors, moved: torch.Tensor, share: Array, keep: bool, lift: Array | None = None
     ) -> Tensors:
-        """G v = Jᵀ (∂²ℓ/∂f²) J v from outputs with a graph; lift (n,): to be added to examples' curvatures."""
-        _, moved = self.body.response([part.detach() for part in at], along, inputs)
+        """G v = Jᵀ (∂²ℓ/∂f²) f′ from outputs with a graph; lift (n,): to be added to examples' curvatures."""
         moved_by = self.body.array(moved)
         bent = self.loss.curvature_product(self.body.array(f), moved_by)
         product = share[:, None] * (bent if lift is None else bent + lift[:, None] * moved_by)

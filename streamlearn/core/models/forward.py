@@ -1,0 +1,55 @@
+"""Forward derivatives: f and f′ = J v of the same pass, on dual numbers.
+
+Where only the weights of a linear layer move and not what goes into it, as in every first layer, torch multiplies them by the
+zeros for which the missing derivative stands. That is a third of the work where the first layer is most of it: here its rule is
+
+    f = W x + b,    f′ = W′x + b′
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import final
+
+import torch
+from torch.autograd import forward_ad
+from torch.nn.functional import linear
+from torch.overrides import TorchFunctionMode
+
+Tensors = list[torch.Tensor]
+
+
+def response(
+    outputs: Callable[[Tensors], torch.Tensor], at: Tensors, along: Tensors
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """f = outputs(at), with a graph where one is asked for, and its derivative along v, without."""
+    with forward_ad.dual_level(), _Linear():
+        duals = [forward_ad.make_dual(part, v) for part, v in zip(at, along, strict=True)]
+        f, moved = forward_ad.unpack_dual(outputs(duals))
+    return f, torch.zeros_like(f) if moved is None else moved.detach()
+
+
+@final
+class _Linear(TorchFunctionMode):
+    """Linear layers by the rule above; all else as it is."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        return (_linear if func is linear else func)(*args, **(kwargs or {}))
+
+
+def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """As `torch.nn.functional.linear`, whose arguments' names these are."""
+    (W, W_moved), (b, b_moved) = (
+        forward_ad.unpack_dual(part) if part is not None else (None, None) for part in (weight, bias)
+    )
+    if W_moved is None or forward_ad.unpack_dual(input).tangent is not None or (b is not None and b_moved is None):
+        return linear(input, weight, bias)
+    with torch.no_grad():
+        moved = linear(input, W_moved, b_moved)
+    return forward_ad.make_dual(linear(input, W, b), moved)

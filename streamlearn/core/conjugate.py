@@ -21,6 +21,7 @@ two thirds of them and as much time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -77,18 +78,31 @@ def init(size: int) -> State:
 
 
 def step(
-    state: State, objective: Objective, data: Data, regularity: float, tolerance: float = SOLVED
+    state: State,
+    objective: Objective,
+    data: Data,
+    regularity: float,
+    tolerance: float = SOLVED,
+    tangent_tolerance: float | None = None,
+    products_most: float = math.inf,
 ) -> tuple[State, Info]:
-    """Go to the optimum of L on `data` at this regularity, and to its tangent, each from where the state has it."""
+    """Go to the optimum of L on `data` at this regularity, and to its tangent, each from where the state has it.
+
+    The tangent to another tolerance, if one is given. Of the products that may be taken, half are θ's.
+    """
     failed = Info(0, 0, float("nan"), float("nan"), False)
     if not data.usable:
         return state, failed
     with np.errstate(all="ignore"):  # what is not finite is reported in Info
-        at, rough_steps = _descended(state.theta, objective, data, regularity)
-        at, fine_steps, products = _polished(at, objective, data, regularity, tolerance)
+        at, rough_steps = _descended(state.theta, objective, data, regularity, products_most / 4)
+        at, fine_steps, products = _polished(
+            at, objective, data, regularity, tolerance, products_most / 2 - rough_steps
+        )
         theta = at.theta
         source = -regularity * objective.complexity_gradient(theta)
-        tangent, info = solve(objective.linearised(theta, data, regularity), source, state.log_tangent, tolerance)
+        product = objective.linearised(theta, data, regularity)
+        tolerance, products_most = tangent_tolerance or tolerance, products_most - rough_steps - products
+        tangent, info = solve(product, source, state.log_tangent, tolerance, products_most)
         loss, _ = objective.model.gradient(theta, data.X, data.y, data.w)
     finite = np.isfinite(theta).all() and np.isfinite(tangent).all() and np.isfinite(loss)
     if not finite or info.negative or not info.residual < 1.0:
@@ -98,7 +112,9 @@ def step(
     )
 
 
-def solve(product: Product, b: Array, start: Array | None = None, tolerance: float = SOLVED) -> tuple[Array, Solved]:
+def solve(
+    product: Product, b: Array, start: Array | None = None, tolerance: float = SOLVED, products_most: float = math.inf
+) -> tuple[Array, Solved]:
     """H⁻¹b (d,) for a positive definite H given by its products, to ‖Hx − b‖ ≤ tolerance ‖b‖; from `start`, or zero."""
     size = float(np.linalg.norm(b))
     x, rest, products = np.zeros_like(b), b, 0
@@ -107,7 +123,7 @@ def solve(product: Product, b: Array, start: Array | None = None, tolerance: flo
         if np.linalg.norm(closer) < size:
             x, rest = start, closer
     direction, square = rest, float(rest @ rest)
-    while square > (tolerance * size) ** 2 and products < PRODUCTS_MOST * len(b):
+    while square > (tolerance * size) ** 2 and products < min(PRODUCTS_MOST * len(b), products_most):
         bent = product(direction)
         products += 1
         curvature = float(direction @ bent)
@@ -129,11 +145,14 @@ def _scale(at: Point, objective: Objective, regularity: float) -> float:
     return regularity * float(np.linalg.norm(objective.complexity_gradient(at.theta)))
 
 
-def _descended(theta: Array, objective: Objective, data: Data, regularity: float) -> tuple[Point, int]:
+def _descended(
+    theta: Array, objective: Objective, data: Data, regularity: float, steps_most: float
+) -> tuple[Point, int]:
     """Nonlinear conjugate gradients until θ is about as near the optimum as a λ e times as large would move it."""
     at = point(theta, objective, data, regularity)
     direction, steps = -at.gradient, 0
-    while steps < ROUGH_STEPS_MOST and np.linalg.norm(at.gradient) > _scale(at, objective, regularity):
+    steps_most = min(ROUGH_STEPS_MOST, steps_most)
+    while steps < steps_most and np.linalg.norm(at.gradient) > _scale(at, objective, regularity):
         curvature = float(direction @ objective.hvp(at.theta, direction, data, regularity))
         slope = float(at.gradient @ direction)
         size = -slope / curvature if curvature > 0.0 else 1.0
@@ -147,17 +166,18 @@ def _descended(theta: Array, objective: Objective, data: Data, regularity: float
 
 
 def _polished(
-    at: Point, objective: Objective, data: Data, regularity: float, tolerance: float
+    at: Point, objective: Objective, data: Data, regularity: float, tolerance: float, products_most: float
 ) -> tuple[Point, int, int]:
     """Truncated Newton steps until ‖∇L‖ ≤ tolerance ‖λC‖, or is at rounding; their number, and that of products."""
     steps = products = 0
-    while steps < POLISHINGS_MOST:
+    while steps < POLISHINGS_MOST and products < products_most:
         size, wanted = float(np.linalg.norm(at.gradient)), tolerance * _scale(at, objective, regularity)
         if not size > wanted:
             break
         # The nearer, the further each step is solved, so that convergence is superlinear; but not beyond what is wanted.
         forced = max(min(FORCED, np.sqrt(size)), 0.5 * wanted / size)
-        direction, info = solve(objective.linearised(at.theta, data, regularity), -at.gradient, None, forced)
+        product, left = objective.linearised(at.theta, data, regularity), products_most - products
+        direction, info = solve(product, -at.gradient, None, forced, left)
         direction = direction if direction.any() else -at.gradient
         new = downhill(at, direction, 1.0, objective, data, regularity)
         steps, products = steps + 1, products + info.products

@@ -20,7 +20,7 @@ from streamlearn.core import moments, newton
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity.progressive import STEP_MOST
-from streamlearn.learner import columns, exact, examples, problem, progress, solver, stochastic, tuner
+from streamlearn.learner import columns, exact, examples, problem, progress, renewal, solver, stochastic, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, held, newest, objective, trains, weights_of, without_model
@@ -81,7 +81,11 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
 
 
 def revise(state: State, settings: Settings, serial: int, label: Labeled | None) -> State:
-    """Replace the example `serial`, or forget it (None); the model is refitted without what it was."""
+    """Replace the example `serial`, or forget it (None); the model is refitted without what it was.
+
+    By a refit, or a round of steps; of a network, which takes half a second for a round, by the steps that a label brings, and
+    the rest when the stream is quiet.
+    """
     if serial < state.examples.first:
         return state  # no longer kept: nothing learns from it
     if label is None:
@@ -92,6 +96,8 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None)
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight)
     state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    if settings.network and state.fit is not None and trains(state, settings):
+        return stochastic.learn(state, settings, serial)
     return settle(state, settings, rounds=0)
 
 
@@ -128,7 +134,7 @@ def with_inverse(seen: View, state: State, settings: Settings) -> View:
     fit = state.published
     if fit is None or seen.covariance is not None or not invertible(fit):
         return seen
-    sample = stochastic.sampled(data(state, settings, fit.frame, fit.end, "all"))
+    sample = renewal.sampled(data(state, settings, fit.frame, fit.end, "all"))
     whole = objective(state, settings, fit.model, fit.frame)
     try:
         solved = newton.derivatives(fit.theta, whole, sample, fit.regularity)

@@ -3,52 +3,33 @@
 A tangent needs several passes to converge, so the labeled set is replayed; labels are scarce and compute is not, so a quiet
 stream is used to go on (`settle`) until the tangent solves its equation and λ rests. Batches are drawn by a counter-based
 generator keyed by seed and serial, its counter the number of steps: the random state is in the state. Step size, frame and
-residual are renewed whenever the number of labels has grown by a sixteenth, and between rounds of settling.
+residual are renewed (`renewal.py`) whenever the number of labels has grown by a sixteenth, and between rounds of settling.
 
-The step is half the critical one. With Adagrad and Adam it is that of the coordinates that their divisor D makes, which starts
-from the squares that a batch's gradient is expected to have: so they need no rate either, and none of them can explode before D
-is known. As the step is renewed with D, Adagrad's does not fade; what it is there for, the noise, the running means take away.
-
-Of a network they do not: what bends with θ has another mean than at the mean of θ, by as much as the step is long. While it
-settles, its step falls from round to round with the root of their number, and a residual of a fifth will do: below that, steps
-of any size that get anywhere leave noise.
+The running means of the iterates take the noise away; a network's do not: what bends with θ has another mean than at the mean
+of θ, by as much as the step is long. While a network settles, its step falls from round to round with the root of their number,
+and at a residual of a fifth, below which steps of any size that get anywhere leave noise, it is polished (`polishing.py`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from streamlearn.core import certificate, losses, preconditioners, sgdf
-from streamlearn.core.certificate import Certificate
-from streamlearn.core.losses import Array
-from streamlearn.core.models.model import Model
-from streamlearn.core.objective import Data, Objective
+from streamlearn.core import preconditioners, sgdf
+from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
-from streamlearn.learner import penalty, tuner
-from streamlearn.learner.fit import Fit, Frame, adapted
+from streamlearn.learner import polishing, tuner
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.renewal import exploded, renewed, sampled, weight
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import (
-    FORGOTTEN,
-    State,
-    data,
-    frame,
-    newest,
-    objective,
-    regularity,
-    turned,
-    weights_of,
-)
+from streamlearn.learner.state import FORGOTTEN, State, data, newest, objective, regularity, turned, weights_of
 from streamlearn.learner.testing import anchored, mean_loss_gradient, outer_gradient, testing_weight
 
-SAMPLE = 512  # newest examples that step size and residual are taken from
 PASSES = 10  # that the running means of the iterates reach back
 SETTLE_TIMES, SETTLE_ROUNDS_MOST = 64, 60  # times steps_per_label steps in a round of settling, and rounds
 RESTING, SOLVED = 0.02, 0.05  # change of ρ in a round, and residual, at which nothing is left to gain
 SOLVED_NETWORK = 0.2  # that residual of a network
-RESIDUAL_MOST = 10.0  # beyond, the tangent has exploded: it starts again at a smaller step
 
 
 def learn(state: State, settings: Settings, serial: int) -> State:
@@ -73,7 +54,11 @@ def settle(state: State, settings: Settings) -> State:
     solved = SOLVED_NETWORK if settings.network else SOLVED
     done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < solved)
     settled = state.settled + 1
-    return replace(state, settled=settled, unfitted=0 if done or settled >= SETTLE_ROUNDS_MOST else state.unfitted)
+    if not done and settled < SETTLE_ROUNDS_MOST:
+        return replace(state, settled=settled)
+    if settings.network:
+        state = polishing.polished(state, settings)
+    return replace(state, settled=settled, unfitted=0)
 
 
 def memory_of(state: State, settings: Settings) -> int:
@@ -102,17 +87,17 @@ def _round(state: State, settings: Settings, serial: int, renew: bool, tunes: bo
     which = "train" if settings.holdout else "all"
     if settings.validation == "rotating" and not weights_of(state, settings, which)[newest(state, settings)].any():
         state = turned(state, settings)
-    fit = _renewed(state, settings, state.fit, which) if renew else state.fit
+    fit = renewed(state, settings, state.fit, which) if renew else state.fit
     if fit is None:
         return replace(state, skipped=state.skipped + 1, failing=state.failing + 1)
-    exploded = renew and _exploded(fit.certificate)
+    restarts = state.restarts + int(renew and exploded(fit.certificate))
     fit, ok, again = _descended(state, settings, fit, which, serial)
-    state = replace(state, restarts=state.restarts + exploded + again)
+    state = replace(state, restarts=restarts + again)
     published: Fit | None = fit
     if settings.holdout:
         state = _tested(state, settings, fit, tunes)
         start = state.published if state.published and _shape(state.published) == shape and not renew else None
-        start = start or _renewed(state, settings, state.published, "all")
+        start = start or renewed(state, settings, state.published, "all")
         published = start and _descended(state, settings, start, "all", serial)[0]
     state = replace(state, fit=fit, published=published or fit)
     if not ok:
@@ -134,9 +119,9 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     key = np.array([settings.seed & 0xFFFFFFFFFFFFFFFF, serial], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key, counter=descent.steps))
     drawn = generator.integers(first, n, size=(settings.steps_per_label, settings.batch_size))
-    drawn[0, 0] = n - 1
+    drawn[0, 0] = min(serial - kept.first, n - 1)
     weights = weights_of(state, settings, which)
-    total, memory = _weight(state, settings, which), memory_of(state, settings)
+    total, memory = weight(state, settings, which), memory_of(state, settings)
     lam, preconditioner = regularity(state, settings, total), preconditioners.named(settings.optimizer)
     for batch in drawn:
         w = weights[batch]
@@ -145,14 +130,14 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
         examples = Data(fit.frame.design(kept.X[batch]), fit.frame.targets(kept.target[batch]), w)
         descent, info = sgdf.step(descent, whole, examples, total, lam, fit.rate, memory, preconditioner, not fit.awake)
         ok &= info.ok
-    exploded = sgdf.exploded(descent, whole)
-    if exploded:
+    restarts = sgdf.exploded(descent, whole)
+    if restarts:
         descent, fit = sgdf.restart_tangent(descent), replace(fit, rate=0.5 * fit.rate)
     theta, log_tangent = descent.mean_theta, descent.mean_log_tangent
     return (
         replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end),
         ok,
-        exploded,
+        restarts,
     )
 
 
@@ -174,117 +159,3 @@ def _tested(state: State, settings: Settings, fit: Fit, tunes: bool) -> State:
         gradient = anchored(state, fit, gradient, total)
     most = change_most(state, settings, fit)
     return replace(state, tuner=tuner.on_steps(state.tuner, gradient, settings.bounds, most), test_loss=loss)
-
-
-def _weight(state: State, settings: Settings, which: str) -> float:
-    """W of the kept examples that are trained on."""
-    return max(float(weights_of(state, settings, which)[newest(state, settings)].sum()), 1e-12)
-
-
-def _renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fit | None:
-    """The fit in the frame of this moment, with its step size, residual, training loss and noise."""
-    new_frame = frame(state, settings)
-    model = settings.architecture.model(
-        losses.named(state.problem.loss), state.problem.outputs, 1 + len(new_frame.scaling.shift)
-    )
-    examples = sampled(data(state, settings, new_frame, state.examples.end, which))
-    if not len(examples.y):
-        return None
-    beginning = penalty.start(settings.penalty, state.columns, state.problem, model, examples)
-    descent = _begun(old, model, new_frame, examples, beginning)
-    lam = regularity(state, settings, _weight(state, settings, which))
-    whole, preconditioner = objective(state, settings, model, new_frame), preconditioners.named(settings.optimizer)
-    theta, log_tangent, batch_size = descent.mean_theta, descent.mean_log_tangent, settings.batch_size
-    known = old is not None and old.optimizer == settings.optimizer and descent.scaling is not None
-    if settings.optimizer != "sgd" and not known:
-        square = sgdf.gradient_square(whole, examples, lam, batch_size, theta)
-        descent = replace(descent, scaling=preconditioner.init(square))
-    divisor = preconditioner.divisor(descent.scaling)
-    critical = sgdf.critical_rate(whole, examples, lam, batch_size, theta, divisor)
-    rate = settings.learning_rate or 0.5 * critical
-    if settings.network:
-        rate /= math.sqrt(1 + state.settled)
-    judged = _judged(whole, descent, examples, lam, rate / critical, old, divisor)
-    awake = settings.tangent == "at-once" or (old is not None and old.awake) or _settled(whole, theta, examples, lam)
-    if _exploded(judged):
-        descent, rate = sgdf.restart_tangent(descent), 0.5 * rate
-    elif awake and old is not None and not old.awake:
-        descent = sgdf.restart_tangent(descent)
-    loss, _ = model.gradient(theta, examples.X, examples.y, examples.w)
-    if state.problem.loss == "squared":
-        noise = losses.noise(model.outputs(theta, examples.X), examples.y, examples.w)
-        model = model.with_loss(losses.Squared(noise))
-    return Fit(
-        model=model,
-        frame=new_frame,
-        theta=theta,
-        log_tangent=log_tangent,
-        covariance=None,
-        regularity=lam,
-        end=state.examples.end,
-        certificate=judged,
-        loss=loss * new_frame.target_scale**2,
-        solver="sgdf",
-        descent=descent,
-        rate=rate,
-        rated_at=state.labels,
-        optimizer=settings.optimizer,
-        awake=awake,
-    )
-
-
-def _exploded(judged: Certificate) -> bool:
-    """Whether the tangent starts again: not a number has exploded too."""
-    return not judged.residual <= RESIDUAL_MOST
-
-
-def _settled(whole: Objective, theta: Array, sample: Data, lam: float) -> bool:
-    """Whether θ is about as near its optimum as a λ e times as large would move it."""
-    _, gradient = whole.value_gradient(theta, sample, lam)
-    return bool(np.linalg.norm(gradient) <= lam * np.linalg.norm(whole.complexity_gradient(theta)))
-
-
-def _judged(
-    whole: Objective, descent: sgdf.State, sample: Data, lam: float, step: float, old: Fit | None, divisor: Array | None
-) -> Certificate:
-    """The certificate of the running mean; `step` of the critical size."""
-    slowest = 1.0 if divisor is None else float(divisor.max())
-    before = old.certificate.norm if old else 0.0
-    theta, log_tangent, travel = descent.mean_theta, descent.mean_log_tangent, descent.travel / slowest
-    return certificate.stepped(whole, theta, log_tangent, sample, lam, travel, step, before)
-
-
-def _begun(old: Fit | None, model: Model, new_frame: Frame, examples: Data, beginning: Array) -> sgdf.State:
-    """Where SGDF goes on from: where it was, but where a loss without bounds has exploded, from the beginning."""
-    fresh = sgdf.init(beginning)
-    if old is None:
-        return fresh
-    carried = _carried(old, model, new_frame)
-    if math.isfinite(model.loss.steepest):
-        return carried
-    before, after = (
-        model.gradient(theta, examples.X, examples.y, examples.w)[0] for theta in (fresh.theta, carried.mean_theta)
-    )
-    return carried if after <= before else fresh
-
-
-def _carried(old: Fit, model: Model, new_frame: Frame) -> sgdf.State:
-    """The iterates of `old` in the new frame; an exact fit's θ and θ̇ are where SGDF goes on from.
-
-    The preconditioner's running means stay as they are while there are no new parameters: frames move on by little.
-    """
-    d = old.descent or sgdf.init(old.theta, old.log_tangent)
-    return sgdf.State(
-        adapted(old, d.theta, model, new_frame, True),
-        adapted(old, d.log_tangent, model, new_frame, False),
-        adapted(old, d.mean_theta, model, new_frame, True),
-        adapted(old, d.mean_log_tangent, model, new_frame, False),
-        d.steps,
-        d.travel,
-        d.scaling if old.model.size == model.size else None,
-    )
-
-
-def sampled(examples: Data) -> Data:
-    """The newest of them, as many as a look at the model takes."""
-    return Data(examples.X[-SAMPLE:], examples.y[-SAMPLE:], examples.w[-SAMPLE:])

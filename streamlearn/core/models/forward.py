@@ -9,7 +9,7 @@ zeros for which the missing derivative stands. That is a third of the work where
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import final
+from typing import Any, final
 
 import torch
 from torch.autograd import forward_ad
@@ -37,19 +37,19 @@ class _Linear(TorchFunctionMode):
         self,
         func: Callable[..., object],
         types: Iterable[type],
-        args: tuple[object, ...] = (),
-        kwargs: dict[str, object] | None = None,
+        args: tuple[Any, ...] = (),  # Any: whatever torch's functions take
+        kwargs: dict[str, Any] | None = None,
     ) -> object:
         return (_linear if func is linear else func)(*args, **(kwargs or {}))
 
 
 def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """As `torch.nn.functional.linear`, whose arguments' names these are."""
-    (W, W_moved), (b, b_moved) = (
-        forward_ad.unpack_dual(part) if part is not None else (None, None) for part in (weight, bias)
-    )
-    if W_moved is None or forward_ad.unpack_dual(input).tangent is not None or (b is not None and b_moved is None):
+    W, b = forward_ad.unpack_dual(weight), None if bias is None else forward_ad.unpack_dual(bias)
+    held = W.tangent is None or (b is not None and b.tangent is None)
+    if held or forward_ad.unpack_dual(input).tangent is not None:
         return linear(input, weight, bias)
     with torch.no_grad():
-        moved = linear(input, W_moved, b_moved)
-    return forward_ad.make_dual(linear(input, W, b), moved)
+        moved = linear(input, W.tangent, b and b.tangent)
+    f: torch.Tensor = forward_ad.make_dual(linear(input, W.primal, b and b.primal), moved)
+    return f

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from streamlearn import assemble, settings
+from streamlearn.config import Configuration
+from streamlearn.edges.memory import MemoryStore
 from streamlearn.service import restore
-from tests.end_to_end.daemon_process import DaemonProcess, inspect, running, until
-from tests.end_to_end.kills import all_answered, restored, thirty_kills
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.pipeline import Pipeline
+from streamlearn.service.replay import finished, replay
+from tests.end_to_end.daemon_process import DaemonProcess, append, inspect, running, until
+from tests.end_to_end.kills import all_answered, thirty_kills, restored, what_is_restored
 from tests.end_to_end.traffic import FilesLog, Traffic
 
 STORE = "streamlearn-data/streamlearn.db"
@@ -52,3 +59,50 @@ def test_a_daemon_that_was_killed_starts_with_what_it_had_committed(tmp_path: Pa
     after = inspect(tmp_path)
     assert after == before
     assert after["digest"] == restore.digest(pipeline)
+
+
+NETWORK = ("model.kind=mlp", "model.hidden=4", "training.steps_per_label=1", "queries.expire_s=1e9")
+EVENTS_COUNT, LABELS_COUNT = 6000, 60
+
+
+def test_a_daemon_with_a_network_that_is_killed_ends_as_if_it_never_had_been(tmp_path: Path) -> None:
+    """All is there from the beginning: a quiet stream would be used to settle, whenever that was."""
+    chance, data = random.Random(5), tmp_path / "streamlearn-data"
+    events = [{"id": f"e{i}", "x": [chance.gauss(0, 1) for _ in range(3)]} for i in range(EVENTS_COUNT)]
+    labeled = events[:: EVENTS_COUNT // LABELS_COUNT]
+    append(data / "events.jsonl", *events)
+    append(data / "labels.jsonl", *({"id": each["id"], "y": each["x"][0] > each["x"][1]} for each in labeled))
+    told = settings.read(None, {}, (f"log.path={data}", *NETWORK))
+    arguments = [part for each in NETWORK for part in ("--set", each)]
+    commits = [0]
+    for _ in range(3):
+        with running(tmp_path, *arguments) as daemon:
+            until(lambda: daemon.metrics()["streamlearn_commit_number"] > commits[-1], "another commit")
+            daemon.kill()
+        commits.append(what_is_restored(tmp_path, STORE, told, with_command=False))
+    assert len(set(commits)) == len(commits)
+    assert restored(tmp_path / STORE, told)[1].ledger.count < EVENTS_COUNT, "every kill came before the end"
+    whole = uninterrupted(told)
+
+    def settled() -> bool:
+        return restore.digest(whole) == restore.digest(restored(tmp_path / STORE, told)[1])
+
+    with running(tmp_path, *arguments) as daemon:
+        until(settled, "the same state")
+        assert daemon.drain() == 0
+    expected, (_, pipeline) = whole.state.published, restored(tmp_path / STORE, told)
+    actual = pipeline.state.published
+    assert expected is not None
+    assert actual is not None
+    assert expected.theta.tobytes() == actual.theta.tobytes()
+    assert expected.log_tangent.tobytes() == actual.log_tangent.tobytes()
+    assert restore.digest(whole) == restore.digest(pipeline)
+
+
+def uninterrupted(told: Configuration) -> Pipeline:
+    """What the daemon's pipeline comes to on the log when it is read once, and then nothing more comes."""
+    store = MemoryStore()
+    pipeline, source = assemble.pipeline(told, store.recall, Measurements()), assemble.source(told)
+    replay(pipeline, store, finished(source), 1000, lambda done: None)
+    source.close()
+    return pipeline

@@ -58,6 +58,12 @@ def test_with_the_stochastic_solver(log: list[Record], cuts: list[int]) -> None:
     assert_same(logs.configuration(solver="sgdf"), log, cuts)
 
 
+@settings(MODERATE, max_examples=5)
+@given(log=LOGS, cuts=st.lists(st.integers(1, 120), max_size=6), optimizer=st.sampled_from(["sgd", "momentum", "adam"]))
+def test_with_a_network(log: list[Record], cuts: list[int], optimizer: str) -> None:
+    assert_same(logs.configuration(kind="mlp", optimizer=optimizer), log, cuts)
+
+
 @MODERATE
 @given(
     log=LOGS,

@@ -8,8 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from streamlearn import assemble
+from streamlearn.config import Configuration, Model
 from streamlearn.learner import columns, examples, learner
+from streamlearn.learner.settings import Settings
 from streamlearn.queries import pending, selector
 from streamlearn.queries.budget import Budget
 from tests.learner import streams
@@ -22,6 +26,8 @@ def frozen(value: object) -> object:
         n = len(value)
         parts = [value.X[:n], value.target[:n], value.weight[:n], value.fold[:n]]
         return [value.first, value.end, list(value.y[:n]), *map(frozen, parts)]
+    if isinstance(value, torch.nn.Module):
+        return [frozen(part.numpy()) for part in value.state_dict().values()]
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
     if dataclasses.is_dataclass(value):
@@ -35,6 +41,16 @@ def frozen(value: object) -> object:
 def test_of_the_learner(head: str, solver: str, validation: str) -> None:
     told = streams.told("sgdf" if solver == "adam" else solver, validation)
     told = replace(told, optimizer="adam" if solver == "adam" else "sgd")
+    leaves_its_input_unchanged(head, told)
+
+
+@pytest.mark.parametrize("head", ["squared", "logistic", "softmax"])
+def test_of_the_learner_of_a_network(head: str) -> None:
+    network = Configuration(model=Model("mlp", hidden=(4,)))
+    leaves_its_input_unchanged(head, replace(streams.told("auto"), architecture=assemble.architecture(network)))
+
+
+def leaves_its_input_unchanged(head: str, told: Settings) -> None:
     here = streams.learned(streams.start(told), told, streams.labels(head, 70, folds=4))
     new, other = streams.labels(head, 2, seed=9)
     wide = replace(here.columns, columns=(*here.columns.columns, ("more", None)))

@@ -43,8 +43,7 @@ def pipeline(
     measurements: Measurements,
 ) -> Pipeline:
     """A pipeline as configured, with no data yet."""
-    learner = settings.from_configuration(configuration, penalty(configuration), architecture(configuration))
-    queries = configuration.queries
+    learner, queries = learner_settings(configuration), configuration.queries
     rules = Rules(
         learner=learner,
         budget=Budget(queries.budget, queries.audit_share, queries.outstanding),
@@ -63,6 +62,11 @@ def pipeline(
     )
     start = state.init(learner, known, model.loss, model.classes)
     return Pipeline(rules, start, JsonCodec(), recall, measurements)
+
+
+def learner_settings(configuration: Configuration) -> settings.Settings:
+    """What the learner is told, with what has to be loaded for it. Raises ConfigurationError where that cannot be."""
+    return settings.from_configuration(configuration, penalty(configuration), architecture(configuration))
 
 
 def architecture(configuration: Configuration) -> Architecture:
@@ -129,6 +133,7 @@ def daemon(
 ) -> Daemon:
     """The daemon with its edges; the store is opened (and locked) here. The memory log ends with the process."""
     clock = clock or SystemClock()
+    learner_settings(configuration)  # what cannot be loaded is refused before there is a file
     if configuration.log.kind == "memory":
         log = MemoryLog()
         ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock)

@@ -186,3 +186,18 @@ def test_a_step_leaves_its_input_unchanged() -> None:
     conjugate.step(state, objective, data, 0.1)
     for array, copy in zip(arrays, copies, strict=True):
         assert (array == copy).all()
+
+
+def test_no_more_products_are_taken_than_may_be_and_what_there_is_by_then_is_no_worse() -> None:
+    objective, data = digits(300)
+    state = conjugate.init(650)
+    start = objective.value_gradient(state.theta, data, 1e-2)[0]
+    for most in (20, 40, 80):
+        new, info = conjugate.step(state, objective, data, 1e-2, 1e-6, 1e-2, most)
+        assert info.ok
+        assert 0.5 * most < info.products <= most + 2
+        assert objective.value_gradient(new.theta, data, 1e-2)[0] < start
+        assert info.residual < 1.0
+    whole, info = conjugate.step(state, objective, data, 1e-2, 1e-6, 0.5)
+    assert 1e-2 < info.residual <= 0.5
+    assert relative(whole.theta, solved(objective, data, 1e-2).theta) < 1e-4

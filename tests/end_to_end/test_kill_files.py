@@ -16,7 +16,7 @@ from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.replay import finished, replay
 from tests.end_to_end.daemon_process import DaemonProcess, append, inspect, running, until
-from tests.end_to_end.kills import all_answered, thirty_kills, restored, what_is_restored
+from tests.end_to_end.kills import all_answered, restored, thirty_kills, what_is_restored
 from tests.end_to_end.traffic import FilesLog, Traffic
 
 STORE = "streamlearn-data/streamlearn.db"

@@ -127,3 +127,8 @@ def test_outputs_that_are_not_finite_are_waited_out_and_the_store_is_read_withou
     assert ["body.0.weight 4x2", "body.0.bias 4", "body.2.weight 1x4", "body.2.bias 1"] == told["parameter_names"]
     assert 17 == len(told["theta"]) == len(told["tangent"])
     assert [] == lines(data / "rejected.jsonl")
+
+
+def test_what_cannot_be_loaded_is_refused_before_there_is_a_store(folder: Path) -> None:
+    assert "own:missing" in one_line(folder, "run", "own:missing")
+    assert not list(folder.rglob("*.db*"))

@@ -135,3 +135,13 @@ def test_a_small_network_has_its_inverse_curvature_and_a_large_one_does_not() ->
         ),
     )
     assert not learner.invertible(large)
+
+
+def test_with_other_numbers_it_goes_on_from_where_it_was() -> None:
+    given, before = rings(60), told(dtype="float64")
+    here = learned(start(before, np.stack([label.x for label in given])), before, given[:50])
+    for dtype in ("float32", "float64"):
+        here = learned(here, told(dtype=dtype), given[50:])
+        assert here.fit is not None
+        assert here.fit.theta.dtype == here.fit.log_tangent.dtype == np.dtype(dtype)
+    assert here.skipped == 0

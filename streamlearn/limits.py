@@ -19,9 +19,10 @@ from streamlearn.queries import names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # also a file name, a consumer group and a transactional id
 SERVERS = re.compile(
-    r"[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*|(\[[0-9A-Fa-f:.]+\]:\d{1,5})(\s*,\s*\[[0-9A-Fa-f:.]+\]:\d{1,5})*"
+    r"[^\s,:@]+:\d{1,5}(\s*,\s*[^\s,:@]+:\d{1,5})*|(\[[0-9A-Fa-f:.]+\]:\d{1,5})(\s*,\s*\[[0-9A-Fa-f:.]+\]:\d{1,5})*"
 )
 SECRET = re.compile(r"password|secret|token|credential|^kafka\.settings\.", re.IGNORECASE)
+USER = re.compile(r".*@", re.DOTALL)  # before a host: may be a password, wherever somebody has put it
 PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # package.module:function
 KINDS = ("linear", "mlp", "cnn", "embedding-bag")
 CLASSES_MOST = 256
@@ -167,6 +168,8 @@ def show(key: str, value: object) -> str:
     if SECRET.search(key) or key == "kafka.settings":
         return "***"
     text = json.dumps(value, ensure_ascii=False, default=str)
+    if key == "kafka.bootstrap_servers":
+        text = USER.sub('"***@', text)
     return text if len(text) <= SHOWN_MOST else text[:SHOWN_MOST] + "..."
 
 

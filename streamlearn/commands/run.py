@@ -19,7 +19,7 @@ from streamlearn.service.metrics import Measurements
 
 def run(configuration: Configuration) -> int:
     """Exit code 0: drained."""
-    log = set_up_logs()
+    log = set_up_logs(configuration.kafka.settings)
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

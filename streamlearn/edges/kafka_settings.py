@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -23,6 +22,7 @@ import kafka.errors as kafka_errors
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamlearn import config
+from streamlearn.edges import secrets
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
 from streamlearn.service.ports import Position
 
@@ -42,7 +42,6 @@ RESERVED = frozenset({
     "value_deserializer", "value_serializer",
 })
 # fmt: on
-SECRET = re.compile("password|secret|token|credential|proxy")
 
 FENCED = (
     kafka_errors.ProducerFencedError,
@@ -148,7 +147,8 @@ def partitions(
 
 
 def missing(role: str, topic: str, kafka: config.Kafka) -> Unavailable:
-    return Unavailable(f"topic '{topic}' does not exist on {kafka.bootstrap_servers}; create it or set topics.{role}")
+    text = f"topic '{topic}' does not exist on {kafka.bootstrap_servers}; create it or set topics.{role}"
+    return Unavailable(scrub(text, kafka))
 
 
 def within(timeout_s: float, call: Callable[[], T]) -> T:
@@ -199,7 +199,4 @@ def faults(kafka: config.Kafka, doing: str) -> Iterator[None]:
 
 def scrub(text: str, kafka: config.Kafka) -> str:
     """The text on one line, without the values of secret settings."""
-    for key, value in kafka.settings.items():
-        if SECRET.search(key) and value not in (None, ""):
-            text = text.replace(str(value), "***")
-    return " ".join(text.split())
+    return " ".join(secrets.hide(text, kafka.settings).split())

@@ -22,7 +22,8 @@ import kafka.errors as kafka_errors
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamlearn import config
-from streamlearn.edges import secrets
+from streamlearn.edges import kafka_probe, secrets
+from streamlearn.edges.kafka_security import Security
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
 from streamlearn.service.ports import Position
 
@@ -100,6 +101,7 @@ def check(kafka: config.Kafka) -> None:
             near = difflib.get_close_matches(key, sorted(known - RESERVED), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"kafka.settings.{key} is not a setting of {kafka.client}{hint}")
+    Security(kafka).check()
 
 
 def build(client: type[Any], kafka: config.Kafka, own: dict[str, object]) -> Any:
@@ -126,7 +128,7 @@ def connect(kafka: config.Kafka, **own: object) -> Any:
     except (kafka_errors.KafkaError, OSError) as error:
         close(consumer)
         # The library tries again until the time is up, and then tells that it is: the reason is in its log.
-        raise fault(_cause.error or error, kafka, "cannot connect") from None
+        raise kafka_probe.diagnose(kafka) or fault(_cause.error or error, kafka, "cannot connect") from None
     return consumer
 
 

@@ -11,8 +11,9 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamlearn import config
+from streamlearn.edges.kafka_client import KEPT_BYTES
 from streamlearn.edges.kafka_sink import KafkaSink, published
-from streamlearn.edges.kafka_source import KEPT_BYTES, KafkaSource
+from streamlearn.edges.kafka_source import KafkaSource
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, Unavailable
 from streamlearn.service.ports import (
     EVENTS,
@@ -370,11 +371,11 @@ def test_a_sink_without_messages_is_fenced_too(world, closing):
 def test_a_producer_that_is_fenced_while_sending_leaves_its_successors_open_transaction_alone(world, closing):
     older, newer = closing(world.sink()), closing(world.sink())
     older.open(STORE, 0)
-    producer = older._producer
+    producer = older._writer.producer
     producer.begin_transaction()
     producer.send(world.topics.queries, b"one").get(PATIENCE_S)
     newer.open(STORE, 0)
-    successor = newer._producer
+    successor = newer._writer.producer
     successor.begin_transaction()
     successor.send(world.topics.queries, b"newer").get(PATIENCE_S)
     late = producer.send(world.topics.queries, b"two")  # to a partition that the broker had let it write to
@@ -399,7 +400,7 @@ def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(worl
 def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(world, closing):
     sink = closing(world.sink())
     sink.open(STORE, 0)
-    stale = sink._producer
+    stale = sink._writer.producer
     stale.begin_transaction()
     offsets = {TopicPartition(world.topics.events, 0): _offset(99, "store-a:99")}
     stale.send_offsets_to_transaction(offsets, world.name)

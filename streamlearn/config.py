@@ -25,10 +25,16 @@ class Log:
 @final
 @dataclass(frozen=True)
 class Kafka:
-    """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there."""
+    """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there.
+
+    create_topics: whether missing topics are created, with so many partitions and replicas (0: as the cluster has it).
+    """
 
     bootstrap_servers: str = "localhost:9092"
     client: str = "kafka-python"
+    create_topics: bool = False
+    partitions: int = 0
+    replication: int = 0
     settings: dict[str, object] = field(default_factory=dict)
 
 

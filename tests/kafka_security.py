@@ -8,6 +8,7 @@ TLS, one with SASL without, and one whose certificate is for another host. Every
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
@@ -22,7 +23,23 @@ SUPER = {"admin", "ANONYMOUS"}
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 LISTENERS = ("TLS", "MTLS", "SASL", "SASL_PLAIN", "OTHER_HOST")
+CLIENTS = ("kafka-python",)  # that the tests of security are run with
+LIBRDKAFKA = {  # its names of kafka-python's settings
+    "security_protocol": "security.protocol",
+    "ssl_cafile": "ssl.ca.location",
+    "ssl_certfile": "ssl.certificate.location",
+    "ssl_keyfile": "ssl.key.location",
+    "ssl_password": "ssl.key.password",
+    "sasl_mechanism": "sasl.mechanism",
+    "sasl_plain_username": "sasl.username",
+    "sasl_plain_password": "sasl.password",
+}
 PROTOCOLS = {"SASL": "SASL_SSL", "SASL_PLAIN": "SASL_PLAINTEXT"}  # the others: SSL
+
+
+def named(client: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings by the client's own names."""
+    return {key if client == "kafka-python" else LIBRDKAFKA[key]: value for key, value in settings.items()}
 
 
 @final

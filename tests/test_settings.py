@@ -20,6 +20,9 @@ OTHER: dict[str, tuple[str, Any]] = {
     "log.path": ('"elsewhere"', "elsewhere"),
     "kafka.bootstrap_servers": ('"a:9092, b:9093"', "a:9092, b:9093"),
     "kafka.client": ('"kafka-python"', "kafka-python"),
+    "kafka.create_topics": ("true", True),
+    "kafka.partitions": ("3", 3),
+    "kafka.replication": ("2", 2),
     "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
     "topics.events": ('"e"', "e"),
     "topics.labels": ('"l"', "l"),
@@ -79,6 +82,7 @@ OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SS
 # What else has to be said for a key to mean anything.
 MLP, TOKENS = ("model.kind=mlp",), ("model.kind=embedding-bag", "features.kind=tokens")
 BESIDE = {
+    **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
     "features.kind": TOKENS[:1],
     "features.length": TOKENS,
     "model.vocabulary": TOKENS,
@@ -343,7 +347,13 @@ def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...],
     assert refusal(overrides=overrides).startswith(beginning)
 
 
-@pytest.mark.parametrize("key", BESIDE)
+@pytest.mark.parametrize("key", ["kafka.partitions", "kafka.replication"])
+def test_what_would_do_nothing_without_creating_topics_is_refused(key: str) -> None:
+    expected = f"{key} = 2 does nothing without kafka.create_topics = true; set that, or remove it"
+    assert expected == refusal(overrides=(f"{key}=2",))
+
+
+@pytest.mark.parametrize("key", [key for key in BESIDE if not key.startswith("kafka.")])
 def test_what_would_do_nothing_to_a_linear_model_is_refused(key: str) -> None:
     other = "float32" if key == "model.dtype" else json.loads(OTHER[key][0])
     shown = limits.show(key, other)

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from streamlearn import config
 from streamlearn.edges import kafka_probe, secrets
+from streamlearn.edges.kafka_security import right
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
 from streamlearn.service.ports import RECORD_BYTES, Record
 
@@ -145,7 +146,7 @@ class Client(ABC):
                 taken = "another daemon of the same name has taken over; stop one, or give it its own name and store"
                 return Fenced(taken)
             case Whose.OPERATORS:
-                return ConfigurationError(f"{text}; see {self.rights}, and the ACLs")
+                return ConfigurationError(f"{text}; {right(text) or f'see {self.rights}, and the ACLs'}")
             case Whose.LIMITS:
                 return ConfigurationError(f"{text}; raise max.message.bytes of the output topics")
             case Whose.LOGS:

@@ -7,6 +7,7 @@ is not the certificate's, a certificate where TLS is off. Here those are refused
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,15 @@ from streamlearn import config
 from streamlearn.errors import ConfigurationError
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+
+
+# What the daemon has to be allowed, by what a broker calls it when it is not.
+RIGHTS = {
+    "topic": "grant Read on the topics of events and labels, and Write on the others",
+    "group": "grant Read on the consumer group that is called as the daemon is (`name`)",
+    "transactionalid": "grant Write and Describe on the transactional id that is called as the daemon is (`name`)",
+    "cluster": "grant Create on the cluster, or create the topics and set kafka.create_topics = false",
+}
 
 
 @final
@@ -59,6 +69,8 @@ class Security:
     def __init__(self, kafka: config.Kafka) -> None:
         self.names = KAFKA_PYTHON if kafka.client == "kafka-python" else LIBRDKAFKA
         self._settings = dict(kafka.settings)
+        if self.names is LIBRDKAFKA:  # with underscores they are the same, for the environment knows no dots
+            self._settings = {key.replace("_", "."): value for key, value in kafka.settings.items()}
         if "sasl.mechanisms" in self._settings:  # librdkafka's other name
             self._settings["sasl.mechanism"] = self._settings["sasl.mechanisms"]
         self.protocol = self._text(self.names.protocol).upper() or "PLAINTEXT"
@@ -156,3 +168,9 @@ class Security:
         if self.names is KAFKA_PYTHON:
             return bool(self._settings.get("ssl_check_hostname", True))
         return self._text("ssl.endpoint.identification.algorithm").lower() != "none"
+
+
+def right(said: str) -> str:
+    """What to grant, by what a library said is not allowed; "" where it said something else."""
+    told = re.sub(r"[\W_]", "", said).lower()
+    return next((text for kind, text in RIGHTS.items() if f"{kind}authorizationfailed" in told), "")

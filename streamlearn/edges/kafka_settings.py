@@ -14,6 +14,15 @@ from streamlearn.errors import ConfigurationError
 
 def client(kafka: config.Kafka) -> Client:
     """Raises ConfigurationError for settings that the library does not know, or that are not the operator's to set."""
+    if kafka.client == "confluent":
+        try:
+            from streamlearn.edges.kafka_confluent import KafkaConfluent
+        except ImportError as error:
+            raise ConfigurationError(
+                f'kafka.client = "confluent" needs confluent-kafka, which cannot be imported ({error});'
+                ' pip install "streamlearn[confluent]"'
+            ) from error
+        return KafkaConfluent(kafka)
     from streamlearn.edges.kafka_python import KafkaPython
 
     return KafkaPython(kafka)

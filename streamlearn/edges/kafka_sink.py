@@ -74,7 +74,7 @@ class KafkaSink(Sink):
         for role, topic in self._inputs.items():
             numbers = [number for each, number in self._sources if each == role]
             traces += reader.committed(topic, numbers, self._timeout_s)
-        return traces
+        return [each.rstrip("\0") for each in traces]  # confluent-kafka 2.16 writes the end of a C string with them
 
     def ends(self) -> dict[str, int]:
         return {}

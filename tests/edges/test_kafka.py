@@ -42,10 +42,10 @@ PATIENCE_S = 30.0  # after which a test gives up waiting for something that shou
 class World:
     """A broker's address with topics of this test's own."""
 
-    def __init__(self, address: str, prefix: str) -> None:
+    def __init__(self, address: str, prefix: str, client: str) -> None:
         self.name = prefix
         self.address = address
-        self.kafka = config.Kafka(bootstrap_servers=address)
+        self.kafka = config.Kafka(address, client)
         names = {role: f"{prefix}-{role}" for role in ("events", "labels", "queries", "rejected")}
         self.topics = config.Topics(**names)
         make_topics(address, {name: 2 if role == "events" else 1 for role, name in names.items()})
@@ -102,19 +102,25 @@ class World:
             topic = self.topics.events if role == EVENTS else self.topics.labels
             each = consumer.committed(TopicPartition(topic, number), metadata=True)
             if each is not None:
-                found[role, number] = (each.offset, each.metadata)
+                found[role, number] = (each.offset, each.metadata.rstrip("\0"))
         consumer.close(autocommit=False)
         return found
 
 
-@pytest.fixture
-def world(kafka: str, prefix: str) -> World:
-    return World(kafka, prefix)
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def own_world(own_broker: LocalBroker, prefix: str) -> World:
-    return World(own_broker.address, prefix)
+def world(kafka: str, prefix: str, client: str) -> World:
+    return World(kafka, prefix, client)
+
+
+@pytest.fixture
+def own_world(own_broker: LocalBroker, prefix: str, client: str) -> World:
+    return World(own_broker.address, prefix, client)
 
 
 @pytest.fixture
@@ -236,10 +242,9 @@ def test_tombstones_are_read_as_none(world, closing):
     assert [(b"id", None)] == [(each.key, each.value) for each in read(source, 1)]
 
 
-def test_a_record_that_is_too_large_is_cut_and_says_its_size(kafka, prefix, closing):
-    world = World(kafka, prefix)
-    huge = f"{prefix}-huge"
-    make_topics(kafka, {huge: 1}, **{"max.message.bytes": str(4 << 20)})
+def test_a_record_that_is_too_large_is_cut_and_says_its_size(world, closing):
+    huge = f"{world.name}-huge"
+    make_topics(world.address, {huge: 1}, **{"max.message.bytes": str(4 << 20)})
     world.topics = config.Topics(events=huge, labels=world.topics.labels)
     value = bytes(range(256)) * 8192
     world.produce(huge, [value, b"small"])

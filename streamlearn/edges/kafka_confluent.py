@@ -23,22 +23,10 @@ from typing import Any, final
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streamlearn import config
+from streamlearn.edges import kafka_client as common
 from streamlearn.edges import kafka_confluent_errors as errors
 from streamlearn.edges import kafka_settings
-from streamlearn.edges.kafka_client import (
-    CONNECT_S,
-    RECONNECT_MS,
-    REQUEST_BYTES,
-    TRANSACTION_S,
-    Client,
-    Outgoing,
-    Reader,
-    Whose,
-    Writer,
-    record,
-    scrub,
-    within,
-)
+from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Whose, Writer, record, within
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
 
@@ -93,7 +81,7 @@ class KafkaConfluent(Client):
         }
         reader = ConfluentReader(self._build(Consumer, own), cause)
         try:
-            reader.find(CONNECT_S)
+            reader.find(common.CONNECT_S)
         except self.errors as error:
             why = reader.cause(began)
             reader.close()
@@ -106,9 +94,9 @@ class KafkaConfluent(Client):
             "bootstrap.servers": self.kafka.bootstrap_servers,
             "client.id": f"{name}-sink",
             "transactional.id": name,
-            "transaction.timeout.ms": int(1000 * TRANSACTION_S),
+            "transaction.timeout.ms": int(1000 * common.TRANSACTION_S),
             "delivery.timeout.ms": int(1000 * timeout_s),
-            "message.max.bytes": REQUEST_BYTES,
+            "message.max.bytes": common.REQUEST_BYTES,
             "partitioner": "murmur2_random",  # a key goes where other clients would put it
             "error_cb": cause,
         }
@@ -121,7 +109,7 @@ class KafkaConfluent(Client):
 
     def _build(self, kind: type[Any], own: dict[str, Any]) -> Any:
         """A client of this class. The operator's settings go before ours in `own`, where they are not reserved."""
-        usual = {"log_level": 0, "reconnect.backoff.max.ms": RECONNECT_MS}
+        usual = {"log_level": 0, "reconnect.backoff.max.ms": common.RECONNECT_MS}
         try:
             return kind({**usual, **own, **self._settings})
         except (KafkaException, TypeError, ValueError) as error:
@@ -130,7 +118,7 @@ class KafkaConfluent(Client):
             if unknown is not None:
                 raise kafka_settings.unknown(unknown[1], self.kafka, frozenset()) from None
             refused = f"kafka.settings or kafka.bootstrap_servers is refused by {self.kafka.client}: {text}"
-            raise ConfigurationError(scrub(refused, self.kafka)) from None
+            raise ConfigurationError(common.scrub(refused, self.kafka)) from None
 
     def whose(self, error: Exception) -> Whose:
         return errors.whose(error)
@@ -156,7 +144,7 @@ class ConfluentReader(Reader):
         self._fault: KafkaError | None = None  # met behind records, which are handed out first
 
     def find(self, timeout_s: float) -> None:
-        within(timeout_s + 1.0, lambda: self._consumer.list_topics(timeout=timeout_s))
+        within(timeout_s + 1.0, partial(self._consumer.list_topics, timeout=timeout_s))
 
     def partitions(self, topic: str, timeout_s: float) -> list[int]:
         told = within(timeout_s, partial(self._consumer.list_topics, topic, timeout_s)).topics[topic]

@@ -8,11 +8,11 @@ import pytest
 
 from streamlearn.edges.kafka_sink import KafkaSink
 from streamlearn.edges.kafka_source import KafkaSource
-from tests.edges.kafka_world import World
+from tests.edges.kafka_world import CLIENTS, World
 from tests.kafka_broker import LocalBroker
 
 
-@pytest.fixture(params=["kafka-python", "confluent"])
+@pytest.fixture(params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

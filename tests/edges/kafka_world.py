@@ -15,6 +15,7 @@ from streamlearn.errors import Unavailable
 from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Changes, Commit, Message, Position, Record
 from tests.kafka_fixtures import make_topics
 
+CLIENTS = ("kafka-python", "confluent")
 STORE = "store-a"
 POSITIONS: dict[Position, int] = {(EVENTS, 0): 5, (EVENTS, 1): 7, (LABELS, 0): 3}
 PATIENCE_S = 30.0  # after which a test gives up waiting for something that should come

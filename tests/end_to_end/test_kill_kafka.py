@@ -13,6 +13,7 @@ import pytest
 
 from streamlearn import settings
 from streamlearn.edges.kafka_source import PROBE_S
+from tests.edges.kafka_world import CLIENTS
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import KILLS, a_kill_after_each_commit, all_answered, nothing_lost_or_doubled, thirty_kills
 from tests.end_to_end.traffic import KafkaLog, Traffic
@@ -48,7 +49,7 @@ def log(kafka: str, fresh_topics: Callable[..., dict[str, str]]) -> Iterator[Kaf
     log.close()
 
 
-@pytest.fixture(params=["kafka-python", "confluent"])
+@pytest.fixture(params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

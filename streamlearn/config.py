@@ -31,11 +31,11 @@ class Kafka:
     """
 
     bootstrap_servers: str = "localhost:9092"
-    client: str = "kafka-python"
+    client: str = "kafka-python"  # kafka-python | confluent
+    settings: dict[str, object] = field(default_factory=dict)
     create_topics: bool = False
     partitions: int = 0
     replication: int = 0
-    settings: dict[str, object] = field(default_factory=dict)
 
 
 @final

@@ -23,7 +23,7 @@ SUPER = {"admin", "ANONYMOUS"}
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 LISTENERS = ("TLS", "MTLS", "SASL", "SASL_PLAIN", "OTHER_HOST")
-CLIENTS = ("kafka-python",)  # that the tests of security are run with
+CLIENTS = ("kafka-python", "confluent")  # that the tests of security are run with
 LIBRDKAFKA = {  # its names of kafka-python's settings
     "security_protocol": "security.protocol",
     "ssl_cafile": "ssl.ca.location",

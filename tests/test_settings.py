@@ -19,11 +19,11 @@ OTHER: dict[str, tuple[str, Any]] = {
     "log.kind": ('"memory"', "memory"),
     "log.path": ('"elsewhere"', "elsewhere"),
     "kafka.bootstrap_servers": ('"a:9092, b:9093"', "a:9092, b:9093"),
-    "kafka.client": ('"kafka-python"', "kafka-python"),
+    "kafka.client": ('"confluent"', "confluent"),
+    "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
     "kafka.create_topics": ("true", True),
     "kafka.partitions": ("3", 3),
     "kafka.replication": ("2", 2),
-    "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
     "topics.events": ('"e"', "e"),
     "topics.labels": ('"l"', "l"),
     "topics.queries": ('""', ""),
@@ -305,7 +305,6 @@ def test_a_refusal_reads_like_this() -> None:
     ("key", "value"),
     [
         ("features.kind", "sparse"),
-        ("kafka.client", "confluent"),
         ("users.kind", "weighted"),
     ],
 )

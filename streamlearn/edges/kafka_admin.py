@@ -11,9 +11,8 @@ import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from streamlearn import config
-from streamlearn.edges import kafka_settings
 from streamlearn.edges.kafka_client import CONNECT_S, Client, within
+from streamlearn.edges.kafka_python import KafkaPython
 
 ANSWER_S = 10.0  # how long the cluster may take for one answer
 DENIED, UNKNOWN_TOPIC = 29, 3  # Kafka's error codes
@@ -69,31 +68,38 @@ class Admin(ABC):
 
 
 @contextmanager
-def admin(kafka: config.Kafka, client: Client) -> Iterator[Admin]:
+def admin(client: Client) -> Iterator[Admin]:
     """A connection for as long as it is needed. Raises the daemon's errors."""
-    made = None
+    made: Admin | None = None
     try:
         with client.faults("cannot look at the topics"):
-            made = KafkaPythonAdmin(kafka)
+            made = _made(client)
             yield made
     finally:
         if made is not None:
             made.close()
 
 
+def _made(client: Client) -> Admin:
+    if isinstance(client, KafkaPython):
+        return KafkaPythonAdmin(client)
+    from streamlearn.edges.kafka_confluent import KafkaConfluent
+    from streamlearn.edges.kafka_confluent_admin import ConfluentAdmin
+
+    assert isinstance(client, KafkaConfluent)
+    return ConfluentAdmin(client)
+
+
 @final
 class KafkaPythonAdmin(Admin):
     """By kafka-python."""
 
-    def __init__(self, kafka: config.Kafka) -> None:
-        own = {
-            "bootstrap_servers": [each.strip() for each in kafka.bootstrap_servers.split(",")],
+    def __init__(self, client: KafkaPython) -> None:
+        own: dict[str, object] = {
             "bootstrap_timeout_ms": int(1000 * CONNECT_S),
             "request_timeout_ms": int(1000 * ANSWER_S),
         }
-        told = {key: value for key, value in kafka.settings.items() if key in KafkaAdminClient.DEFAULT_CONFIG}
-        kafka_settings.client(kafka)  # refuses what cannot be meant
-        self._client: Any = within(CONNECT_S + 1.0, lambda: KafkaAdminClient(**{**told, **own}))
+        self._client: Any = within(CONNECT_S + 1.0, lambda: client.build(KafkaAdminClient, own))
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         found = within(ANSWER_S, lambda: self._client.describe_topics(list(names)))

@@ -122,8 +122,12 @@ class Client(ABC):
     rights: str  # the settings that rights depend on, by this library's names
 
     @abstractmethod
-    def reader(self, name: str, group: str) -> Reader:
-        """A reader that has found the cluster; raises the daemon's errors. name: as brokers see it."""
+    def reader(self, name: str, group: str, offsets: bool = False) -> Reader:
+        """A reader that has found the cluster; raises the daemon's errors. name: as brokers see it.
+
+        offsets: whether it will be asked for what the group has committed. librdkafka looks for the group in any case, so
+        it is always one that the user has a right to.
+        """
 
     @abstractmethod
     def writer(self, name: str, timeout_s: float) -> Writer:

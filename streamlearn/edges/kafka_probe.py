@@ -28,6 +28,7 @@ FRAME_BYTES_MOST = 1 << 16
 API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE = (18, 0), (17, 1), (36, 0)  # (key, version): all brokers have these
 UNSUPPORTED_MECHANISM, ILLEGAL_STATE, AUTHENTICATION_FAILED = 33, 34, 58
 ALERT = b"\x15\x03"  # how TLS answers what is not TLS
+PROXIES = ("proxy_url", "socks5_proxy")  # through which only the library goes
 SERVERS = "kafka.bootstrap_servers"
 
 
@@ -44,7 +45,7 @@ class NotKafka(Exception):
 def diagnose(kafka: config.Kafka) -> StreamlearnError | None:
     """What is wrong with reaching the cluster, by whose fault it is; None where nothing was found."""
     security = Security(kafka)
-    if any(name in kafka.settings for name in ("proxy_url", "socks5_proxy")):
+    if any(name in kafka.settings for name in PROXIES):
         return None
     found = []
     for server in kafka.bootstrap_servers.split(",")[:SERVERS_MOST]:

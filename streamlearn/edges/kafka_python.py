@@ -124,12 +124,12 @@ class KafkaPython(Client):
                 raise kafka_settings.unknown(key, kafka, KNOWN - RESERVED)
         self.kafka = kafka
 
-    def reader(self, name: str, group: str) -> Reader:
+    def reader(self, name: str, group: str, offsets: bool = False) -> Reader:
         own: dict[str, object] = {
             "api_version": CONSUMER_API,
             "allow_auto_create_topics": False,
             "client_id": name,
-            "group_id": group or None,
+            "group_id": group if offsets else None,
             "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto_offset_reset": "none",
             "enable_auto_commit": False,
@@ -137,7 +137,7 @@ class KafkaPython(Client):
             "max_partition_fetch_bytes": RECORD_BYTES,  # ... and by this, for each partition
         }
         began = time.monotonic()
-        consumer = self._build(KafkaConsumer, own)
+        consumer = self.build(KafkaConsumer, own)
         reader = KafkaPythonReader(consumer)
         try:
             within(CONNECT_S + 1.0, lambda: consumer.bootstrap(timeout_ms=int(1000 * CONNECT_S)))
@@ -161,18 +161,19 @@ class KafkaPython(Client):
             "max_request_size": REQUEST_BYTES,
             "retry_backoff_ms": RETRY_MS,
         }
-        return KafkaPythonWriter(self._build(KafkaProducer, own), name, timeout_s)
+        return KafkaPythonWriter(self.build(KafkaProducer, own), name, timeout_s)
 
-    def _build(self, kind: type[Any], own: dict[str, object]) -> Any:
+    def build(self, kind: type[Any], own: dict[str, object]) -> Any:
         """A client of this class. The operator's settings go before ours in `own`, where they are not reserved."""
         silence()
         settings = {key: value for key, value in self.kafka.settings.items() if key in kind.DEFAULT_CONFIG}
         servers = [each.strip() for each in self.kafka.bootstrap_servers.split(",")]
         usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS}
         try:
-            return kind(**{**usual, **own, **settings, "bootstrap_servers": servers})
+            given = {**usual, **own, **settings, "bootstrap_servers": servers}
+            return kind(**{key: value for key, value in given.items() if key in kind.DEFAULT_CONFIG})
         except (kafka_errors.KafkaConfigurationError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-            text = f"kafka.settings or kafka.bootstrap_servers is refused by {self.kafka.client}: {error}"
+            text = f"{kafka_settings.REFUSED} {self.kafka.client}: {error}"
             raise ConfigurationError(scrub(text, self.kafka)) from None
 
     def whose(self, error: Exception) -> Whose:

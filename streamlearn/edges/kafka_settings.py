@@ -12,14 +12,34 @@ from streamlearn.edges.kafka_client import Client
 from streamlearn.edges.kafka_security import Security
 from streamlearn.errors import ConfigurationError
 
+REFUSED = "kafka.settings or kafka.bootstrap_servers is refused by"
+
 
 def client(kafka: config.Kafka) -> Client:
     """Raises ConfigurationError for settings that the library does not know, or that are not the operator's to set."""
-    from streamlearn.edges.kafka_python import KafkaPython
-
-    made = KafkaPython(kafka)
+    try:
+        made = _library(kafka)
+    except ConfigurationError as error:
+        if REFUSED in str(error):
+            Security(kafka).check()  # which names the key
+        raise
     Security(kafka).check()
     return made
+
+
+def _library(kafka: config.Kafka) -> Client:
+    if kafka.client == "confluent":
+        try:
+            from streamlearn.edges.kafka_confluent import KafkaConfluent
+        except ImportError as error:
+            raise ConfigurationError(
+                f'kafka.client = "confluent" needs confluent-kafka, which cannot be imported ({error});'
+                ' pip install "streamlearn[confluent]"'
+            ) from error
+        return KafkaConfluent(kafka)
+    from streamlearn.edges.kafka_python import KafkaPython
+
+    return KafkaPython(kafka)
 
 
 def check(kafka: config.Kafka, reserved: Set[str]) -> None:

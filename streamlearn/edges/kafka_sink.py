@@ -43,10 +43,10 @@ class KafkaSink(Sink):
 
     def open(self, store_id: str, saved_number: int) -> int | None:
         self.close()
-        reader = self._client.reader(f"{self._name}-sink", self._name)
+        reader = self._client.reader(f"{self._name}-sink", self._name, offsets=True)
         try:
             if not self._prepared:
-                kafka_topics.prepare(self._client.kafka, self._topics, self._client)
+                kafka_topics.prepare(self._topics, self._client)
                 self._prepared = True
             with self._client.faults("cannot open the outputs"):
                 self._sources = []
@@ -78,7 +78,7 @@ class KafkaSink(Sink):
         for role, topic in self._inputs.items():
             numbers = [number for each, number in self._sources if each == role]
             traces += reader.committed(topic, numbers, self._timeout_s)
-        return traces
+        return [each.rstrip("\0") for each in traces]  # confluent-kafka 2.16 writes the end of a C string with them
 
     def ends(self) -> dict[str, int]:
         return {}

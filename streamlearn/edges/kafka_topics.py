@@ -48,10 +48,10 @@ def named(topics: config.Topics) -> dict[str, str]:
     return {role: name for role, name in names.items() if name}
 
 
-def prepare(kafka: config.Kafka, topics: config.Topics, client: Client) -> None:
+def prepare(topics: config.Topics, client: Client) -> None:
     """Create what is missing, if that is asked for; log what may do harm. Raises the daemon's errors for what does."""
-    names = named(topics)
-    with kafka_admin.admin(kafka, client) as admin:
+    kafka, names = client.kafka, named(topics)
+    with kafka_admin.admin(client) as admin:
         found = admin.topics(list(names.values()))
         if kafka.create_topics:
             missing = {role: name for role, name in names.items() if name not in found}

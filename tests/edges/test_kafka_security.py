@@ -114,7 +114,7 @@ def test_the_daemon_works_over_a_secure_listener_with_no_more_rights_than_docume
 def test_every_mechanism_with_a_password_logs_in(secure: SecureBroker, client: str, mechanism: str) -> None:
     kafka = config.Kafka(secure.addresses["SASL"], client, settings=named(client, secure.sasl(mechanism)))
     assert diagnose(kafka) is None
-    reader = kafka_settings.client(kafka).reader("test", "")
+    reader = kafka_settings.client(kafka).reader("test", "test")
     reader.close()
 
 
@@ -250,7 +250,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_connects(
     with pytest.raises(ConfigurationError) as refused:
         kafka_settings.client(config.Kafka("localhost:1", client, settings=named(client, given)))
     expected = says.replace("F/", f"{folder}/")
-    for key in (*settings, "sasl_plain_username", "ssl_password"):
+    for key in (*settings, NAME, "sasl_plain_username", "ssl_password"):
         expected = expected.replace(f"kafka.settings.{key}", f"kafka.settings.{next(iter(named(client, {key: 0})))}")
     assert expected in str(refused.value)
     assert "hunter2" not in str(refused.value)

@@ -81,7 +81,7 @@ def test_several_that_create_at_once_do_not_meet(kafka: str, prefix: str, client
         made = kafka_settings.client(told)
         together.wait()
         try:
-            prepare(told, topics_of(prefix), made)
+            prepare(topics_of(prefix), made)
         except StreamlearnError as error:
             failed.append(error)
 
@@ -99,7 +99,7 @@ def test_more_replicas_than_brokers_are_refused_by_key(kafka: str, prefix: str, 
     with pytest.raises(
         ConfigurationError, match=r"topic '.*' cannot be created: .*; set kafka\.replication to at most"
     ):
-        prepare(told, topics_of(prefix), kafka_settings.client(told))
+        prepare(topics_of(prefix), kafka_settings.client(told))
 
 
 @every_client
@@ -113,7 +113,7 @@ def test_what_may_do_harm_is_a_line_in_the_log_with_the_fix(
     make_topics(kafka, {topics.rejected: 1}, **{"min.insync.replicas": "2"})
     told = config.Kafka(kafka, client)
     with caplog.at_level(logging.WARNING, "streamlearn"):
-        prepare(told, topics, kafka_settings.client(told))
+        prepare(topics, kafka_settings.client(told))
     lines = [each.getMessage() for each in caplog.records if each.name == "streamlearn"]
     alter = "kafka-configs.sh --alter --topic"
     unread = "records of one key replace each other unread"
@@ -135,7 +135,7 @@ def test_what_may_do_harm_is_a_line_in_the_log_with_the_fix(
 def test_what_was_created_does_no_harm(kafka: str, prefix: str, client: str, caplog: pytest.LogCaptureFixture) -> None:
     told = config.Kafka(kafka, client, create_topics=True)
     with caplog.at_level(logging.INFO, "streamlearn"):
-        prepare(told, topics_of(prefix), kafka_settings.client(told))
+        prepare(topics_of(prefix), kafka_settings.client(told))
     lines = [each.getMessage() for each in caplog.records if each.name == "streamlearn"]
     assert [f"created the topic '{prefix}-{role}'" for role in ("events", "labels", "queries", "rejected")] == lines
 
@@ -146,11 +146,11 @@ def test_who_may_not_create_is_told_so_in_one_line(secure: SecureBroker, prefix:
     login = named(client, secure.sasl(user="nobody"))
     told = config.Kafka(secure.addresses["SASL"], client, create_topics=True, settings=login)
     with pytest.raises(ConfigurationError, match=r"topic '.*-events': this user may not read it, or it does not exist"):
-        prepare(told, topics_of(prefix), kafka_settings.client(told))
+        prepare(topics_of(prefix), kafka_settings.client(told))
     for role in ("events", "labels", "queries", "rejected"):
         secure.grant(ResourceType.TOPIC, f"{prefix}-{role}", ACLOperation.DESCRIBE, user="nobody")
     with pytest.raises(ConfigurationError, match=r"topic '.*-events' cannot be created: .*; grant Create on it or on"):
-        prepare(told, topics_of(prefix), kafka_settings.client(told))
+        prepare(topics_of(prefix), kafka_settings.client(told))
 
 
 def test_every_role_has_settings() -> None:

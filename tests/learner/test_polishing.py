@@ -72,7 +72,7 @@ def test_the_tangent_of_a_settled_network_solves_its_equation(seed: int) -> None
 
 
 def test_with_a_holdout_both_fits_are_polished_each_on_its_own_examples() -> None:
-    as_told = told("holdout")
+    as_told = replace(told("holdout"), learn_regularity=False, fixed_regularity=1e-2)
     here = settled(taught(as_told, 0)[0], as_told)
     assert here.fit is not None
     assert here.published is not None
@@ -136,7 +136,7 @@ def test_settling_that_comes_to_no_rest_ends_without_it(monkeypatch: pytest.Monk
     assert 0.1 < after.fit.residual
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_the_next_label_does_not_take_trust_away(optimizer: str) -> None:
     as_told = replace(told(), optimizer=optimizer, learn_regularity=False, fixed_regularity=1e-3)
     here, more = taught(as_told, 0)

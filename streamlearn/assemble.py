@@ -133,13 +133,13 @@ def daemon(
 ) -> Daemon:
     """The daemon with its edges; the store is opened (and locked) here. The memory log ends with the process."""
     clock = clock or SystemClock()
-    learner_settings(configuration)  # what cannot be loaded is refused before there is a file
+    learner_settings(configuration)  # what cannot be loaded is refused before there is a file ...
     if configuration.log.kind == "memory":
         log = MemoryLog()
         ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock)
     else:
-        store = _store(configuration)
-        ports = Ports(source(configuration), sink(configuration), store, clock)
+        reads, writes = source(configuration), sink(configuration)  # ... and so are wrong settings of Kafka
+        ports = Ports(reads, writes, _store(configuration), clock)
     return daemon_on(ports, configuration, health, measurements, pause, poll_timeout_s)
 
 

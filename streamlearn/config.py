@@ -28,7 +28,7 @@ class Kafka:
     """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there."""
 
     bootstrap_servers: str = "localhost:9092"
-    client: str = "kafka-python"
+    client: str = "kafka-python"  # kafka-python | confluent
     settings: dict[str, object] = field(default_factory=dict)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +104,8 @@ def _kafka(kafka: config.Kafka, topics: config.Topics) -> Iterator[Finding]:
     from streamlearn.edges import kafka_settings  # the client library is slow to import, and of no use elsewhere
 
     try:
-        consumer = kafka_settings.connect(kafka)
+        client = kafka_settings.client(kafka)
+        reader = client.reader("streamlearn-check", "")
     except StreamlearnError as error:
         yield Finding(False, "log", str(error), "start the broker, or set kafka.bootstrap_servers and kafka.settings")
         return
@@ -114,15 +114,15 @@ def _kafka(kafka: config.Kafka, topics: config.Topics) -> Iterator[Finding]:
         for role in (EVENTS, LABELS, QUERIES, PREDICTIONS, REJECTED):
             topic = getattr(topics, role)
             if topic:
-                with kafka_settings.faults(kafka, f"cannot look for topic '{topic}'"):
-                    found = kafka_settings.within(BROKER_S, partial(consumer.partitions_for_topic, topic))
+                with client.faults(f"cannot look for topic '{topic}'"):
+                    found = reader.partitions(topic, BROKER_S)
                 hint = "" if found else f"kafka-topics.sh --create --topic {topic}, or set topics.{role}"
                 text = f"'{topic}', partitions: {len(found)}" if found else f"'{topic}' does not exist"
                 yield Finding(bool(found), f"topic {role}", text, hint)
     except StreamlearnError as error:
         yield Finding(False, "topics", str(error), "look at the broker's log, and run this once more")
     finally:
-        kafka_settings.close(consumer)
+        reader.close()
 
 
 def _store(path: Path) -> Finding:

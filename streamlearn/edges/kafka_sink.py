@@ -5,36 +5,21 @@ last has to be found out without a doubt: every transaction commits the position
 `name`, with `store_id:number` as their metadata. `open` takes over the transactional id first, which ends whatever a
 process before this one had begun, and reads the metadata then (`published` holds the rules).
 
-What kafka-python 3.0.12 needs to be guarded against:
-
-- Offsets given to a transaction that is aborted are committed by the next one, and a commit succeeds although a batch
-  in it failed. So every future is looked at before the commit, and after any fault the producer is thrown away.
-- A producer that is fenced while it sends asks for a new epoch, and that request ends the transaction that its
-  successor has open. It does so only where brokers are 2.5 or newer; told that this one is not, it stops instead.
-- Commit, abort and offsets wait for ever. So a transaction runs under a deadline, on a thread that is left behind when
-  it is missed; its producer is ended, so that nothing that it does later reaches the broker.
+After any fault the writer is thrown away: what it has begun is ended by the next one, which is the only way that all
+client libraries do alike (`kafka_client`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
-from functools import partial
-from typing import Any, final
-
-import kafka.errors as kafka_errors
-from kafka import KafkaProducer
-from kafka.structs import OffsetAndMetadata
+from typing import final
 
 from streamlearn import config
 from streamlearn.edges import kafka_settings
+from streamlearn.edges.kafka_client import TRANSACTION_S, Outgoing, Reader, Writer
 from streamlearn.errors import CannotStart
 from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED, Commit, Position, Sink
 
-PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
-TRANSACTION_S = 60.0  # the broker ends a transaction after this time; our own deadline has to come before
-REQUEST_BYTES = 8 << 20  # the broker, not the client, says which message is too large
-RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 HINT = "restore the store's volume, or use a new `name` and a new store (there is no --rebuild in this version)"
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
@@ -46,33 +31,29 @@ class KafkaSink(Sink):
     def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = 30.0) -> None:
         """timeout_s: the longest that `open` or `publish` may take."""
         assert 0 < timeout_s < TRANSACTION_S
-        kafka_settings.check(kafka)
-        self._name, self._kafka, self._timeout_s = name, kafka, timeout_s
+        self._client = kafka_settings.client(kafka)
+        self._name, self._timeout_s = name, timeout_s
         self._inputs = {EVENTS: topics.events, LABELS: topics.labels}
         named = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
         self._outputs = {role: topic for role, topic in named.items() if topic}
-        self._sources: dict[Position, Any] = {}
-        self._producer: Any = None
+        self._sources: list[Position] = []
+        self._writer: Writer | None = None
         self._store_id = ""
 
     def open(self, store_id: str, saved_number: int) -> int | None:
         self.close()
-        reader = kafka_settings.connect(
-            self._kafka,
-            client_id=f"{self._name}-sink",
-            group_id=self._name,
-            isolation_level="read_committed",  # of offsets too: none that a transaction has not settled
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-        )
+        reader = self._client.reader(f"{self._name}-sink", self._name)
         try:
-            with kafka_settings.faults(self._kafka, "cannot open the outputs"):
-                self._sources = {}
+            with self._client.faults("cannot open the outputs"):
+                self._sources = []
                 for role, topic in self._inputs.items():
-                    found = kafka_settings.partitions(reader, self._kafka, role, topic, self._timeout_s)
-                    self._sources |= found
-                self._take_over()
-                self._check_outputs()
+                    numbers = reader.partitions(topic, self._timeout_s)
+                    if not numbers:
+                        raise self._client.missing(role, topic)
+                    self._sources += [(role, number) for number in numbers]
+                writer = self._writer = self._client.writer(self._name, self._timeout_s)
+                writer.take_over()
+                self._check_outputs(writer)
                 traces = self._traces(reader)
             self._store_id = store_id
             return published(traces, store_id, saved_number)
@@ -80,90 +61,44 @@ class KafkaSink(Sink):
             self.close()
             raise
         finally:
-            kafka_settings.close(reader)
+            reader.close()
 
-    def _take_over(self) -> None:
-        """A new producer under the same transactional id: older ones are fenced, their open transaction is aborted."""
-        timeout_ms = int(1000 * self._timeout_s)
-        own: dict[str, object] = {
-            "api_version": PRODUCER_API,
-            "client_id": f"{self._name}-sink",
-            "transactional_id": self._name,
-            "transaction_timeout_ms": int(1000 * TRANSACTION_S),
-            "max_block_ms": timeout_ms,
-            "delivery_timeout_ms": timeout_ms,
-            "request_timeout_ms": timeout_ms // 2,
-            "batch_size": 512 << 10,
-            "linger_ms": 100,  # `flush` does not wait for it
-            "max_request_size": REQUEST_BYTES,
-            "retry_backoff_ms": RETRY_MS,
-        }
-        producer = self._producer = kafka_settings.build(KafkaProducer, self._kafka, own)
-        kafka_settings.within(self._timeout_s, producer.init_transactions)
-
-    def _check_outputs(self) -> None:
-        """Asking for a topic creates it where brokers are set up to; else there is no such topic, and that is said."""
-        producer = self._producer
+    def _check_outputs(self, writer: Writer) -> None:
         for role, topic in self._outputs.items():
-            try:
-                kafka_settings.within(min(CREATE_S, self._timeout_s), partial(producer.partitions_for, topic))
-            except kafka_errors.KafkaTimeoutError:
-                raise kafka_settings.missing(role, topic, self._kafka) from None
+            if not writer.knows(topic, min(CREATE_S, self._timeout_s)):
+                raise self._client.missing(role, topic)
 
-    def _traces(self, reader: Any) -> list[str]:
+    def _traces(self, reader: Reader) -> list[str]:
         """The metadata that is committed, stable, on every source partition."""
-        timeout_ms = int(1000 * self._timeout_s)
-        committed = [
-            reader.committed(partition, metadata=True, timeout_ms=timeout_ms) for partition in self._sources.values()
-        ]
-        return [each.metadata for each in committed if each is not None and each.offset >= 0]
+        traces: list[str] = []
+        for role, topic in self._inputs.items():
+            numbers = [number for each, number in self._sources if each == role]
+            traces += reader.committed(topic, numbers, self._timeout_s)
+        return [each.rstrip("\0") for each in traces]  # confluent-kafka 2.16 writes the end of a C string with them
 
     def ends(self) -> dict[str, int]:
         return {}
 
     def publish(self, commit: Commit) -> None:
-        assert self._producer is not None, "open comes before publish, and again after a fault"
-        producer = self._producer
+        assert self._writer is not None, "open comes before publish, and again after a fault"
+        messages = [
+            Outgoing(self._outputs[message.role], message.key, message.value)
+            for message in commit.outbox
+            if message.role in self._outputs
+        ]
+        # A partition of which nothing was read yet gets its trace too.
+        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in self._sources}
         try:
-            with kafka_settings.faults(self._kafka, f"cannot publish commit {commit.number}"):
-                try:
-                    kafka_settings.within(self._timeout_s, lambda: self._transaction(producer, commit))
-                except kafka_errors.KafkaError as error:
-                    # The first error says why; later ones only that there was one.
-                    raise producer._transaction_manager.last_error or error from None
+            with self._client.faults(f"cannot publish commit {commit.number}"):
+                self._writer.publish(messages, offsets, f"{self._store_id}:{commit.number}")
         except BaseException:
             self.close()
             raise
 
-    def _transaction(self, producer: Any, commit: Commit) -> None:
-        producer.begin_transaction()
-        sent = [
-            producer.send(self._outputs[message.role], key=message.key, value=message.value)
-            for message in commit.outbox
-            if message.role in self._outputs
-        ]
-        producer.flush(self._timeout_s)
-        for future in sent:
-            if not future.is_done:
-                raise kafka_errors.KafkaTimeoutError("a message was not acknowledged")
-            if future.failed():
-                raise future.exception
-        trace = f"{self._store_id}:{commit.number}"
-        offsets = {
-            # A partition of which nothing was read yet gets its trace too.
-            partition: OffsetAndMetadata(commit.positions.get(position, 0), trace, -1)
-            for position, partition in self._sources.items()
-        }
-        producer.send_offsets_to_transaction(offsets, self._name)
-        producer.commit_transaction()
-
     def close(self) -> None:
-        """End the producer at once. Its own `close` would flush first, and stop with an error where it cannot."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer._sender.force_close()
-            with suppress(kafka_errors.KafkaError, OSError):
-                producer.close(timeout=1.0)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 def published(traces: Iterable[str], store_id: str, saved_number: int) -> int:

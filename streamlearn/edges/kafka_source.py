@@ -2,15 +2,15 @@
 
 The daemon's state and its positions are one commit in the store, so the store says where reading goes on and Kafka's
 committed offsets are for dashboards. The source therefore joins no group: it takes all partitions and seeks, and no
-rebalance can hand a partition to two readers. A position that the log no longer holds raises (`auto_offset_reset` is
-`none`): a silent jump to the beginning would learn every label twice.
+rebalance can hand a partition to two readers. A position that the log no longer holds raises: a silent jump to the
+beginning would learn every label twice.
 
-Labels and events have a consumer each. One consumer for both empties a partition after the other, so that labels queue
-behind a backlog of events; and pausing the events loses what was fetched of them (kafka-python 3.0.12 parks it and does
-not always take it back). Labels fill at most half a poll, so that they do not outrun the events that they belong to.
+Labels and events have a reader each. One consumer for both empties a partition after the other, so that labels queue
+behind a backlog of events; and pausing the events throws away what was fetched of them. Labels fill at most half a poll,
+so that they do not outrun the events that they belong to.
 
 A transaction ends with a marker that has an offset and no record. `Record.next` of the last record read from a
-partition is the consumer's position, past such markers, or lag would show 1 for ever.
+partition is the reader's position, past such markers, or lag would show 1 for ever.
 
 A quiet topic and a dead broker look alike to a consumer, so after some silence the partitions' ends are asked for.
 """
@@ -19,22 +19,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, final
-
-import kafka.errors as kafka_errors
+from typing import final
 
 from streamlearn import config
 from streamlearn.edges import kafka_settings
-from streamlearn.errors import CannotStart, Unavailable
-from streamlearn.service.ports import EVENTS, LABELS, POLL_BYTES, POLL_RECORDS, RECORD_BYTES, Position, Record, Source
+from streamlearn.edges.kafka_client import Reader, Whose
+from streamlearn.errors import CannotStart
+from streamlearn.service.ports import EVENTS, LABELS, POLL_BYTES, POLL_RECORDS, Position, Record, Source
 
 POLL_S = 0.5  # the longest that `poll` may hold up a shutdown
 SLICE_S = 0.05  # how long to wait for events before looking for labels again
 LABELS_S = 0.1  # how long to wait for labels that are known to be there
 PROBE_S = 2.0  # silence after which the broker is asked whether it is there ...
 PROBE_ANSWER_S = 0.4  # ... and the time that it has to answer
-KEPT_BYTES = 4096  # of a record that is too large
 
 
 @final
@@ -43,24 +40,23 @@ class KafkaSource(Source):
 
     def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = 10.0) -> None:
         """timeout_s: how long a broker may be silent before it counts as away."""
-        kafka_settings.check(kafka)
-        self._name, self._kafka, self._timeout_s = name, kafka, timeout_s
+        self._client = kafka_settings.client(kafka)
+        self._name, self._timeout_s = name, timeout_s
         self._topics = {EVENTS: topics.events, LABELS: topics.labels}
-        self._consumers: dict[str, Any] = {}  # by role
-        self._partitions: dict[Position, Any] = {}
-        self._ends: dict[Any, int] = {}
+        self._readers: dict[str, Reader] = {}  # by role
+        self._ends: dict[Position, int] = {}  # of all partitions, as asked for last
         self._buffer: deque[Record] = deque()  # read and not handed out: what went over POLL_BYTES
-        self._waited: dict[Any, int] = {}  # where labels were waited for last
+        self._waited: dict[Position, int] = {}  # where labels were waited for last
         self._heard = 0.0
 
     def open(self, positions: dict[Position, int]) -> None:
         self.close()
         try:
             for role, topic in self._topics.items():
-                consumer = self._consumers[role] = self._connect(role)
-                with kafka_settings.faults(self._kafka, f"cannot open topic '{topic}'"):
-                    self._seek(role, consumer, positions)
-            unknown = sorted(positions.keys() - self._partitions.keys())
+                reader = self._readers[role] = self._client.reader(f"{self._name}-{role}", "")
+                with self._client.faults(f"cannot open topic '{topic}'"):
+                    self._seek(role, topic, reader, positions)
+            unknown = sorted(positions.keys() - self._ends.keys())
             if unknown:
                 raise CannotStart(
                     f"the store has a position in partition {unknown[0][1]} of the {unknown[0][0]} topic, which has no"
@@ -71,38 +67,27 @@ class KafkaSource(Source):
             raise
         self._heard = time.monotonic()
 
-    def _connect(self, role: str) -> Any:
-        return kafka_settings.connect(
-            self._kafka,
-            client_id=f"{self._name}-{role}",
-            isolation_level="read_committed",
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-            fetch_max_bytes=POLL_BYTES,  # what a consumer holds is bounded by this ...
-            max_partition_fetch_bytes=RECORD_BYTES,  # ... and by this, for each partition
-        )
-
-    def _seek(self, role: str, consumer: Any, positions: dict[Position, int]) -> None:
-        found = kafka_settings.partitions(consumer, self._kafka, role, self._topics[role], self._timeout_s)
-        begins = _offsets(consumer.beginning_offsets, list(found.values()), self._timeout_s)
-        ends = _offsets(consumer.end_offsets, list(found.values()), self._timeout_s)
-        consumer.assign(list(found.values()))
-        for position, partition in found.items():
-            offset = positions.get(position, begins[partition])
-            if not begins[partition] <= offset <= ends[partition]:
+    def _seek(self, role: str, topic: str, reader: Reader, positions: dict[Position, int]) -> None:
+        numbers = reader.partitions(topic, self._timeout_s)
+        if not numbers:
+            raise self._client.missing(role, topic)
+        begins = reader.begins(topic, numbers, self._timeout_s)
+        ends = reader.ends(topic, numbers, self._timeout_s)
+        offsets = {number: positions.get((role, number), begins[number]) for number in numbers}
+        for number, offset in offsets.items():
+            if not begins[number] <= offset <= ends[number]:
                 raise CannotStart(
-                    f"topic '{partition.topic}' partition {partition.partition} holds offsets {begins[partition]} to"
-                    f" {ends[partition]}, and the store goes on at {offset}: records were deleted unread, or the topic"
+                    f"topic '{topic}' partition {number} holds offsets {begins[number]} to"
+                    f" {ends[number]}, and the store goes on at {offset}: records were deleted unread, or the topic"
                     " was made anew; use a new name and store"
                 )
-            consumer.seek(partition, offset)
-        self._partitions |= found
-        self._ends |= ends
+        reader.assign(role, topic, offsets)
+        self._ends |= {(role, number): end for number, end in ends.items()}
 
     def poll(self, timeout_s: float) -> list[Record]:
-        assert self._consumers, "open comes before poll"
+        assert self._readers, "open comes before poll"
         if not self._buffer:
-            with kafka_settings.faults(self._kafka, "cannot read"):
+            with self._client.faults("cannot read"):
                 self._fill(time.monotonic() + min(timeout_s, POLL_S))
         taken: list[Record] = []
         size = 0
@@ -131,70 +116,48 @@ class KafkaSource(Source):
         self._fetch(LABELS, wait_s if unread else 0.0, POLL_RECORDS // 2)
         self._waited = unread
 
-    def _fetch(self, role: str, wait_s: float, records: int) -> None:
-        fetched = self._consumers[role].poll(timeout_ms=max(0, int(1000 * wait_s)), max_records=records)
-        for partition in sorted(fetched):
-            batch = fetched[partition]
-            following = [each.offset for each in batch[1:]] + [self._at(role, partition)]
-            self._buffer.extend(map(record, [role] * len(batch), batch, following))
+    def _fetch(self, role: str, wait_s: float, most: int) -> None:
+        self._buffer.extend(self._readers[role].poll(max(0.0, wait_s), most))
 
-    def _unread(self, role: str) -> dict[Any, int]:
+    def _unread(self, role: str) -> dict[Position, int]:
         """Where reading stands in the partitions that hold more."""
-        places = {each: self._at(role, each) for position, each in self._partitions.items() if position[0] == role}
-        return {partition: at for partition, at in places.items() if at < self._end(role, partition)}
+        places = {each: self._at(each) for each in self._ends if each[0] == role}
+        return {position: at for position, at in places.items() if at < self._end(position)}
 
     def _probe(self) -> bool:
         """Ask for the ends, which a broker that is there tells. Raises when it has been silent for too long."""
         try:
-            for role, consumer in self._consumers.items():  # each knows the leaders of its own topic only
-                own = [partition for position, partition in self._partitions.items() if position[0] == role]
-                self._ends |= _offsets(consumer.end_offsets, own, PROBE_ANSWER_S)
-        except (kafka_errors.RetriableError, OSError):
+            for role, reader in self._readers.items():  # each knows the leaders of its own topic only
+                numbers = [number for each, number in self._ends if each == role]
+                told = reader.ends(self._topics[role], numbers, PROBE_ANSWER_S)
+                self._ends |= {(role, number): end for number, end in told.items()}
+        except self._client.errors as error:
             silent_s = time.monotonic() - self._heard
-            if silent_s < self._timeout_s:
+            if self._client.whose(error) is Whose.WORLDS and silent_s < self._timeout_s:
                 return False
-            raise Unavailable(f"Kafka at {self._kafka.bootstrap_servers}: no answer for {silent_s:.0f} s") from None
+            causes = filter(None, (reader.cause(self._heard) for reader in self._readers.values()))
+            raise self._client.fault(next(causes, error), f"no answer for {silent_s:.0f} s") from None
         self._heard = time.monotonic()
         return True
 
-    def _at(self, role: str, partition: Any) -> int:
+    def _at(self, position: Position) -> int:
         """The next offset that will be read from the log."""
-        return int(self._consumers[role].position(partition, timeout_ms=0))
+        return self._readers[position[0]].position(position[1])
 
-    def _end(self, role: str, partition: Any) -> int:
-        return max(self._consumers[role].highwater(partition) or 0, self._ends[partition])
+    def _end(self, position: Position) -> int:
+        return max(self._readers[position[0]].highwater(position[1]), self._ends[position])
 
     def lag(self) -> dict[Position, int]:
-        if not self._consumers:
+        if not self._readers:
             return {}
         handed: dict[Position, int] = {}
         for each in self._buffer:
             handed.setdefault((each.role, each.partition), each.offset)
-        return {
-            (role, number): max(0, self._end(role, partition) - handed.get((role, number), self._at(role, partition)))
-            for (role, number), partition in self._partitions.items()
-        }
+        return {each: max(0, self._end(each) - handed.get(each, self._at(each))) for each in self._ends}
 
     def close(self) -> None:
-        consumers, self._consumers = self._consumers, {}
-        self._partitions, self._ends, self._waited = {}, {}, {}
+        readers, self._readers = self._readers, {}
+        self._ends, self._waited = {}, {}
         self._buffer.clear()
-        for consumer in consumers.values():
-            kafka_settings.close(consumer)
-
-
-def _offsets(ask: Callable[..., dict[Any, int]], partitions: list[Any], timeout_s: float) -> dict[Any, int]:
-    """Begins or ends. A partition without a leader just now is left out by kafka-python 3.0.12, which stumbles then."""
-    try:
-        return ask(partitions, timeout_ms=int(1000 * timeout_s))
-    except KeyError as missing:
-        raise kafka_errors.LeaderNotAvailableError(f"no leader of {missing}") from None
-
-
-def record(role: str, read: Any, following: int) -> Record:
-    """The client's record as ours, cut where it is too large."""
-    size = len(read.key or b"") + len(read.value or b"")
-    if size <= RECORD_BYTES:
-        return Record(role, read.partition, read.offset, following, read.key, read.value)
-    key, value = read.key and read.key[:KEPT_BYTES], read.value and read.value[:KEPT_BYTES]
-    return Record(role, read.partition, read.offset, following, key, value, size)
+        for reader in readers.values():
+            reader.close()

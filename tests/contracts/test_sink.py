@@ -1,8 +1,8 @@
-"""What every sink promises, on every adapter that needs no server."""
+"""What every sink promises, on every adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from streamlearn.edges.files import FilesSink
 from streamlearn.edges.memory import MemoryLog, MemorySink
 from streamlearn.errors import StreamlearnError
 from streamlearn.service.ports import PREDICTIONS, QUERIES, REJECTED, Changes, Commit, Message, Sink
+from tests.edges.kafka_world import CLIENTS, World
 
 STORE_ID = "a-store"
 
@@ -38,10 +39,29 @@ def files_outputs(folder: Path) -> Outputs:
     return Outputs(lambda: FilesSink(folder, Topics()), values)
 
 
-@pytest.fixture(params=[memory_outputs, files_outputs])
-def outputs(request: pytest.FixtureRequest, tmp_path: Path) -> Outputs:
-    made: Outputs = request.param(tmp_path)
-    return made
+def kafka_outputs(address: str, prefix: str, client: str, opened: list[Sink]) -> Outputs:
+    world = World(address, prefix, client)
+
+    def sink() -> Sink:
+        opened.append(world.sink())
+        return opened[-1]
+
+    def values(role: str) -> list[bytes]:
+        topic = getattr(world.topics, role)
+        return world.visible(topic) if topic else []
+
+    return Outputs(sink, values)
+
+
+@pytest.fixture(params=["memory", "files", *(pytest.param(each, marks=pytest.mark.kafka) for each in CLIENTS)])
+def outputs(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Iterator[Outputs]:
+    if request.param not in CLIENTS:
+        yield memory_outputs(tmp_path) if request.param == "memory" else files_outputs(tmp_path)
+        return
+    made: list[Sink] = []
+    yield kafka_outputs(request.getfixturevalue("kafka"), prefix, request.param, made)
+    for each in made:
+        each.close()
 
 
 def opened(outputs: Outputs, saved_number: int = 0) -> Sink:

@@ -1,18 +1,20 @@
-"""The Kafka source and sink against a real broker: positions, exactly-once recovery, and the guards of `kafka_sink`."""
+"""The Kafka source and sink against a real broker, by each client library: positions, exactly-once recovery, settings."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import final
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from streamlearn import config
+from streamlearn.edges.kafka_client import KEPT_BYTES
 from streamlearn.edges.kafka_sink import KafkaSink, published
-from streamlearn.edges.kafka_source import KEPT_BYTES, KafkaSource
+from streamlearn.edges.kafka_source import KafkaSource
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, Unavailable
 from streamlearn.service.ports import (
     EVENTS,
@@ -27,142 +29,19 @@ from streamlearn.service.ports import (
     Position,
     Record,
 )
-from tests.kafka_broker import LocalBroker
+from tests.edges.kafka_world import (
+    PATIENCE_S,
+    POSITIONS,
+    STORE,
+    World,
+    commit,
+    read,
+    until_available,
+    until_unavailable,
+)
 from tests.kafka_fixtures import make_topics
 
 pytestmark = pytest.mark.kafka
-
-STORE = "store-a"
-POSITIONS: dict[Position, int] = {(EVENTS, 0): 5, (EVENTS, 1): 7, (LABELS, 0): 3}
-PATIENCE_S = 30.0  # after which a test gives up waiting for something that should come
-
-
-@final
-class World:
-    """A broker's address with topics of this test's own."""
-
-    def __init__(self, address: str, prefix: str) -> None:
-        self.name = prefix
-        self.address = address
-        self.kafka = config.Kafka(bootstrap_servers=address)
-        names = {role: f"{prefix}-{role}" for role in ("events", "labels", "queries", "rejected")}
-        self.topics = config.Topics(**names)
-        make_topics(address, {name: 2 if role == "events" else 1 for role, name in names.items()})
-
-    def source(self, timeout_s: float = 10.0) -> KafkaSource:
-        return KafkaSource(self.name, self.kafka, self.topics, timeout_s=timeout_s)
-
-    def sink(self, timeout_s: float = 30.0) -> KafkaSink:
-        return KafkaSink(self.name, self.kafka, self.topics, timeout_s=timeout_s)
-
-    def produce(
-        self, topic: str, values: list[bytes], partition: int = 0, transaction: str = "", end: str = ""
-    ) -> None:
-        """Write values; in a transaction that is committed, or with end="abort" aborted."""
-        own = {"transactional_id": f"{self.name}-{transaction}"} if transaction else {}
-        producer = KafkaProducer(bootstrap_servers=self.address, max_request_size=8 << 20, **own)
-        if transaction:
-            producer.init_transactions()
-            producer.begin_transaction()
-        sent = [producer.send(topic, value=value, key=b"k", partition=partition) for value in values]
-        producer.flush(PATIENCE_S)
-        for each in sent:
-            each.get(PATIENCE_S)
-        if transaction:
-            (producer.abort_transaction if end == "abort" else producer.commit_transaction)()
-        producer.close(PATIENCE_S)
-
-    def visible(self, topic: str) -> list[bytes]:
-        """All values of a topic's first partition, as a read_committed reader sees them."""
-        own = {"isolation_level": "read_committed", "auto_offset_reset": "earliest", "group_id": None}
-        consumer = KafkaConsumer(bootstrap_servers=self.address, **own)
-        partition = TopicPartition(topic, 0)
-        end = consumer.end_offsets([partition])[partition]
-        consumer.assign([partition])
-        consumer.seek(partition, 0)
-        values: list[bytes] = []
-        limit = time.monotonic() + PATIENCE_S
-        while consumer.position(partition) < end and time.monotonic() < limit:
-            for records in consumer.poll(timeout_ms=200).values():
-                values += [each.value for each in records]
-        consumer.close()
-        return values
-
-    def committed(self) -> dict[Position, tuple[int, str]]:
-        """What the group has committed on the source partitions."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.address,
-            group_id=self.name,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-        )
-        found = {}
-        for role, number in POSITIONS:
-            topic = self.topics.events if role == EVENTS else self.topics.labels
-            each = consumer.committed(TopicPartition(topic, number), metadata=True)
-            if each is not None:
-                found[role, number] = (each.offset, each.metadata)
-        consumer.close(autocommit=False)
-        return found
-
-
-@pytest.fixture
-def world(kafka: str, prefix: str) -> World:
-    return World(kafka, prefix)
-
-
-@pytest.fixture
-def own_world(own_broker: LocalBroker, prefix: str) -> World:
-    return World(own_broker.address, prefix)
-
-
-@pytest.fixture
-def closing() -> Iterator[Callable[..., KafkaSource | KafkaSink]]:
-    """Closes at the end what it is given."""
-    opened: list[KafkaSource | KafkaSink] = []
-
-    def remember(each: KafkaSource | KafkaSink) -> KafkaSource | KafkaSink:
-        opened.append(each)
-        return each
-
-    yield remember
-    for each in opened:
-        each.close()
-
-
-def commit(number: int, values: list[bytes], positions: dict[Position, int] = POSITIONS) -> Commit:
-    outbox = [Message(QUERIES, b"id", value) for value in values]
-    return Commit(number, positions, b"", Changes(), {}, outbox)
-
-
-def read(source: KafkaSource, count: int) -> list[Record]:
-    """Poll until so many records came."""
-    records: list[Record] = []
-    limit = time.monotonic() + PATIENCE_S
-    while len(records) < count and time.monotonic() < limit:
-        records += source.poll(0.5)
-    return records
-
-
-def until_unavailable(call: Callable[[], object]) -> str:
-    """Call again and again until it says that the broker is away; what it says."""
-    limit = time.monotonic() + PATIENCE_S
-    while time.monotonic() < limit:
-        try:
-            call()
-        except Unavailable as error:
-            return str(error)
-    return "never unavailable"
-
-
-def until_available(call: Callable[[], object]) -> object:
-    limit = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return call()
-        except Unavailable:
-            if time.monotonic() > limit:
-                raise
 
 
 # The source.
@@ -235,10 +114,9 @@ def test_tombstones_are_read_as_none(world, closing):
     assert [(b"id", None)] == [(each.key, each.value) for each in read(source, 1)]
 
 
-def test_a_record_that_is_too_large_is_cut_and_says_its_size(kafka, prefix, closing):
-    world = World(kafka, prefix)
-    huge = f"{prefix}-huge"
-    make_topics(kafka, {huge: 1}, **{"max.message.bytes": str(4 << 20)})
+def test_a_record_that_is_too_large_is_cut_and_says_its_size(world, closing):
+    huge = f"{world.name}-huge"
+    make_topics(world.address, {huge: 1}, **{"max.message.bytes": str(4 << 20)})
     world.topics = config.Topics(events=huge, labels=world.topics.labels)
     value = bytes(range(256)) * 8192
     world.produce(huge, [value, b"small"])
@@ -367,24 +245,6 @@ def test_a_sink_without_messages_is_fenced_too(world, closing):
     newer.publish(commit(1, []))
 
 
-def test_a_producer_that_is_fenced_while_sending_leaves_its_successors_open_transaction_alone(world, closing):
-    older, newer = closing(world.sink()), closing(world.sink())
-    older.open(STORE, 0)
-    producer = older._producer
-    producer.begin_transaction()
-    producer.send(world.topics.queries, b"one").get(PATIENCE_S)
-    newer.open(STORE, 0)
-    successor = newer._producer
-    successor.begin_transaction()
-    successor.send(world.topics.queries, b"newer").get(PATIENCE_S)
-    late = producer.send(world.topics.queries, b"two")  # to a partition that the broker had let it write to
-    producer.flush(PATIENCE_S)
-    assert "InvalidProducerEpochError" == type(late.exception).__name__
-    successor.commit_transaction()
-    assert [b"newer"] == world.visible(world.topics.queries)
-    newer.publish(commit(1, []))
-
-
 def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(world, closing):
     sink = closing(world.sink())
     sink.open(STORE, 0)
@@ -394,24 +254,6 @@ def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(worl
     assert 1 == sink.open(STORE, 2)
     assert [b"a"] == world.visible(world.topics.queries)
     assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
-
-
-def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(world, closing):
-    sink = closing(world.sink())
-    sink.open(STORE, 0)
-    stale = sink._producer
-    stale.begin_transaction()
-    offsets = {TopicPartition(world.topics.events, 0): _offset(99, "store-a:99")}
-    stale.send_offsets_to_transaction(offsets, world.name)
-    assert 0 == sink.open(STORE, 1)  # aborts it
-    sink.publish(commit(1, [b"a"]))
-    assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
-
-
-def _offset(offset: int, metadata: str) -> object:
-    from kafka.structs import OffsetAndMetadata
-
-    return OffsetAndMetadata(offset, metadata, -1)
 
 
 def test_messages_of_a_topic_that_is_switched_off_are_dropped(world, closing):
@@ -519,35 +361,114 @@ def test_a_broker_that_is_killed_while_publishing_leaves_each_commit_visible_onc
 # Settings.
 
 
-def test_nothing_connects_before_open():
-    nowhere = config.Kafka(bootstrap_servers="localhost:1")
+def test_nothing_connects_before_open(client):
+    nowhere = config.Kafka("localhost:1", client)
     KafkaSource("n", nowhere, config.Topics()).close()
     KafkaSink("n", nowhere, config.Topics()).close()
 
 
-def test_a_broker_that_refuses_connections_is_unavailable_and_named():
-    with pytest.raises(Unavailable, match=r"Kafka at localhost:1: cannot connect: .*REFUSED"):
-        KafkaSink("n", config.Kafka(bootstrap_servers="localhost:1"), config.Topics()).open(STORE, 0)
+def test_a_broker_that_refuses_connections_is_unavailable_and_named_and_nothing_is_printed(client, capfd):
+    with pytest.raises(Unavailable, match=r"Kafka at localhost:1: cannot connect: .*(?i:refused)"):
+        KafkaSink("n", config.Kafka("localhost:1", client), config.Topics()).open(STORE, 0)
+    assert ("", "") == capfd.readouterr()
 
 
-def test_unknown_and_reserved_settings_are_refused_by_name():
-    with pytest.raises(ConfigurationError, match=r"kafka\.settings\.sasl_plain_pasword .* mean sasl_plain_password\?"):
-        KafkaSource("n", config.Kafka(settings={"sasl_plain_pasword": "s3cret"}), config.Topics())
-    with pytest.raises(ConfigurationError, match=r"kafka\.settings\.transactional_id is set by streamlearn"):
-        KafkaSink("n", config.Kafka(settings={"transactional_id": "x"}), config.Topics())
+LOGINS = {
+    "kafka-python": {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "me",
+        "sasl_plain_password": "s3cret",
+    },
+    "confluent": {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "me",
+        "sasl.password": "s3cret",
+    },
+}
 
 
-def test_authentication_that_the_broker_refuses_is_the_operators_fault_and_no_secret_is_told(world):
-    login = {"sasl_plain_username": "me", "sasl_plain_password": "s3cret"}
-    settings = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", **login}
-    refused = config.Kafka(bootstrap_servers=world.address, settings=settings)
-    with pytest.raises(ConfigurationError, match=r"kafka\.settings\.security_protocol") as caught:
+def test_authentication_that_the_broker_refuses_is_the_operators_fault_and_no_secret_is_told(world, client):
+    refused = config.Kafka(world.address, client, LOGINS[client])
+    with pytest.raises(ConfigurationError, match=r"kafka\.settings\.security.protocol") as caught:
         KafkaSource("n", refused, world.topics).open({})
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_setting_of_a_wrong_kind_is_refused_without_telling_secrets(world):
-    wrong = config.Kafka(world.address, settings={"ssl_password": "s3cret", "client_dns_lookup": "s3cret"})
+def test_a_setting_of_a_wrong_kind_is_refused_without_telling_secrets(world, client):
+    password = "ssl_password" if client == "kafka-python" else "ssl.key.password"
+    wrong = config.Kafka(world.address, client, {password: "s3cret", "client_dns_lookup": "s3cret"})
     with pytest.raises(ConfigurationError, match=r"kafka\.settings .*\*\*\*") as caught:
         KafkaSource("n", wrong, world.topics).open({})
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("client", "key", "why"),
+    [
+        ("kafka-python", "sasl_plain_pasword", "is not a setting of kafka-python; did you mean sasl_plain_password?"),
+        ("kafka-python", "transactional_id", "is set by streamlearn itself; remove it"),
+        ("confluent", "sasl.pasword", "is not a setting of confluent"),
+        ("confluent", "transactional.id", "is set by streamlearn itself; remove it"),
+        ("confluent", "enable_auto_commit", "is set by streamlearn itself; remove it"),
+    ],
+)
+def test_unknown_and_reserved_settings_are_refused_by_name(client, key, why):
+    for made in (KafkaSource, KafkaSink):
+        with pytest.raises(ConfigurationError) as caught:
+            made("n", config.Kafka("localhost:1", client, {key: "s3cret"}), config.Topics())
+        assert f"kafka.settings.{key} {why}" == str(caught.value)
+
+
+# Client libraries beside each other.
+
+
+def test_each_client_goes_on_where_the_other_has_stopped(kafka, prefix, closing):
+    worlds = [World(kafka, prefix, "kafka-python")]
+    worlds.append(World(kafka, prefix, "confluent", create=False))
+    worlds *= 2
+    positions: dict[Position, int] = {}
+    for number, world in enumerate(worlds, start=1):
+        world.produce(world.topics.events, [b"%d" % number], transaction="own")
+        source, sink = closing(world.source()), closing(world.sink())
+        source.open(positions)
+        (got,) = read(source, 1)
+        assert (b"%d" % number, 0) == (got.value, source.lag()[EVENTS, 0])
+        positions[EVENTS, 0] = got.next
+        assert number - 1 == sink.open(STORE, number - 1)
+        sink.publish(commit(number, [got.value], positions))
+    assert [b"1", b"2", b"3", b"4"] == world.visible(world.topics.queries)
+    assert {(8, "store-a:4"), (0, "store-a:4")} == set(world.committed().values())
+
+
+def test_each_client_puts_a_key_into_the_same_partition(kafka, prefix, closing):
+    worlds = [World(kafka, f"{prefix}-{client[0]}", client, queries=7) for client in ("kafka-python", "confluent")]
+    keys = [b"key-%d" % i for i in range(40)]
+    partitions = []
+    for world in worlds:
+        sink = closing(world.sink())
+        sink.open(STORE, 0)
+        sink.publish(Commit(1, POSITIONS, b"", Changes(), {}, [Message(QUERIES, key, b"") for key in keys]))
+        partitions.append([world.keys(world.topics.queries, number) for number in range(7)])
+    assert partitions[0] == partitions[1]
+    assert sorted(keys) == sorted(key for each in partitions[0] for key in each)
+    assert 3 < sum(map(bool, partitions[0]))
+
+
+def test_a_client_that_is_not_installed_is_one_line_and_there_is_no_store_yet(tmp_path):
+    (tmp_path / "confluent_kafka.py").write_text('raise ImportError("it is not here")')
+    done = subprocess.run(
+        [sys.executable, "-m", "streamlearn", "run", "--set", "log.kind=kafka", "--set", "kafka.client=confluent"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    expected = (
+        'streamlearn: kafka.client = "confluent" needs confluent-kafka, which cannot be imported (it is not here); '
+        'pip install "streamlearn[confluent]"\n'
+    )
+    assert (2, expected) == (done.returncode, done.stderr)
+    assert [] == list(tmp_path.glob("*.db"))

@@ -29,11 +29,13 @@ AFTER_MOST_S = 1.0  # ... until this much later
 INSPECT_EVERY = 6  # kills; with the command line, which takes a while to start
 
 
-def thirty_kills(folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], seed: int) -> Traffic:
+def thirty_kills(
+    folder: Path, store: str, log: Log, start: Callable[[], DaemonProcess], seed: int, kills: int = KILLS
+) -> Traffic:
     """Kill at random moments while traffic flows, see that nothing was lost or doubled; gives back the traffic."""
     chance, traffic, commits = random.Random(seed), Traffic(log, seed), [0]
     traffic.start()
-    for kill in range(KILLS):
+    for kill in range(kills):
         daemon = start()
         if chance.random() < IN_FLOW_SHARE:
             daemon.wait_ready()
@@ -45,7 +47,7 @@ def thirty_kills(folder: Path, store: str, log: Log, start: Callable[[], DaemonP
         if (folder / store).exists():
             commits.append(what_is_restored(folder, store, LINEAR, with_command=kill % INSPECT_EVERY == 0))
     assert commits == sorted(commits)
-    assert len(set(commits)) > KILLS / 3, f"too few kills came between commits: {commits}"
+    assert len(set(commits)) > kills / 3, f"too few kills came between commits: {commits}"
     all_is_whole_at_the_end(folder, store, log, start, traffic, LINEAR)
     return traffic
 

@@ -13,8 +13,9 @@ import pytest
 
 from streamlearn import settings
 from streamlearn.edges.kafka_source import PROBE_S
+from tests.edges.kafka_world import CLIENTS
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
-from tests.end_to_end.kills import a_kill_after_each_commit, all_answered, nothing_lost_or_doubled, thirty_kills
+from tests.end_to_end.kills import KILLS, a_kill_after_each_commit, all_answered, nothing_lost_or_doubled, thirty_kills
 from tests.end_to_end.traffic import KafkaLog, Traffic
 from tests.kafka_broker import LocalBroker
 from tests.kafka_fixtures import make_topics
@@ -24,10 +25,11 @@ pytestmark = pytest.mark.kafka
 ROLES = ("events", "labels", "queries", "rejected")
 
 
-def configure(folder: Path, address: str, name: str) -> str:
+def configure(folder: Path, address: str, name: str, client: str = "kafka-python") -> str:
     """A configuration file for topics of this name's own."""
     topics = "\n".join(f'{role} = "{name}-{role}"' for role in ROLES)
-    text = f'name = "{name}"\n[log]\nkind = "kafka"\n[kafka]\nbootstrap_servers = "{address}"\n[topics]\n{topics}\n'
+    text = f'name = "{name}"\n[log]\nkind = "kafka"\n[topics]\n{topics}\n'
+    text += f'[kafka]\nclient = "{client}"\nbootstrap_servers = "{address}"\n'
     (folder / "c.toml").write_text(text)
     return "c.toml"
 
@@ -47,13 +49,18 @@ def log(kafka: str, fresh_topics: Callable[..., dict[str, str]]) -> Iterator[Kaf
     log.close()
 
 
-def kills(folder: Path, kafka: str, name: str, log: KafkaLog, seed: int) -> None:
-    configuration = configure(folder, kafka, name)
-    thirty_kills(folder, f"{name}.db", log, lambda: DaemonProcess(folder, configuration), seed)
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
-def test_thirty_kills_lose_no_label_and_repeat_no_query(tmp_path: Path, kafka: str, prefix: str, log: KafkaLog) -> None:
-    kills(tmp_path, kafka, prefix, log, seed=1)
+def test_many_kills_lose_no_label_and_repeat_no_query(
+    tmp_path: Path, kafka: str, prefix: str, client: str, log: KafkaLog
+) -> None:
+    configuration = configure(tmp_path, kafka, prefix, client)
+    times = KILLS if client == "kafka-python" else 12  # to spare time: the soak has thirty for both
+    thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), 1, times)
 
 
 def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
@@ -72,15 +79,16 @@ def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_thirty_kills_lose_no_label_and_repeat_no_query_over_and_over(
-    seed: int, tmp_path: Path, kafka: str, prefix: str, log: KafkaLog
+    seed: int, tmp_path: Path, kafka: str, prefix: str, client: str, log: KafkaLog
 ) -> None:
-    kills(tmp_path, kafka, prefix, log, seed)
+    configuration = configure(tmp_path, kafka, prefix, client)
+    thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), seed)
 
 
 def test_a_broker_that_is_away_at_the_start_and_in_the_middle_is_waited_for(
-    tmp_path: Path, prefix: str, own_broker: LocalBroker
+    tmp_path: Path, prefix: str, client: str, own_broker: LocalBroker
 ) -> None:
-    configuration, store = configure(tmp_path, own_broker.address, prefix), f"{prefix}.db"
+    configuration, store = configure(tmp_path, own_broker.address, prefix, client), f"{prefix}.db"
     create(own_broker.address, prefix)
     own_broker.stop()
     daemon = DaemonProcess(tmp_path, configuration)
@@ -114,18 +122,21 @@ def test_a_broker_that_is_away_at_the_start_and_in_the_middle_is_waited_for(
         daemon.kill()
 
 
-def test_a_quiet_daemon_stays_ready(tmp_path: Path, kafka: str, prefix: str, log: KafkaLog) -> None:
+def test_a_quiet_daemon_stays_ready(tmp_path: Path, kafka: str, prefix: str, client: str, log: KafkaLog) -> None:
     """Its clients refresh what they know of the cluster, each for its own topic, while it asks whether the broker is there."""
-    fresh = ("--set", "kafka.settings.metadata_max_age_ms=200")
-    with running(tmp_path, configure(tmp_path, kafka, prefix), *fresh) as daemon:
+    age = "metadata_max_age_ms" if client == "kafka-python" else "topic.metadata.refresh.interval.ms"
+    fresh = ("--set", f"kafka.settings.{age}=200")
+    with running(tmp_path, configure(tmp_path, kafka, prefix, client), *fresh) as daemon:
         quiet = time.monotonic() + 2.0 * PROBE_S
         until(lambda: time.monotonic() > quiet or not daemon.running(), "the end of the silence")
         assert daemon.ready(), daemon.said
         assert daemon.drain() == 0
 
 
-def test_a_missing_topic_makes_it_unready_until_it_is_there(tmp_path: Path, kafka: str, prefix: str) -> None:
-    daemon = DaemonProcess(tmp_path, configure(tmp_path, kafka, prefix))
+def test_a_missing_topic_makes_it_unready_until_it_is_there(
+    tmp_path: Path, kafka: str, prefix: str, client: str
+) -> None:
+    daemon = DaemonProcess(tmp_path, configure(tmp_path, kafka, prefix, client))
     try:
         missing = f"topic '{prefix}-events' does not exist"
         until(lambda: missing in daemon.unready_because().get("log", ""), "the reason")
@@ -136,8 +147,8 @@ def test_a_missing_topic_makes_it_unready_until_it_is_there(tmp_path: Path, kafk
         daemon.kill()
 
 
-def test_sigterm_ends_a_daemon_that_waits_for_its_broker(tmp_path: Path, prefix: str) -> None:
-    daemon = DaemonProcess(tmp_path, configure(tmp_path, "127.0.0.1:1", prefix))
+def test_sigterm_ends_a_daemon_that_waits_for_its_broker(tmp_path: Path, prefix: str, client: str) -> None:
+    daemon = DaemonProcess(tmp_path, configure(tmp_path, "127.0.0.1:1", prefix, client))
     try:
         until(lambda: "log" in daemon.unready_because(), "that it is unready")
         began = time.monotonic()
@@ -148,9 +159,9 @@ def test_sigterm_ends_a_daemon_that_waits_for_its_broker(tmp_path: Path, prefix:
 
 
 def test_of_two_daemons_with_one_name_the_older_ends_with_one_line(
-    tmp_path: Path, kafka: str, prefix: str, log: KafkaLog
+    tmp_path: Path, kafka: str, prefix: str, client: str, log: KafkaLog
 ) -> None:
-    configuration = configure(tmp_path, kafka, prefix)
+    configuration = configure(tmp_path, kafka, prefix, client)
     with running(tmp_path, configuration) as older:
         log.send("events", "e0", {"id": "e0", "x": [1.0, 2.0]})
         until(lambda: log.queries(), "the query")

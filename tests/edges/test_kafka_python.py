@@ -1,0 +1,46 @@
+"""What kafka-python 3.0.12 is guarded against: each test fails where the guard is taken away."""
+
+from __future__ import annotations
+
+import pytest
+from kafka import TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from tests.edges.kafka_world import PATIENCE_S, POSITIONS, STORE, World, commit
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def client() -> str:
+    return "kafka-python"
+
+
+def test_a_producer_that_is_fenced_while_sending_leaves_its_successors_open_transaction_alone(world: World, closing):
+    older, newer = closing(world.sink()), closing(world.sink())
+    older.open(STORE, 0)
+    producer = older._writer.producer
+    producer.begin_transaction()
+    producer.send(world.topics.queries, b"one").get(PATIENCE_S)
+    newer.open(STORE, 0)
+    successor = newer._writer.producer
+    successor.begin_transaction()
+    successor.send(world.topics.queries, b"newer").get(PATIENCE_S)
+    late = producer.send(world.topics.queries, b"two")  # to a partition that the broker had let it write to
+    producer.flush(PATIENCE_S)
+    assert "InvalidProducerEpochError" == type(late.exception).__name__
+    successor.commit_transaction()
+    assert [b"newer"] == world.visible(world.topics.queries)
+    newer.publish(commit(1, []))
+
+
+def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(world: World, closing):
+    sink = closing(world.sink())
+    sink.open(STORE, 0)
+    stale = sink._writer.producer
+    stale.begin_transaction()
+    offsets = {TopicPartition(world.topics.events, 0): OffsetAndMetadata(99, "store-a:99", -1)}
+    stale.send_offsets_to_transaction(offsets, world.name)
+    assert 0 == sink.open(STORE, 1)  # aborts it
+    sink.publish(commit(1, [b"a"]))
+    assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()

@@ -47,6 +47,8 @@ class WireCodec(Codec, ABC):
     def events(self, record: Record) -> Sequence[Event | str]:
         if record.value is None:
             return ["event has no value"]
+        if self._frames is None and not record.oversize:
+            return self._events(record.value)
         return self._decoded(record, record.value, self._events)
 
     @final
@@ -59,12 +61,10 @@ class WireCodec(Codec, ABC):
         if record.oversize:
             return [f"record has {record.oversize} bytes, too many"]
         try:
-            found = decode(value if self._frames is None else self._frames.payload(value))
+            payload = value if self._frames is None else self._frames.payload(value)
         except ValueError as error:
             return [str(error)]
-        if not 0 < len(found) <= BATCH_MOST:
-            return [f"batch has {len(found)} entries, more than {BATCH_MOST}" if found else "batch is empty"]
-        return found
+        return decode(payload)
 
     @final
     def one(self, record: Record, index: int) -> Record:
@@ -105,12 +105,19 @@ class WireCodec(Codec, ABC):
         return payload if self._frames is None else self._frames.framed(role, payload)
 
 
+def bounded(found: list[T | str]) -> list[T | str]:
+    """What a batch held, unless that is nothing or too much."""
+    if 0 < len(found) <= BATCH_MOST:
+        return found
+    return [f"batch has {len(found)} entries, more than {BATCH_MOST}" if found else "batch is empty"]
+
+
 def identity(value: str | int) -> str:
     """The id as text. Raises ValueError where it cannot be one."""
-    text = str(value)
-    if not text or len(text.encode()) > ID_BYTES_MOST:
-        raise ValueError(f"id is empty or longer than {ID_BYTES_MOST} bytes")
-    return text
+    text = value if type(value) is str else str(value)
+    if 0 < len(text) <= ID_BYTES_MOST // 4 or (text and len(text.encode()) <= ID_BYTES_MOST):
+        return text
+    raise ValueError(f"id is empty or longer than {ID_BYTES_MOST} bytes")
 
 
 def labeled(label: Label) -> Label:

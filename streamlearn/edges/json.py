@@ -13,7 +13,7 @@ from typing import TypeVar, final
 
 import msgspec
 
-from streamlearn.edges.codec import WireCodec, identity, labeled, reason
+from streamlearn.edges.codec import WireCodec, bounded, identity, labeled, reason
 from streamlearn.edges.frames import Frames
 from streamlearn.service.ports import Event, Label, Prediction, Query, Record
 
@@ -72,8 +72,8 @@ class JsonCodec(WireCodec):
             wire = some.decode(payload.removeprefix(BYTE_ORDER_MARK))
         except FAULTS:
             parts = self._parts(payload) or [payload.removeprefix(BYTE_ORDER_MARK)]
-            return [_alone(part, single, value) for part in parts]
-        return [value(each) for each in wire] if isinstance(wire, list) else [value(wire)]
+            return bounded([_alone(part, single, value) for part in parts])
+        return bounded([value(each) for each in wire]) if isinstance(wire, list) else [value(wire)]
 
     def _parts(self, payload: bytes) -> Sequence[bytes]:
         text = payload.removeprefix(BYTE_ORDER_MARK).lstrip()
@@ -112,22 +112,23 @@ def _alone(part: bytes, decoder: msgspec.json.Decoder[W], value: Callable[[W], T
 
 
 def _event(wire: _Event) -> Event | str:
+    time = wire.time
     try:
-        return Event(identity(wire.id), wire.x, _time(wire.time))
+        return Event(identity(wire.id), wire.x, _seconds(time) if isinstance(time, str) else time)
     except ValueError as error:
         return reason(error)
 
 
 def _label(wire: _Label) -> Label | str:
+    time = wire.time
     try:
-        return labeled(Label(identity(wire.id), wire.y, wire.x, wire.weight, _time(wire.time)))
+        time = _seconds(time) if isinstance(time, str) else time
+        return labeled(Label(identity(wire.id), wire.y, wire.x, wire.weight, time))
     except ValueError as error:
         return reason(error)
 
 
-def _time(value: float | str | None) -> float | None:
-    if not isinstance(value, str):
-        return value
+def _seconds(value: str) -> float:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

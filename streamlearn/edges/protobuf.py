@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 from google.protobuf.message import DecodeError
 
 from streamlearn.edges import wire_pb2 as wire
-from streamlearn.edges.codec import WireCodec, identity, labeled, reason
+from streamlearn.edges.codec import WireCodec, bounded, identity, labeled, reason
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
@@ -69,7 +69,7 @@ class ProtobufCodec(WireCodec):
                 return [value(found)]
         except FAULTS:
             ...
-        return [_alone(part, single, value) for part in self._parts(payload) or [payload]]
+        return bounded([_alone(part, single, value) for part in self._parts(payload) or [payload]])
 
     def _parts(self, payload: bytes) -> Sequence[bytes]:
         try:
@@ -115,17 +115,19 @@ def _alone(part: bytes, parse: Callable[[bytes], Any], value: Callable[[Any], T 
 
 
 def _events(payload: bytes) -> list[Event | str]:
-    return [_event(each) for each in wire.EventBatch.FromString(payload).events]
+    return bounded([_event(each) for each in wire.EventBatch.FromString(payload).events])
 
 
 def _labels(payload: bytes) -> list[Label | str]:
-    return [_label(each) for each in wire.LabelBatch.FromString(payload).labels]
+    return bounded([_label(each) for each in wire.LabelBatch.FromString(payload).labels])
 
 
 def _event(message: Any) -> Event | str:
     try:
         id, x = identity(message.id), _features(message)
-        return "event has no x" if x is None else Event(id, x, _time(message))
+        if x is None:
+            return "event has no x"
+        return Event(id, x, _time(message) if message.HasField("time") else None)
     except ValueError as error:
         return reason(error)
 
@@ -133,28 +135,32 @@ def _event(message: Any) -> Event | str:
 def _label(message: Any) -> Label | str:
     try:
         weight = message.weight if message.HasField("weight") else 1.0
-        return labeled(Label(identity(message.id), _y(message), _features(message), weight, _time(message)))
+        time = _time(message) if message.HasField("time") else None
+        return labeled(Label(identity(message.id), _y(message), _features(message), weight, time))
     except ValueError as error:
         return reason(error)
 
 
 def _features(message: Any) -> list[float] | dict[str, float | bool | str | None] | None:
-    if message.HasField("array"):
-        values: list[float] = message.array.values[:]
+    values: list[float] = message.array.values[:]
+    if values or message.HasField("array"):  # asking costs as much as reading, so it comes second
         return values
     if not message.HasField("map"):
         return None
     found: dict[str, float | bool | str | None] = {}
     for feature in message.map.features:
-        kind = feature.WhichOneof("value")
-        value = None if kind is None else getattr(feature, kind)
-        found[feature.name] = None if value != value else value  # NaN is no value
+        value = feature.number or feature.text or _whichever(feature)
+        found[feature.name] = value if value == value else None  # NaN is no value
     return found
 
 
-def _time(message: Any) -> float | None:
-    if not message.HasField("time"):
-        return None
+def _whichever(feature: Any) -> float | bool | str | None:
+    kind = feature.WhichOneof("value")
+    value: float | bool | str | None = None if kind is None else getattr(feature, kind)
+    return value
+
+
+def _time(message: Any) -> float:
     if not math.isfinite(message.time):
         raise ValueError("time is no number of seconds since 1970")
     return float(message.time)

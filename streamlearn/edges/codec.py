@@ -10,6 +10,7 @@ from streamlearn.edges.frames import Frames
 from streamlearn.service.ports import PREDICTIONS, QUERIES, REJECTED, Codec, Event, Label, Prediction, Query, Record
 
 T = TypeVar("T")
+W = TypeVar("W")  # as on the wire
 ID_BYTES_MOST = 512
 BATCH_MOST = 10_000  # a commit does not close within a record, so this bounds what is between two
 REJECTED_BYTES_MOST = 128 << 10  # of a rejected record's value: escaped it may be six times as long
@@ -45,23 +46,20 @@ class WireCodec(Codec, ABC):
 
     @final
     def events(self, record: Record) -> Sequence[Event | str]:
-        if record.value is None:
-            return ["event has no value"]
-        if self._frames is None and not record.oversize:
-            return self._events(record.value)
-        return self._decoded(record, record.value, self._events)
+        if record.oversize or record.value is None:
+            return [_too_large(record) if record.oversize else "event has no value"]
+        return self._events(record.value) if self._frames is None else self._unframed(record.value, self._events)
 
     @final
     def labels(self, record: Record) -> Sequence[Label | str]:
-        if record.value is None and not record.oversize:
-            return [_tombstone(record.key)]
-        return self._decoded(record, record.value or b"", self._labels)
+        if record.oversize or record.value is None:
+            return [_too_large(record) if record.oversize else _tombstone(record.key)]
+        return self._labels(record.value) if self._frames is None else self._unframed(record.value, self._labels)
 
-    def _decoded(self, record: Record, value: bytes, decode: Callable[[bytes], Sequence[T | str]]) -> Sequence[T | str]:
-        if record.oversize:
-            return [f"record has {record.oversize} bytes, too many"]
+    def _unframed(self, value: bytes, decode: Callable[[bytes], Sequence[T | str]]) -> Sequence[T | str]:
+        assert self._frames is not None
         try:
-            payload = value if self._frames is None else self._frames.payload(value)
+            payload = self._frames.payload(value)
         except ValueError as error:
             return [str(error)]
         return decode(payload)
@@ -71,7 +69,7 @@ class WireCodec(Codec, ABC):
         if record.value is None or record.oversize or record.place is not None:
             return record
         if self._taken_apart[0] is not record.value:
-            self._taken_apart = record.value, self._entries(record.value)
+            self._taken_apart = record.value, self._apart(record.value)
         parts = self._taken_apart[1]
         if not 0 < len(parts) <= BATCH_MOST:
             return record
@@ -79,7 +77,7 @@ class WireCodec(Codec, ABC):
         value = part if self._frames is None else self._frames.again(record.value, record.role, part)
         return record._replace(value=value, place=index)
 
-    def _entries(self, value: bytes) -> Sequence[bytes]:
+    def _apart(self, value: bytes) -> Sequence[bytes]:
         try:
             return self._parts(value if self._frames is None else self._frames.payload(value))
         except ValueError:
@@ -105,11 +103,11 @@ class WireCodec(Codec, ABC):
         return payload if self._frames is None else self._frames.framed(role, payload)
 
 
-def bounded(found: list[T | str]) -> list[T | str]:
-    """What a batch held, unless that is nothing or too much."""
-    if 0 < len(found) <= BATCH_MOST:
-        return found
-    return [f"batch has {len(found)} entries, more than {BATCH_MOST}" if found else "batch is empty"]
+def entries(wire: Sequence[W], value: Callable[[W], T | str]) -> list[T | str]:
+    """The entries of a batch, unless they are none or too many."""
+    if 0 < len(wire) <= BATCH_MOST:
+        return [value(each) for each in wire]
+    return [f"batch has {len(wire)} entries, more than {BATCH_MOST}" if wire else "batch is empty"]
 
 
 def identity(value: str | int) -> str:
@@ -132,6 +130,10 @@ def labeled(label: Label) -> Label:
 def reason(error: Exception) -> str:
     """What is told: our own words as they are, a library's with a beginning that says what it is about."""
     return str(error) if type(error) is ValueError else f"not a valid record: {error}"
+
+
+def _too_large(record: Record) -> str:
+    return f"record has {record.oversize} bytes, too many"
 
 
 def _tombstone(key: bytes | None) -> Label | str:

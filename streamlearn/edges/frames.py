@@ -17,6 +17,7 @@ from typing import final
 MAGIC = b"\0"
 HEAD_BYTES = 5
 VARINT_BYTES_MOST = 5
+PATH_MOST = 16  # messages within messages
 
 
 @final
@@ -59,7 +60,7 @@ def _varint(number: int) -> bytes:
 def _path_end(value: bytes) -> int:
     """Where the path of numbers behind the head ends."""
     count, at = _read_varint(value, HEAD_BYTES)
-    if not 0 <= count <= len(value) - at:
+    if not 0 <= count <= PATH_MOST:
         raise ValueError("the schema-registry frame's message index is damaged")
     for _ in range(count):
         number, at = _read_varint(value, at)

@@ -13,7 +13,7 @@ from typing import TypeVar, final
 
 import msgspec
 
-from streamlearn.edges.codec import WireCodec, bounded, identity, labeled, reason
+from streamlearn.edges.codec import WireCodec, entries, identity, labeled, reason
 from streamlearn.edges.frames import Frames
 from streamlearn.service.ports import Event, Label, Prediction, Query, Record
 
@@ -72,8 +72,8 @@ class JsonCodec(WireCodec):
             wire = some.decode(payload.removeprefix(BYTE_ORDER_MARK))
         except FAULTS:
             parts = self._parts(payload) or [payload.removeprefix(BYTE_ORDER_MARK)]
-            return bounded([_alone(part, single, value) for part in parts])
-        return bounded([value(each) for each in wire]) if isinstance(wire, list) else [value(wire)]
+            return entries(parts, lambda part: _alone(part, single, value))
+        return entries(wire, value) if isinstance(wire, list) else [value(wire)]
 
     def _parts(self, payload: bytes) -> Sequence[bytes]:
         text = payload.removeprefix(BYTE_ORDER_MARK).lstrip()

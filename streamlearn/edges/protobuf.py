@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 from google.protobuf.message import DecodeError
 
 from streamlearn.edges import wire_pb2 as wire
-from streamlearn.edges.codec import WireCodec, bounded, identity, labeled, reason
+from streamlearn.edges.codec import WireCodec, entries, identity, labeled, reason
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
@@ -69,7 +69,7 @@ class ProtobufCodec(WireCodec):
                 return [value(found)]
         except FAULTS:
             ...
-        return bounded([_alone(part, single, value) for part in self._parts(payload) or [payload]])
+        return entries(self._parts(payload) or [payload], lambda part: _alone(part, single, value))
 
     def _parts(self, payload: bytes) -> Sequence[bytes]:
         try:
@@ -115,11 +115,11 @@ def _alone(part: bytes, parse: Callable[[bytes], Any], value: Callable[[Any], T 
 
 
 def _events(payload: bytes) -> list[Event | str]:
-    return bounded([_event(each) for each in wire.EventBatch.FromString(payload).events])
+    return entries(wire.EventBatch.FromString(payload).events, _event)
 
 
 def _labels(payload: bytes) -> list[Label | str]:
-    return bounded([_label(each) for each in wire.LabelBatch.FromString(payload).labels])
+    return entries(wire.LabelBatch.FromString(payload).labels, _label)
 
 
 def _event(message: Any) -> Event | str:

@@ -204,6 +204,8 @@ def test_what_was_too_large_to_be_read_is_refused(name: str, codec: WireCodec) -
         cut = Record(role, 0, 0, 1, None, b"[", 300_000)
         assert ["record has 300000 bytes, too many"] == decoded(codec, cut)
         assert cut is codec.one(cut, 0)
+        key_alone = Record(role, 0, 0, 1, b"k", None, 300_000)
+        assert ["record has 300000 bytes, too many"] == decoded(codec, key_alone)
 
 
 VALID = st.builds(lambda name, values: encoded(name, EVENTS, *values, batch=len(values) > 1),

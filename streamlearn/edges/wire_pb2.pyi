@@ -150,6 +150,6 @@ class Parts(_message.Message):
     __slots__ = ("id", "parts")
     ID_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
-    id: str
+    id: bytes
     parts: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, id: _Optional[str] = ..., parts: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    def __init__(self, id: _Optional[bytes] = ..., parts: _Optional[_Iterable[bytes]] = ...) -> None: ...

@@ -156,6 +156,19 @@ def test_a_fault_in_one_of_a_batch_rejects_that_one_with_its_own_bytes(name: str
         assert one is codec.one(one, 0)
 
 
+@pytest.mark.parametrize("id", [b"single", b"\xff"])
+def test_what_has_an_id_and_a_batch_is_what_it_begins_with(id: bytes) -> None:
+    batch = encoded("protobuf", EVENTS, {"id": "a", "x": [1.0]}, {"id": "b", "x": [2.0]}, batch=True)
+    single = b"\x0a" + bytes([len(id)]) + id + b"\x12\x00"
+    mixed = record(EVENTS, batch + single)
+    assert ["a", "b"] == [each if isinstance(each, str) else each.id for each in PROTOBUF.events(mixed)]
+    assert [PROTOBUF.events(mixed)[1]] == PROTOBUF.events(PROTOBUF.one(mixed, 1))
+    mixed = record(EVENTS, single + batch)
+    (found,) = PROTOBUF.events(mixed)
+    assert isinstance(found, str) == (id == b"\xff")
+    assert mixed is PROTOBUF.one(mixed, 0)
+
+
 def test_one_entry_that_is_no_message_rejects_that_one() -> None:
     good = wire.Event(id="a", array=wire.Array(values=[1])).SerializeToString()
     for bad in (b"\xff", b"\x0a\x01\xff", good[:-1]):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from streamlearn.config import Configuration
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.edges import networks
 from streamlearn.edges.files import FilesSink, FilesSource
+from streamlearn.edges.frames import Frames
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.plugins import regularizer
@@ -24,7 +26,7 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import Patience
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import Clock, Remembered, Sink, Source
+from streamlearn.service.ports import Clock, Codec, Remembered, Sink, Source
 from streamlearn.service.standing import Rules
 
 
@@ -61,7 +63,18 @@ def pipeline(
         vocabulary=model.vocabulary if tokens else 0,
     )
     start = state.init(learner, known, model.loss, model.classes)
-    return Pipeline(rules, start, JsonCodec(), recall, measurements)
+    return Pipeline(rules, start, codec(configuration), recall, measurements)
+
+
+def codec(configuration: Configuration) -> Codec:
+    """The wire format."""
+    kafka, protobuf = configuration.kafka, configuration.kafka.format == "protobuf"
+    ids = asdict(kafka.schema_ids)
+    if not protobuf:
+        return JsonCodec(Frames(ids) if kafka.framing else None)
+    from streamlearn.edges.protobuf import MESSAGES, ProtobufCodec  # a heavy import, needed only here
+
+    return ProtobufCodec(Frames(ids, MESSAGES) if kafka.framing else None)
 
 
 def learner_settings(configuration: Configuration) -> settings.Settings:

@@ -23,7 +23,7 @@ from streamlearn.service.metrics import Measurements
 from streamlearn.service.observe import measure
 from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import Clock, Commit, Position, Record, Saved, Sink, Source, Store
+from streamlearn.service.ports import POLL_RECORDS, Clock, Commit, Position, Record, Saved, Sink, Source, Store
 
 POLL_TIMEOUT_S = 0.25
 COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
@@ -59,6 +59,7 @@ class Daemon:
         self._patiently, self._poll_timeout_s = patience, poll_timeout_s
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
         self._committed_at = 0.0
+        self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
     @property
     def number(self) -> int:
@@ -89,10 +90,11 @@ class Daemon:
         self._report()
 
     def turn(self) -> int:
-        """Poll once and deal with what came; how many records that were."""
-        records = self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
+        """Deal with what the last poll left, or poll once; how many records that were."""
+        polled = self._polled or self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
         before = self.pipeline.state
-        self.pipeline.step(records, self._ports.clock.now())
+        taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS)
+        records, self._polled = polled[:taken], polled[taken:]
         if not records:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
@@ -159,5 +161,9 @@ class Daemon:
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)
         measure(self.pipeline, self._health, self._measurements)
-        for (role, partition), lag in self._patiently("log", self._ports.source.lag).items():
-            self._measurements.set("streamlearn_lag", lag, topic=role, partition=str(partition))
+        lags = self._patiently("log", self._ports.source.lag)
+        ends = {(record.role, record.partition): record.next for record in self._polled}
+        begins = {(record.role, record.partition): record.offset for record in reversed(self._polled)}
+        for position, lag in lags.items():
+            polled = ends.get(position, 0) - begins.get(position, 0)
+            self._measurements.set("streamlearn_lag", lag + polled, topic=position[0], partition=str(position[1]))

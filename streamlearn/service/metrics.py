@@ -28,8 +28,10 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("streamlearn_records_total", COUNTER, "Records read, by what became of them.", ("topic", "outcome")),
-    Metric("streamlearn_rejected_total", COUNTER, "Records rejected, by reason.", ("topic", "reason")),
+    Metric(
+        "streamlearn_records_total", COUNTER, "Events and labels read, by what became of them.", ("topic", "outcome")
+    ),
+    Metric("streamlearn_rejected_total", COUNTER, "Events and labels rejected, by reason.", ("topic", "reason")),
     Metric("streamlearn_lag", GAUGE, "Unread: records (Kafka) or bytes (embedded log).", ("topic", "partition")),
     Metric("streamlearn_events_total", COUNTER, "Distinct valid events."),
     Metric("streamlearn_labels_total", COUNTER, "Labels taken into the labeled set."),

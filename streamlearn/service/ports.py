@@ -14,7 +14,7 @@ from typing import NamedTuple
 EVENTS, LABELS = "events", "labels"  # input roles
 QUERIES, PREDICTIONS, REJECTED = "queries", "predictions", "rejected"  # output roles
 
-POLL_RECORDS = 1000  # a commit closes at this many records ...
+POLL_RECORDS = 1000  # a commit closes at this many records, or events and labels in them ...
 POLL_BYTES = 4 << 20  # ... or at this many bytes
 RECORD_BYTES = 256 << 10  # a record above this is rejected unread: what is published of it must fit Kafka's 1 MB
 
@@ -25,7 +25,8 @@ class Record(NamedTuple):
     """One record as read. `role` is `events` or `labels`, whatever the topic is called.
 
     `value` is None for a tombstone. A record over `RECORD_BYTES` has its first bytes in `value` and `oversize` set to its
-    size in bytes. `next` is the position to store once the record is dealt with.
+    size in bytes. `next` is the position to store once the record is dealt with. `place` is set where this is one event or
+    label taken out of a batch: which one, from 0.
     """
 
     role: str
@@ -35,6 +36,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     oversize: int = 0
+    place: int | None = None
 
 
 class Message(NamedTuple):
@@ -71,7 +73,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A label that was read before its event: the label as JSON, and the number of events seen when it came."""
+    """A label that was read before its event (see `service/waiting.py`), and the number of events seen when it came."""
 
     id: str
     ordinal: int
@@ -186,13 +188,18 @@ class Prediction(NamedTuple):
 
 
 class Codec(ABC):
-    """The wire format: bytes to values and back. What cannot be decoded comes back as the reason, a string."""
+    """The wire format: bytes to values and back. A record holds one event or label, or a batch of them in order; in the
+    place of each that cannot be decoded stands the reason, a string."""
 
     @abstractmethod
-    def event(self, record: Record) -> Event | str: ...
+    def events(self, record: Record) -> Sequence[Event | str]: ...
 
     @abstractmethod
-    def label(self, record: Record) -> Label | str: ...
+    def labels(self, record: Record) -> Sequence[Label | str]: ...
+
+    @abstractmethod
+    def one(self, record: Record, index: int) -> Record:
+        """The record that would hold this event or label alone; the same record where it is no batch."""
 
     @abstractmethod
     def query(self, query: Query) -> bytes: ...
@@ -202,13 +209,6 @@ class Codec(ABC):
 
     @abstractmethod
     def rejected(self, record: Record, reason: str) -> bytes: ...
-
-    @abstractmethod
-    def waiting(self, record: Record) -> bytes:
-        """A label's record as stored while it waits."""
-
-    @abstractmethod
-    def waited(self, stored: bytes) -> Record: ...
 
 
 class Source(ABC):

@@ -61,6 +61,10 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.inspect import inspect
 
         return inspect(options.store, options.json)
+    if options.command == "backup":
+        from streamlearn.commands.backup import backup
+
+        return backup(options.store, options.to)
     if options.command == "figures":
         from streamlearn.commands.figures import figures
 
@@ -118,6 +122,9 @@ def parser() -> _Parser:
     commands.add_parser("check", parents=[configured], help="look at configuration, log, store, disk and port in turn")
     inspect = commands.add_parser("inspect", parents=[as_json], help="what a store holds")
     inspect.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    backup = commands.add_parser("backup", help="a copy of a store, also while a daemon runs on it")
+    backup.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    backup.add_argument("to", metavar="FILE", type=Path, help="the copy's; one that is there is not overwritten")
     _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
     _add_figures(commands.add_parser("figures", parents=[as_json], help="the paper's figures, drawn and as numbers"))
     return parser

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import final
 
 from streamlearn.config import Topics
-from streamlearn.edges.system import disk_errors, lock
+from streamlearn.edges.system import disk_errors, lock, sync_folder
 from streamlearn.errors import CannotStart
 from streamlearn.service.ports import (
     EVENTS,
@@ -207,7 +207,7 @@ class FilesSink(Sink):
                 self._lock = lock(self._folder / ".lock", self._folder)
             for path in self._paths.values():
                 path.touch()
-            _sync(self._folder)
+            sync_folder(self._folder)
         return None
 
     def ends(self) -> dict[str, int]:
@@ -252,12 +252,3 @@ def _write_from(path: Path, begin: int, lines: bytes) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _sync(folder: Path) -> None:
-    """New names in a folder are durable once the folder itself is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

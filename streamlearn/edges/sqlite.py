@@ -13,40 +13,28 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import uuid
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 from urllib.parse import quote
 
-import msgspec
-
+from streamlearn.edges.sqlite_schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    Row,
+    crc,
+    create,
+    sealed,
+    set_aside_foreign_wal,
+)
 from streamlearn.edges.system import disk_errors, lock
 from streamlearn.errors import CannotStart, ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
 
-SCHEMA_VERSION = 2
-APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
 WAL_BYTES = 64 << 20  # the WAL is cut back to this after a burst
 
-# In outbox, pending and waiting `serial` keeps the order in which rows were added. `crc` is over the other columns.
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value, crc INTEGER);
-CREATE TABLE positions (role TEXT, partition INTEGER, next INTEGER, crc INTEGER, PRIMARY KEY (role, partition));
-CREATE TABLE snapshot (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB, sha256 BLOB);
-CREATE TABLE outputs (role TEXT PRIMARY KEY, begin INTEGER, crc INTEGER);
-CREATE TABLE outbox (serial INTEGER PRIMARY KEY, role TEXT, key BLOB, value BLOB, crc INTEGER);
-CREATE TABLE events (id TEXT PRIMARY KEY, ordinal INTEGER, x BLOB, crc INTEGER);
-CREATE INDEX events_by_ordinal ON events (ordinal);
-CREATE TABLE pending (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, x BLOB, reason TEXT, expires REAL,
-    crc INTEGER);
-CREATE TABLE waiting (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, label BLOB, crc INTEGER);
-CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, fold INTEGER, audit INTEGER,
-    crc INTEGER);
-"""
 WORLDS_FAULT = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -57,8 +45,6 @@ WORLDS_FAULT = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_NOMEM,
 }
-
-Row = tuple[Any, ...]
 
 
 @final
@@ -77,6 +63,8 @@ class SqliteStore(Store):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = lock(path.with_name(path.name + ".lock"), path)
         try:
+            with disk_errors(path):
+                set_aside_foreign_wal(path, read_only)
             with self._faults():
                 self._open(busy_timeout_s)
                 self._number = int(self._meta()["number"])
@@ -111,13 +99,7 @@ class SqliteStore(Store):
     def _create(self, connection: sqlite3.Connection) -> None:
         self._set_durable(connection)
         with self._transaction() as database:
-            for statement in SCHEMA.split(";\n"):
-                database.execute(statement)
-            meta = [("store_id", uuid.uuid4().hex), ("number", 0)]
-            database.executemany("INSERT INTO meta VALUES (?, ?, ?)", _sealed(meta))
-            database.execute("INSERT INTO snapshot VALUES (1, ?, ?)", (b"", hashlib.sha256(b"").digest()))
-            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            create(database)
 
     @staticmethod
     def _set_durable(connection: sqlite3.Connection) -> None:
@@ -164,18 +146,18 @@ class SqliteStore(Store):
             _write_changes(database, commit.changes)
             positions = [(role, int(number), int(next)) for (role, number), next in commit.positions.items()]
             database.execute("DELETE FROM positions")
-            database.executemany("INSERT INTO positions VALUES (?, ?, ?, ?)", _sealed(positions))
+            database.executemany("INSERT INTO positions VALUES (?, ?, ?, ?)", sealed(positions))
             database.execute("DELETE FROM outputs")
             outputs = [(role, int(begin)) for role, begin in commit.outputs.items()]
-            database.executemany("INSERT INTO outputs VALUES (?, ?, ?)", _sealed(outputs))
+            database.executemany("INSERT INTO outputs VALUES (?, ?, ?)", sealed(outputs))
             database.execute("DELETE FROM outbox")
             outbox = [(message.role, message.key, message.value) for message in commit.outbox]
-            database.executemany("INSERT INTO outbox (role, key, value, crc) VALUES (?, ?, ?, ?)", _sealed(outbox))
+            database.executemany("INSERT INTO outbox (role, key, value, crc) VALUES (?, ?, ?, ?)", sealed(outbox))
             sha256 = hashlib.sha256(commit.snapshot).digest()
             database.execute(
                 "UPDATE snapshot SET value = ?, sha256 = ? WHERE sha256 <> ?", (commit.snapshot, sha256, sha256)
             )
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _sealed([("number", commit.number)]))
+            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed([("number", commit.number)]))
         self._number = commit.number
 
     def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
@@ -192,6 +174,12 @@ class SqliteStore(Store):
                 database.execute("DELETE FROM outbox")
             finally:
                 database.execute("PRAGMA synchronous = FULL")
+
+    def copy_to(self, path: Path) -> None:
+        """Write what the file holds at this moment to a new one, which has no write-ahead log."""
+        with self._faults(), closing(sqlite3.connect(path, isolation_level=None)) as target:
+            self._database().backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -226,8 +214,8 @@ class SqliteStore(Store):
 
     def _rows(self, query: str, parameters: Row = ()) -> Iterator[Row]:
         """The rows of a query whose last column is the CRC of the others, without it."""
-        for *columns, crc in self._database().execute(query, parameters):
-            if _crc(columns) != crc:
+        for *columns, seal in self._database().execute(query, parameters):
+            if crc(columns) != seal:
                 raise self._damaged("a row does not match its checksum")
             yield tuple(columns)
 
@@ -264,25 +252,17 @@ def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:
     database.executemany("DELETE FROM pending WHERE id = ?", [(id,) for id in changes.pending_removed])
     database.executemany("DELETE FROM waiting WHERE id = ?", [(id,) for id in changes.waiting_removed])
     database.executemany("DELETE FROM examples WHERE serial = ?", [(serial,) for serial in changes.examples_removed])
-    database.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", _sealed(events))
+    database.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", sealed(events))
     database.execute("DELETE FROM events WHERE ordinal < ?", (changes.events_horizon,))
     database.executemany(
         "INSERT OR REPLACE INTO pending (id, ordinal, x, reason, expires, crc) VALUES (?, ?, ?, ?, ?, ?)",
-        _sealed(pending),
+        sealed(pending),
     )
     database.executemany(
-        "INSERT OR REPLACE INTO waiting (id, ordinal, label, crc) VALUES (?, ?, ?, ?)", _sealed(waiting)
+        "INSERT OR REPLACE INTO waiting (id, ordinal, label, crc) VALUES (?, ?, ?, ?)", sealed(waiting)
     )
     examples = [
         (int(one.serial), one.id, one.x, one.y, float(one.weight), int(one.fold), int(one.audit))
         for one in changes.examples_put
     ]
-    database.executemany("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _sealed(examples))
-
-
-def _sealed(rows: Sequence[Row]) -> list[Row]:
-    return [(*row, _crc(row)) for row in rows]
-
-
-def _crc(columns: Sequence[object]) -> int:
-    return zlib.crc32(msgspec.msgpack.encode(columns))
+    database.executemany("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sealed(examples))

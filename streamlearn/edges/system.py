@@ -53,3 +53,12 @@ def lock(path: Path, guarded: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def sync_folder(folder: Path) -> None:
+    """New names in a folder are durable once the folder itself is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from streamlearn.config import Configuration
@@ -13,6 +14,7 @@ from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.plugins import regularizer
 from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite_swap import swapping
 from streamlearn.edges.system import SystemClock
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.learner import columns, settings, state
@@ -24,7 +26,9 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import Patience
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import Clock, Remembered, Sink, Source
+from streamlearn.service.ports import EVENTS, Clock, Remembered, Sink, Source
+from streamlearn.service.rebuild import Ports as RebuildPorts
+from streamlearn.service.rebuild import Rebuild
 from streamlearn.service.standing import Rules
 
 
@@ -141,6 +145,41 @@ def daemon(
         store = _store(configuration)
         ports = Ports(source(configuration), sink(configuration), store, clock)
     return daemon_on(ports, configuration, health, measurements, pause, poll_timeout_s)
+
+
+def rebuild(
+    configuration: Configuration,
+    health: Health,
+    measurements: Measurements,
+    pause: Callable[[float], bool],
+    clock: Clock,
+) -> Path | None:
+    """A store built from the log, in the place of the one that is there; where that one lies then."""
+    if configuration.log.kind == "memory":
+        raise ConfigurationError("--rebuild reads a log, and log.kind memory keeps none: set log.kind, or leave it out")
+    patience = Patience(clock, health, measurements, pause)
+    with swapping(store_path(configuration)) as swap:
+        outputs = sink(configuration)
+        try:
+            inherited = patience("log", outputs.inherit)
+            store = SqliteStore(swap.new, replaces=inherited.store_id)
+            try:
+                parts = pipeline(configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements)
+                ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
+                Rebuild(parts, JsonCodec(), ports, patience).run(
+                    {at: next for at, next in inherited.positions.items() if at[0] == EVENTS}
+                )
+            finally:
+                store.close()
+            return swap.put_in_place()
+        finally:
+            outputs.close()
+
+
+def _history(configuration: Configuration) -> Source:
+    """Labels, and in the place of events the queries; without a topic of those, labels again, which say nothing there."""
+    topics = configuration.topics
+    return source(replace(configuration, topics=replace(topics, events=topics.queries or topics.labels)))
 
 
 def daemon_on(

@@ -48,7 +48,7 @@ def _call(options: argparse.Namespace) -> int:
     if options.command == "run":
         from streamlearn.commands.run import run
 
-        return run(_configuration(options))
+        return run(_configuration(options), options.rebuild)
     if options.command == "replay":
         from streamlearn.commands.replay import replay
 
@@ -108,7 +108,10 @@ def parser() -> _Parser:
     as_json.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    commands.add_parser("run", parents=[configured], help="the daemon; with no CONFIG on ./streamlearn-data")
+    run = commands.add_parser("run", parents=[configured], help="the daemon; with no CONFIG on ./streamlearn-data")
+    run.add_argument(
+        "--rebuild", action="store_true", help="build a new store from the log first; the one of before is moved aside"
+    )
     replay = commands.add_parser(
         "replay", parents=[configured, as_json], help="the same pipeline over a finished log, as fast as it goes"
     )

@@ -7,12 +7,13 @@ beyond the range of a double. `time` is seconds since 1970 or an ISO 8601 text.
 from __future__ import annotations
 
 import base64
+import math
 from datetime import UTC, datetime
 from typing import final
 
 import msgspec
 
-from streamlearn.service.ports import Codec, Event, Label, Prediction, Query, Record
+from streamlearn.service.ports import Asked, Codec, Event, Label, Prediction, Query, Record
 
 ID_BYTES_MOST = 512
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
@@ -38,12 +39,23 @@ class _Label(msgspec.Struct):
 
 
 @final
+class _Asked(msgspec.Struct):
+    id: str | int
+    x: Features
+    reason: str
+    model_version: int
+    time: float | str | None = None
+    expires: float | str | None = None
+
+
+@final
 class JsonCodec(Codec):
     """Stateless; the decoders are made once."""
 
     def __init__(self) -> None:
         self._event = msgspec.json.Decoder(_Event)
         self._label = msgspec.json.Decoder(_Label)
+        self._asked = msgspec.json.Decoder(_Asked)
 
     def event(self, record: Record) -> Event | str:
         if record.oversize:
@@ -77,6 +89,17 @@ class JsonCodec(Codec):
         fields = query._asdict()
         fields["time"], fields["expires"] = _iso(query.time), _iso(query.expires)
         return msgspec.json.encode(fields)
+
+    def asked(self, record: Record) -> Asked | str:
+        if record.oversize or record.value is None:
+            return "a query is empty or too large"
+        try:
+            wire = self._asked.decode(record.value)
+            time, expires = _time(wire.time) or 0.0, _time(wire.expires)
+            expires = math.inf if expires is None else expires
+            return Asked(_id(wire.id), wire.x, wire.reason, wire.model_version, time, expires)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return _reason(error)
 
     def prediction(self, prediction: Prediction) -> bytes:
         return msgspec.json.encode(prediction._asdict())

@@ -28,14 +28,13 @@ from kafka.structs import OffsetAndMetadata
 
 from streamlearn import config
 from streamlearn.edges import kafka_settings
-from streamlearn.errors import CannotStart
-from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED, Commit, Position, Sink
+from streamlearn.errors import REBUILD, CannotStart
+from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED, Commit, Inherited, Position, Sink
 
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
 TRANSACTION_S = 60.0  # the broker ends a transaction after this time; our own deadline has to come before
 REQUEST_BYTES = 8 << 20  # the broker, not the client, says which message is too large
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
-HINT = "restore the store's volume, or use a new `name` and a new store (there is no --rebuild in this version)"
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
 
@@ -55,7 +54,22 @@ class KafkaSink(Sink):
         self._producer: Any = None
         self._store_id = ""
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
+        traces = [each.metadata for each in self._take_over().values()]
+        self._store_id = store_id
+        try:
+            return published(traces, store_id, saved_number, replaces)
+        except CannotStart:
+            self.close()
+            raise
+
+    def inherit(self) -> Inherited:
+        committed = self._take_over()
+        owners = {owner(each.metadata) for each in committed.values() if each.metadata}
+        return Inherited(max(owners, default=""), {position: each.offset for position, each in committed.items()})
+
+    def _take_over(self) -> dict[Position, Any]:
+        """Fence other writers; what is committed of the sources' partitions then."""
         self.close()
         reader = kafka_settings.connect(
             self._kafka,
@@ -71,18 +85,16 @@ class KafkaSink(Sink):
                 for role, topic in self._inputs.items():
                     found = kafka_settings.partitions(reader, self._kafka, role, topic, self._timeout_s)
                     self._sources |= found
-                self._take_over()
+                self._new_producer()
                 self._check_outputs()
-                traces = self._traces(reader)
-            self._store_id = store_id
-            return published(traces, store_id, saved_number)
+                return self._committed(reader)
         except BaseException:
             self.close()
             raise
         finally:
             kafka_settings.close(reader)
 
-    def _take_over(self) -> None:
+    def _new_producer(self) -> None:
         """A new producer under the same transactional id: older ones are fenced, their open transaction is aborted."""
         timeout_ms = int(1000 * self._timeout_s)
         own: dict[str, object] = {
@@ -110,13 +122,14 @@ class KafkaSink(Sink):
             except kafka_errors.KafkaTimeoutError:
                 raise kafka_settings.missing(role, topic, self._kafka) from None
 
-    def _traces(self, reader: Any) -> list[str]:
-        """The metadata that is committed, stable, on every source partition."""
+    def _committed(self, reader: Any) -> dict[Position, Any]:
+        """What is committed, stable, of every source partition that anything is committed of."""
         timeout_ms = int(1000 * self._timeout_s)
-        committed = [
-            reader.committed(partition, metadata=True, timeout_ms=timeout_ms) for partition in self._sources.values()
-        ]
-        return [each.metadata for each in committed if each is not None and each.offset >= 0]
+        committed = {
+            position: reader.committed(partition, metadata=True, timeout_ms=timeout_ms)
+            for position, partition in self._sources.items()
+        }
+        return {position: each for position, each in committed.items() if each is not None and each.offset >= 0}
 
     def ends(self) -> dict[str, int]:
         return {}
@@ -166,23 +179,31 @@ class KafkaSink(Sink):
                 producer.close(timeout=1.0)
 
 
-def published(traces: Iterable[str], store_id: str, saved_number: int) -> int:
+def published(traces: Iterable[str], store_id: str, saved_number: int, replaces: str | None = None) -> int:
     """Which commit of this store was published last (0: none), from what is committed on the source partitions.
 
     The store is written before Kafka and its outbox cleared before the next commit, so it is `saved_number` or the one
     before. Anything else means that store and log are not of one history, and going on would lose or repeat queries.
+    A store that was built from the log finds the traces of the one that it `replaces`, or none, until it has published.
     """
-    numbers = []
-    for trace in filter(None, traces):
-        owner, _, number = trace.rpartition(":")
-        if owner != store_id or not number.isdecimal():
-            raise CannotStart(f"this name's consumer group was written by another store ({trace[:80]!r}); {HINT}")
+    numbers, traces = [], list(filter(None, traces))
+    if replaces is not None and all(owner(trace) == replaces for trace in traces):
+        return saved_number - 1
+    for trace in traces:
+        number = trace.rpartition(":")[2]
+        if owner(trace) != store_id or not number.isdecimal():
+            raise CannotStart(f"this name's consumer group was written by another store ({trace[:80]!r}); {REBUILD}")
         numbers.append(int(number))
     last = max(numbers, default=0)
     if not numbers and saved_number > 1:
-        raise CannotStart(f"the store is at commit {saved_number} and Kafka has no trace of it; {HINT}")
+        raise CannotStart(f"the store is at commit {saved_number} and Kafka has no trace of it; {REBUILD}")
     if last > saved_number:
-        raise CannotStart(f"the store is at commit {saved_number} and Kafka already at {last}: an old copy; {HINT}")
+        raise CannotStart(f"the store is at commit {saved_number} and Kafka already at {last}: an old copy; {REBUILD}")
     if last < saved_number - 1:
-        raise CannotStart(f"the store is at commit {saved_number} and Kafka only at {last}; {HINT}")
+        raise CannotStart(f"the store is at commit {saved_number} and Kafka only at {last}; {REBUILD}")
     return last
+
+
+def owner(trace: str) -> str:
+    """The id of the store that left it."""
+    return trace.rpartition(":")[0]

@@ -28,6 +28,7 @@ from streamlearn.service.ports import (
     Clock,
     Commit,
     Example,
+    Inherited,
     Message,
     Pending,
     Position,
@@ -116,9 +117,13 @@ class MemorySink(Sink):
         names = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
         self._roles = [role for role, name in names.items() if name]
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         self._log.writer = self
         return None
+
+    def inherit(self) -> Inherited:
+        self._log.writer = self
+        return Inherited("", {})
 
     def ends(self) -> dict[str, int]:
         return {role: len(self._log.outputs[role]) for role in self._roles}

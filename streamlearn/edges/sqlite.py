@@ -29,7 +29,7 @@ from streamlearn.edges.sqlite_schema import (
     set_aside_foreign_wal,
 )
 from streamlearn.edges.system import disk_errors, lock
-from streamlearn.errors import CannotStart, ConfigurationError, StreamlearnError, Unavailable
+from streamlearn.errors import REBUILD, CannotStart, ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
@@ -51,8 +51,15 @@ WORLDS_FAULT = {
 class SqliteStore(Store):
     """The durable state in one file. `read_only` leaves it and its writer alone, for `inspect` beside a daemon."""
 
-    def __init__(self, path: Path, read_only: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        read_only: bool = False,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        replaces: str | None = None,
+    ) -> None:
+        """replaces: of a new store, see `Saved`."""
+        self._path, self._replaces = path, replaces
         self._read_only = read_only
         self._lock = -1
         self._connection: sqlite3.Connection | None = None
@@ -99,7 +106,7 @@ class SqliteStore(Store):
     def _create(self, connection: sqlite3.Connection) -> None:
         self._set_durable(connection)
         with self._transaction() as database:
-            create(database)
+            create(database, self._replaces)
 
     @staticmethod
     def _set_durable(connection: sqlite3.Connection) -> None:
@@ -137,6 +144,7 @@ class SqliteStore(Store):
                     Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
                 ],
                 examples=[Example(*row) for row in ((*columns, bool(audit)) for *columns, audit in examples)],
+                replaces=meta["replaces"],
             )
 
     def commit(self, commit: Commit) -> None:
@@ -208,7 +216,7 @@ class SqliteStore(Store):
 
     def _meta(self) -> dict[str, Any]:
         meta: dict[str, Any] = dict(self._rows("SELECT key, value, crc FROM meta"))
-        if meta.keys() != {"store_id", "number"}:
+        if meta.keys() != {"store_id", "number", "replaces"}:
             raise self._damaged("its number is missing")
         return meta
 
@@ -236,9 +244,7 @@ class SqliteStore(Store):
 
     def _damaged(self, finding: str) -> CannotStart:
         finding = " ".join(finding.split())
-        return CannotStart(
-            f"the store {self._path} is damaged: {finding}; put a copy in its place, or start a new store"
-        )
+        return CannotStart(f"the store {self._path} is damaged: {finding}; {REBUILD}")
 
 
 def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from streamlearn.errors import CannotStart
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
 
 SCHEMA = """
@@ -41,11 +41,11 @@ JOURNAL_MODE_AT = 18  # bytes 18 and 19 of the file: 2 where there may be a writ
 Row = tuple[Any, ...]
 
 
-def create(database: sqlite3.Connection) -> None:
-    """An empty store, inside a transaction of the caller's."""
+def create(database: sqlite3.Connection, replaces: str | None) -> None:
+    """An empty store, inside a transaction of the caller's; replaces: see `Saved`."""
     for statement in SCHEMA.split(";\n"):
         database.execute(statement)
-    meta = [("store_id", uuid.uuid4().hex), ("number", 0)]
+    meta = [("store_id", uuid.uuid4().hex), ("number", 0), ("replaces", replaces)]
     database.executemany("INSERT INTO meta VALUES (?, ?, ?)", sealed(meta))
     database.execute("INSERT INTO snapshot VALUES (1, ?, ?)", (b"", hashlib.sha256(b"").digest()))
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -58,6 +58,7 @@ class Daemon:
         self.pipeline, self._ports, self._health, self._measurements = pipeline, ports, health, measurements
         self._patiently, self._poll_timeout_s = patience, poll_timeout_s
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
+        self._replaces: str | None = None
         self._committed_at = 0.0
 
     @property
@@ -82,6 +83,7 @@ class Daemon:
         saved = self._patiently("store", self._ports.store.load)
         restore.put_back(self.pipeline, saved)
         self._store_id, self._number, self._positions = saved.store_id, saved.number, dict(saved.positions)
+        self._replaces = saved.replaces
         self._patiently("log", lambda: self._recover(saved))
         self._patiently("log", lambda: self._ports.source.open(self._positions))
         self._committed_at = self._ports.clock.monotonic()
@@ -140,14 +142,16 @@ class Daemon:
             nonlocal attempts
             attempts += 1
             # After a failure nobody knows how far it got: what recovers a restart recovers this.
-            if attempts > 1 and self._ports.sink.open(self._store_id, commit.number) == commit.number:
-                return
+            if attempts > 1:
+                last = self._ports.sink.open(self._store_id, commit.number, self._replaces)
+                if last == commit.number:
+                    return
             self._ports.sink.publish(commit)
 
         self._patiently("log", publish)
 
     def _recover(self, saved: Saved) -> None:
-        published = self._ports.sink.open(saved.store_id, saved.number)
+        published = self._ports.sink.open(saved.store_id, saved.number, saved.replaces)
         if saved.number == 0 or published == saved.number:
             return
         if published is None and not saved.outbox:

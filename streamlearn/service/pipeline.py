@@ -19,7 +19,7 @@ from streamlearn.service.events import Events
 from streamlearn.service.labels import Labels
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, Codec, Message, Record, Remembered
+from streamlearn.service.ports import EVENTS, Asked, Codec, Message, Record, Remembered
 from streamlearn.service.standing import Rules, Standing
 
 
@@ -60,6 +60,10 @@ class Pipeline:
                 self._events.step(run, now is None)
             else:
                 self._labels.step(run)
+
+    def asked(self, query: Asked) -> None:
+        """An event that a daemon before this one has asked about, from its query."""
+        self._events.asked(query)
 
     def settle(self) -> None:
         """The stream is quiet: learn what has been waiting for a cut to fill."""

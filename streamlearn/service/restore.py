@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamlearn.core.models.model import Model, in_words
-from streamlearn.errors import CannotStart, ConfigurationError
+from streamlearn.errors import REBUILD, CannotStart, ConfigurationError
 from streamlearn.learner import columns, exact, examples, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
@@ -99,9 +99,7 @@ def _unpacked(saved: Saved) -> Snapshot:
     try:
         state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
     except ValueError as error:
-        raise CannotStart(
-            f"the store's snapshot cannot be read ({error}); put back a copy or name a new store"
-        ) from error
+        raise CannotStart(f"the store's snapshot cannot be read ({error}); {REBUILD}") from error
     return state
 
 
@@ -112,7 +110,7 @@ def _built(fit: Fit, settings: Settings) -> Fit:
     if model.blocks != stored.blocks:
         raise ConfigurationError(
             f"model.kind {told.kind} has other parameters than the store was built with ({_shapes(model)} and not "
-            f"{_shapes(stored)}): set model.hidden or the factory back, or name a new store"
+            f"{_shapes(stored)}): set model.hidden or the factory back, or start once with --rebuild"
         )
     return replace(fit, model=model)
 
@@ -136,7 +134,7 @@ def _refuse_another_problem(told: State, settings: Settings, stored: State) -> N
     for key, (now, before) in pairs.items():
         if now != before:
             raise ConfigurationError(
-                f"{key} is {now!r}; the store was built with {before!r}: set it back or name a new store"
+                f"{key} is {now!r}; the store was built with {before!r}: set it back, or start once with --rebuild"
             )
 
 

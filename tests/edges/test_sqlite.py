@@ -73,7 +73,9 @@ def test_what_is_committed_is_there_though_the_process_ends_without_closing(tmp_
 @pytest.mark.parametrize("value", [SNAPSHOT[:30], b"a label that waits", b"the answer", b"a query", b"number"])
 def test_a_flipped_bit_is_refused(path: Path, value: bytes) -> None:
     flip(path, value)
-    with pytest.raises(CannotStart, match=rf"the store {path} is damaged: .*; put a copy in its place"):
+    with pytest.raises(
+        CannotStart, match=rf"the store {path} is damaged: .*; put the store of before back, or .* --rebuild"
+    ):
         SqliteStore(path).load()
 
 

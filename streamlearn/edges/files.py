@@ -21,7 +21,7 @@ from typing import final
 from streamlearn.config import Topics
 from streamlearn.edges import files_trace
 from streamlearn.edges.system import disk_errors, lock, sync_folder
-from streamlearn.errors import REBUILD, CannotStart
+from streamlearn.errors import CannotStart
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
@@ -71,14 +71,14 @@ class _Tail:
         if self.position > 0 and os.pread(self._file, 1, self.position - 1) != b"\n":
             raise CannotStart(
                 f"{self.path} is not the file that was read before (no line ends at byte {self.position}): "
-                f"put the file back; or {REBUILD}"
+                "put the file back, or start once with --rebuild, which takes what is left"
             )
 
     def _refuse_if_shorter(self, size: int) -> None:
         if size < self.position:
             raise CannotStart(
                 f"{self.path} is shorter ({size} bytes) than what has been read of it ({self.position} bytes): "
-                f"put the file back; or {REBUILD}"
+                "put the file back, or start once with --rebuild, which takes what is left"
             )
 
     def take(self, taken: list[Record], room: int) -> int:

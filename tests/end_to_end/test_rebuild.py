@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from streamlearn import assemble, settings
+from streamlearn import settings
 from streamlearn.edges.sqlite import SqliteStore
-from streamlearn.service.daemon import Daemon
-from streamlearn.service.health import Health
-from streamlearn.service.metrics import Measurements
-from tests.end_to_end.daemon_process import DaemonProcess, append, as_json, command, inspect, lines, running, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, running, until
 from tests.end_to_end.kills import all_is_whole_at_the_end
 from tests.end_to_end.test_kill_kafka import configure, log  # noqa: F401  (a fixture)
 from tests.end_to_end.traffic import FilesLog, KafkaLog, Log, Traffic
@@ -58,7 +51,7 @@ def again_and_again(folder: Path, store: str, log: Log, arguments: tuple[str, ..
     """kill −9, damage, refused; rebuilt, and on; at the end nothing was lost, nothing asked or learned twice."""
     traffic = Traffic(log, seed=7)
     traffic.start()
-    rebuild = ()
+    rebuild: tuple[str, ...] = ()
     for spoil in SPOIL:
         answers = traffic.answers()
         with running(folder, *arguments, *rebuild) as daemon:

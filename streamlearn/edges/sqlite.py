@@ -11,6 +11,7 @@ load the file's structure is checked, indices against tables. What fails this is
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -21,20 +22,24 @@ from urllib.parse import quote
 
 from streamlearn.edges.sqlite_schema import (
     APPLICATION_ID,
+    MIGRATIONS,
     SCHEMA_VERSION,
     Row,
     crc,
     create,
+    migrate,
+    refuse_version,
     sealed,
     set_aside_foreign_wal,
 )
-from streamlearn.edges.system import disk_errors, lock
+from streamlearn.edges.system import beside, disk_errors, lock, sync_folder
 from streamlearn.errors import REBUILD, CannotStart, ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
 WAL_BYTES = 64 << 20  # the WAL is cut back to this after a burst
 
+log = logging.getLogger("streamlearn")
 WORLDS_FAULT = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -72,7 +77,7 @@ class SqliteStore(Store):
         try:
             with disk_errors(path):
                 set_aside_foreign_wal(path, read_only)
-            with self._faults():
+            with self._faults(), disk_errors(path):
                 self._open(busy_timeout_s)
                 self._number = int(self._meta()["number"])
         except BaseException:
@@ -95,13 +100,27 @@ class SqliteStore(Store):
         if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise CannotStart(f"{self._path} is not a store of streamlearn: set store.path to another file")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
-            raise CannotStart(
-                f"the store {self._path} has schema {version} and this streamlearn reads {SCHEMA_VERSION}: "
-                "run the version that wrote it, or start a new store"
-            )
+        if version != SCHEMA_VERSION and (self._read_only or version not in MIGRATIONS):
+            refuse_version(self._path, version)
         if not self._read_only:
             self._set_durable(connection)
+        if version != SCHEMA_VERSION:
+            self._migrate(version)
+
+    def _migrate(self, version: int) -> None:
+        """All of it or nothing; first a copy of the file as it is, since an older streamlearn reads no other."""
+        copy = beside(self._path, f"version-{version}")
+        part = copy.with_name(copy.name + ".part")
+        part.unlink(missing_ok=True)
+        self.copy_to(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.rename(copy)
+        sync_folder(copy.absolute().parent)
+        with self._transaction() as database:
+            migrate(database, version)
+        text = "the store %s was of schema %d and is of %d now; as it was it is %s"
+        log.info(text, self._path, version, SCHEMA_VERSION, copy, extra={"action": "migrate"})
 
     def _create(self, connection: sqlite3.Connection) -> None:
         self._set_durable(connection)

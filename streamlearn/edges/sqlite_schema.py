@@ -1,4 +1,4 @@
-"""The file of a store: its tables, how a new one is made, and what may lie beside it.
+"""The file of a store: its tables, how a new one is made and an older one brought up to date, and what may lie beside it.
 
 Every row carries a CRC of its other columns, the snapshot a sha256. In outbox, pending and waiting `serial` keeps the order
 in which rows were added.
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from streamlearn.errors import CannotStart
+from streamlearn.errors import REBUILD, CannotStart
 
 SCHEMA_VERSION = 3
 APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
@@ -32,6 +32,7 @@ CREATE INDEX events_by_ordinal ON events (ordinal);
 CREATE TABLE pending (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, x BLOB, reason TEXT, expires REAL,
     crc INTEGER);
 CREATE TABLE waiting (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, label BLOB, crc INTEGER);
+CREATE TABLE fits (number INTEGER PRIMARY KEY, labels INTEGER, time REAL, value BLOB, crc INTEGER);
 CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, fold INTEGER, audit INTEGER,
     crc INTEGER);
 """
@@ -50,6 +51,34 @@ def create(database: sqlite3.Connection, replaces: str | None) -> None:
     database.execute("INSERT INTO snapshot VALUES (1, ?, ?)", (b"", hashlib.sha256(b"").digest()))
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _from_2(database: sqlite3.Connection) -> None:
+    """3 keeps earlier fits, and whether the store was built from the log."""
+    database.execute(
+        "CREATE TABLE fits (number INTEGER PRIMARY KEY, labels INTEGER, time REAL, value BLOB, crc INTEGER)"
+    )
+    database.executemany("INSERT INTO meta VALUES (?, ?, ?)", sealed([("replaces", None)]))
+
+
+MIGRATIONS = {2: _from_2}  # from each version to the next
+
+
+def migrate(database: sqlite3.Connection, version: int) -> None:
+    """Bring a store of an earlier version up to date, inside a transaction of the caller's."""
+    for each in range(version, SCHEMA_VERSION):
+        MIGRATIONS[each](database)
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def refuse_version(path: Path, version: int) -> None:
+    """Say what to do with a store of this version, which is not the one that is read."""
+    text = f"the store {path} has schema {version} and this streamlearn reads {SCHEMA_VERSION}"
+    if version in MIGRATIONS:
+        raise CannotStart(f"{text}: `streamlearn run` on it brings it up to date, and keeps a copy of it as it is")
+    if version > SCHEMA_VERSION:
+        raise CannotStart(f"{text}: run the version that wrote it, or a later one")
+    raise CannotStart(f"{text}: {REBUILD}")
 
 
 def sealed(rows: Sequence[Row]) -> list[Row]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
-from streamlearn.edges.system import disk_errors, lock, sync_folder
+from streamlearn.edges.system import beside, disk_errors, lock, sync_folder
 
 PARTS = ("", "-wal", "-shm")
 
@@ -21,17 +20,16 @@ PARTS = ("", "-wal", "-shm")
 class Swap:
     """new: where the new store is written; `put_in_place` once it is whole and closed."""
 
-    def __init__(self, path: Path, moment: datetime | None = None) -> None:
-        stamp = (moment or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-        self._path, self._aside = path, path.with_name(f"{path.name}.aside-{stamp}")
+    def __init__(self, path: Path) -> None:
+        self._path, self._aside = path, beside(path, "aside")
         self.new = path.with_name(f"{path.name}.new")
 
     def put_in_place(self) -> Path | None:
         """Where the store of before lies now, if there was one."""
         with disk_errors(self._path):
-            moved = [part for part in PARTS if _beside(self._path, part).exists()]
+            moved = [part for part in PARTS if _with(self._path, part).exists()]
             for part in moved:
-                _beside(self._path, part).rename(_beside(self._aside, part))
+                _with(self._path, part).rename(_with(self._aside, part))
             self.new.rename(self._path)
             sync_folder(self._path.absolute().parent)
             self._clean()
@@ -39,7 +37,7 @@ class Swap:
 
     def _clean(self) -> None:
         for part in (*PARTS, ".lock"):
-            _beside(self.new, part).unlink(missing_ok=True)
+            _with(self.new, part).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,5 +58,5 @@ def swapping(path: Path) -> Iterator[Swap]:
         os.close(held)
 
 
-def _beside(path: Path, part: str) -> Path:
+def _with(path: Path, part: str) -> Path:
     return path.with_name(path.name + part)

@@ -150,7 +150,7 @@ def without_a_table(path: Path) -> None:
         (truncated, "is damaged"),
         (no_database, "is damaged: file is not a database"),
         (of_another_program, "not a store of streamlearn"),
-        (of_another_version, "has schema 99"),
+        (of_another_version, "has schema 99 .*: run the version that wrote it, or a later one"),
         (without_its_number, "is damaged"),
         (without_a_table, "is damaged: no such table"),
     ],

@@ -12,7 +12,7 @@ from streamlearn import settings
 from streamlearn.edges.sqlite import SqliteStore
 from tests.end_to_end.daemon_process import DaemonProcess, command, running, until
 from tests.end_to_end.kills import all_is_whole_at_the_end
-from tests.end_to_end.test_kill_kafka import configure, log  # noqa: F401  (a fixture)
+from tests.end_to_end.test_kill_kafka import ROLES, configure
 from tests.end_to_end.traffic import FilesLog, KafkaLog, Log, Traffic
 
 STORE = "streamlearn-data/streamlearn.db"
@@ -89,6 +89,8 @@ def test_a_spoiled_store_of_a_real_broker_is_built_again(
     tmp_path: Path,
     kafka: str,
     prefix: str,
-    log: KafkaLog,  # noqa: F811
+    fresh_topics: Callable[..., dict[str, str]],
 ) -> None:
+    log = KafkaLog(kafka, fresh_topics(**dict.fromkeys(ROLES, 1)))
     again_and_again(tmp_path, f"{prefix}.db", log, (configure(tmp_path, kafka, prefix),))
+    log.close()

@@ -65,7 +65,7 @@ class Desk:
     def rounds(self, count: int) -> Pipeline:
         for _ in range(count):
             self.feed(40)
-            pipeline = self.run()
+            self.run()
             self.answer()
             self.clock.advance(60.0)
         return self.run()

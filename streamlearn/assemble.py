@@ -56,6 +56,7 @@ def pipeline(
         wait=configuration.labels.wait,
         remember=configuration.labels.remember,
         predictions=bool(configuration.topics.predictions),
+        log=_log(configuration),
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"
@@ -66,6 +67,13 @@ def pipeline(
     )
     start = state.init(learner, known, model.loss, model.classes)
     return Pipeline(rules, start, JsonCodec(), recall, measurements)
+
+
+def _log(configuration: Configuration) -> tuple[tuple[str, str], ...]:
+    """Which log positions belong to, by the keys that say so."""
+    topics, kind = configuration.topics, configuration.log.kind
+    group = (("name", configuration.name),) if kind == "kafka" else ()
+    return (("log.kind", kind), *group, ("topics.events", topics.events), ("topics.labels", topics.labels))
 
 
 def learner_settings(configuration: Configuration) -> settings.Settings:

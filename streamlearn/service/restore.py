@@ -27,7 +27,7 @@ from streamlearn.service.ports import Example, Saved
 class Snapshot:
     """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept.
 
-    validation, folds: as told; they say which examples were held out to whoever reads the store without the configuration.
+    log, validation, folds: as told; they say which examples were held out to whoever reads the store without the configuration.
     """
 
     learner: State
@@ -41,6 +41,7 @@ class Snapshot:
     clock: float
     validation: str
     folds: int
+    log: tuple[tuple[str, str], ...] = ()
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -48,11 +49,11 @@ def take(pipeline: Pipeline) -> bytes:
 
 
 def digest(pipeline: Pipeline) -> str:
-    """A SHA-256 of all state but wall-clock time and what was rejected: equal exactly when everything is."""
+    """A SHA-256 of all state but wall-clock time, what was rejected and where from: equal exactly when everything is."""
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0)))
+    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=())))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -67,11 +68,12 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         return
     state = _unpacked(saved)
     if not for_reading:
+        _refuse_another_log(dict(pipeline.standing.rules.log), state.log)
         _refuse_another_problem(pipeline.state, pipeline.standing.rules.learner, state.learner)
     else:
         rules = pipeline.standing.rules
         told = replace(rules.learner, validation=state.validation, folds=state.folds)
-        pipeline.standing.rules = replace(rules, learner=told)
+        pipeline.standing.rules = replace(rules, learner=told, log=state.log)
     pipeline.ledger.restore(saved, state.events)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
@@ -133,9 +135,20 @@ def _refuse_another_problem(told: State, settings: Settings, stored: State) -> N
     }
     for key, (now, before) in pairs.items():
         if now != before:
-            raise ConfigurationError(
-                f"{key} is {now!r}; the store was built with {before!r}: set it back, or start once with --rebuild"
-            )
+            raise _refusal(key, now, before)
+
+
+def _refuse_another_log(told: dict[str, str], stored: tuple[tuple[str, str], ...]) -> None:
+    """Positions are of one log."""
+    for key, before in stored:
+        if told.get(key, before) != before:
+            raise _refusal(key, told[key], before)
+
+
+def _refusal(key: str, now: object, before: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"{key} is {now!r}; the store was built with {before!r}: set it back, or start once with --rebuild"
+    )
 
 
 def _features(state: State) -> str:
@@ -155,6 +168,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         clock,
         pipeline.standing.rules.learner.validation,
         pipeline.standing.rules.learner.folds,
+        pipeline.standing.rules.log,
     )
 
 

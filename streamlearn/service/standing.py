@@ -23,7 +23,7 @@ from streamlearn.service.ports import REJECTED, Codec, Message, Pending, Record
 @final
 @dataclass(frozen=True)
 class Rules:
-    """What the pipeline was told, beside the learner's settings."""
+    """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read."""
 
     learner: Settings
     budget: Budget
@@ -32,6 +32,7 @@ class Rules:
     wait: int
     remember: int
     predictions: bool
+    log: tuple[tuple[str, str], ...] = ()
 
 
 @final

@@ -9,6 +9,7 @@ from pathlib import Path
 from streamlearn.config import Configuration
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.edges import networks
+from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
@@ -151,7 +152,8 @@ def daemon(
         ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock)
     else:
         store = _store(configuration)
-        ports = Ports(source(configuration), sink(configuration), store, clock)
+        control = ControlFile(store_path(configuration))
+        ports = Ports(source(configuration), sink(configuration), store, clock, control)
     return daemon_on(ports, configuration, health, measurements, pause, poll_timeout_s)
 
 
@@ -175,7 +177,8 @@ def rebuild(
                 parts = pipeline(configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements)
                 ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
                 Rebuild(parts, JsonCodec(), ports, patience).run(
-                    {at: next for at, next in inherited.positions.items() if at[0] == EVENTS}
+                    {at: next for at, next in inherited.positions.items() if at[0] == EVENTS},
+                    ControlFile(store_path(configuration)).after(0),
                 )
             finally:
                 store.close()

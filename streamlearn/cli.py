@@ -61,6 +61,11 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.inspect import inspect
 
         return inspect(options.store, options.json)
+    if options.command == "control":
+        from streamlearn.commands.control import control, parsed
+
+        options.config, action, commit = parsed(options.words)
+        return control(_configuration(options), action, commit)
     if options.command == "backup":
         from streamlearn.commands.backup import backup
 
@@ -95,15 +100,16 @@ def parser() -> _Parser:
         epilog="Exit codes: 0 drained, 1 failed, 2 usage or configuration, 3 could not start.",
     )
     parser.add_argument("--version", action="version", version=f"streamlearn {__version__}")
-    configured = _Parser(add_help=False)
-    configured.add_argument("config", metavar="CONFIG", nargs="?", type=Path, help="a TOML file; without it, defaults")
-    configured.add_argument(
+    keys = _Parser(add_help=False)
+    keys.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
         help="set a key, such as queries.budget=0.05; repeatable",
     )
+    configured = _Parser(add_help=False, parents=[keys])
+    configured.add_argument("config", metavar="CONFIG", nargs="?", type=Path, help="a TOML file; without it, defaults")
     as_json = _Parser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -125,6 +131,13 @@ def parser() -> _Parser:
     commands.add_parser("check", parents=[configured], help="look at configuration, log, store, disk and port in turn")
     inspect = commands.add_parser("inspect", parents=[as_json], help="what a store holds")
     inspect.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    control = commands.add_parser("control", parents=[keys], help="pause and resume a running daemon, or roll it back")
+    control.add_argument(
+        "words",
+        metavar="[CONFIG] ACTION",
+        nargs="+",
+        help="pause-asking, resume-asking, pause-learning, resume-learning, rollback COMMIT, status",
+    )
     backup = commands.add_parser("backup", help="a copy of a store, also while a daemon runs on it")
     backup.add_argument("store", metavar="STORE", type=Path, help="the store's file")
     backup.add_argument("to", metavar="FILE", type=Path, help="the copy's; one that is there is not overwritten")

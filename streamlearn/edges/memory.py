@@ -27,6 +27,7 @@ from streamlearn.service.ports import (
     Changes,
     Clock,
     Commit,
+    Earlier,
     Example,
     Inherited,
     Message,
@@ -154,6 +155,7 @@ class MemoryStore(Store):
         self._pending: dict[str, Pending] = {}
         self._waiting: dict[str, Waiting] = {}
         self._examples: dict[int, Example] = {}
+        self._fits: dict[int, Earlier] = {}
 
     def load(self) -> Saved:
         last = self._last
@@ -168,6 +170,7 @@ class MemoryStore(Store):
             list(self._pending.values()),
             list(self._waiting.values()),
             [example for _, example in sorted(self._examples.items())],
+            [fit for _, fit in sorted(self._fits.items())],
         )
 
     def commit(self, commit: Commit) -> None:
@@ -188,6 +191,9 @@ class MemoryStore(Store):
             self._examples.pop(serial, None)
         for example in changes.examples_put:
             self._examples[example.serial] = example
+        for number in changes.fits_removed:
+            self._fits.pop(number, None)
+        self._fits |= {fit.number: fit for fit in changes.fits_added}
         self._outbox = list(commit.outbox)
         self._last = Commit(
             commit.number, dict(commit.positions), commit.snapshot, Changes(), dict(commit.outputs), ()

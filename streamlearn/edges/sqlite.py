@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, final
 from urllib.parse import quote
 
+from streamlearn.edges.sqlite_changes import write_changes
 from streamlearn.edges.sqlite_schema import (
     APPLICATION_ID,
     MIGRATIONS,
@@ -34,7 +35,17 @@ from streamlearn.edges.sqlite_schema import (
 )
 from streamlearn.edges.system import beside, disk_errors, lock, sync_folder
 from streamlearn.errors import REBUILD, CannotStart, ConfigurationError, StreamlearnError, Unavailable
-from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
+from streamlearn.service.ports import (
+    Commit,
+    Earlier,
+    Example,
+    Message,
+    Pending,
+    Remembered,
+    Saved,
+    Store,
+    Waiting,
+)
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
 WAL_BYTES = 64 << 20  # the WAL is cut back to this after a burst
@@ -163,6 +174,10 @@ class SqliteStore(Store):
                     Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
                 ],
                 examples=[Example(*row) for row in ((*columns, bool(audit)) for *columns, audit in examples)],
+                fits=[
+                    Earlier(*row)
+                    for row in self._rows("SELECT number, labels, time, value, crc FROM fits ORDER BY number")
+                ],
                 replaces=meta["replaces"],
             )
 
@@ -170,7 +185,7 @@ class SqliteStore(Store):
         assert not self._read_only, "this store was opened for reading"
         assert commit.number == self._number + 1, f"commit {commit.number} after {self._number}"
         with self._faults(), self._transaction() as database:
-            _write_changes(database, commit.changes)
+            write_changes(database, commit.changes)
             positions = [(role, int(number), int(next)) for (role, number), next in commit.positions.items()]
             database.execute("DELETE FROM positions")
             database.executemany("INSERT INTO positions VALUES (?, ?, ?, ?)", sealed(positions))
@@ -264,30 +279,3 @@ class SqliteStore(Store):
     def _damaged(self, finding: str) -> CannotStart:
         finding = " ".join(finding.split())
         return CannotStart(f"the store {self._path} is damaged: {finding}; {REBUILD}")
-
-
-def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:
-    """Deletions first. Adding an id again replaces it and puts it last. The horizon holds for what is added, too."""
-    events = [(event.id, int(event.ordinal), event.x) for event in changes.events_added]
-    pending = [
-        (query.id, int(query.ordinal), query.x, query.reason, float(query.expires)) for query in changes.pending_added
-    ]
-    waiting = [(label.id, int(label.ordinal), label.label) for label in changes.waiting_added]
-    database.executemany("DELETE FROM events WHERE id = ?", [(id,) for id in changes.events_forgotten])
-    database.executemany("DELETE FROM pending WHERE id = ?", [(id,) for id in changes.pending_removed])
-    database.executemany("DELETE FROM waiting WHERE id = ?", [(id,) for id in changes.waiting_removed])
-    database.executemany("DELETE FROM examples WHERE serial = ?", [(serial,) for serial in changes.examples_removed])
-    database.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", sealed(events))
-    database.execute("DELETE FROM events WHERE ordinal < ?", (changes.events_horizon,))
-    database.executemany(
-        "INSERT OR REPLACE INTO pending (id, ordinal, x, reason, expires, crc) VALUES (?, ?, ?, ?, ?, ?)",
-        sealed(pending),
-    )
-    database.executemany(
-        "INSERT OR REPLACE INTO waiting (id, ordinal, label, crc) VALUES (?, ?, ?, ?)", sealed(waiting)
-    )
-    examples = [
-        (int(one.serial), one.id, one.x, one.y, float(one.weight), int(one.fold), int(one.audit))
-        for one in changes.examples_put
-    ]
-    database.executemany("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sealed(examples))

@@ -17,13 +17,14 @@ import logging
 from dataclasses import dataclass
 from typing import final
 
-from streamlearn.service import restore
+from streamlearn.service import fits, restore
+from streamlearn.service.control import obey
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.observe import measure
 from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import Clock, Commit, Position, Record, Saved, Sink, Source, Store
+from streamlearn.service.ports import Clock, Commit, Control, Position, Record, Saved, Sink, Source, Store
 
 POLL_TIMEOUT_S = 0.25
 COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
@@ -40,6 +41,7 @@ class Ports:
     sink: Sink
     store: Store
     clock: Clock
+    control: Control | None = None
 
 
 @final
@@ -91,7 +93,8 @@ class Daemon:
         self._report()
 
     def turn(self) -> int:
-        """Poll once and deal with what came; how many records that were."""
+        """Obey what was commanded, poll once and deal with what came; how many records that were."""
+        obeyed = self._obey()
         records = self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
         before = self.pipeline.state
         self.pipeline.step(records, self._ports.clock.now())
@@ -99,10 +102,20 @@ class Daemon:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
-        if records or changes.pending_removed or self.pipeline.state is not before or due:
+        if records or obeyed or changes.pending_removed or self.pipeline.state is not before or due:
             self._commit(records)
+        for text in obeyed:
+            log.info("%s", text, extra={"action": "control"})
         self._report()
         return len(records)
+
+    def _obey(self) -> list[str]:
+        """What was done, to be said once it is committed."""
+        control, standing = self._ports.control, self.pipeline.standing
+        if control is None:
+            return []
+        commands = self._patiently("store", lambda: control.after(standing.obeyed))
+        return [f"command {each.number}, {each.action}: {obey(standing, each)}" for each in commands]
 
     def drain(self) -> None:
         """Learn what waits for a cut to fill, and commit it."""
@@ -119,11 +132,13 @@ class Daemon:
     def _commit(self, records: list[Record]) -> None:
         self._positions.update({(record.role, record.partition): record.next for record in records})
         began = self._ports.clock.monotonic()
+        number, changes, standing = self._number + 1, self.pipeline.ledger.take_changes(), self.pipeline.standing
+        standing.fits = fits.note(standing.fits, standing.state, number, self._ports.clock.now(), changes)
         commit = Commit(
-            number=self._number + 1,
+            number=number,
             positions=dict(self._positions),
             snapshot=restore.take(self.pipeline),
-            changes=self.pipeline.ledger.take_changes(),
+            changes=changes,
             outputs=self._patiently("log", self._ports.sink.ends),
             outbox=self.pipeline.take_outbox(),
         )

@@ -68,6 +68,8 @@ class Pipeline:
     def settle(self) -> None:
         """The stream is quiet: learn what has been waiting for a cut to fill."""
         standing, before = self.standing, self.standing.state
+        if standing.learning_paused:
+            return
         standing.state = learner.settle(before, standing.rules.learner)
         if standing.state is not before:
             standing.asking.model_moved()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from streamlearn.service.stored import Changes as Changes
 from streamlearn.service.stored import Commit as Commit
+from streamlearn.service.stored import Earlier as Earlier
 from streamlearn.service.stored import Example as Example
 from streamlearn.service.stored import Message as Message
 from streamlearn.service.stored import Pending as Pending
@@ -208,6 +209,22 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
+
+
+class Command(NamedTuple):
+    """What an operator wants of a running daemon. commit: of a rollback, else 0."""
+
+    number: int
+    action: str
+    commit: int
+
+
+class Control(ABC):
+    """Where operators leave commands; each is obeyed once, in order."""
+
+    @abstractmethod
+    def after(self, number: int) -> list[Command]:
+        """Those with a higher number."""
 
 
 class Clock(ABC):

@@ -17,10 +17,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from streamlearn.service import restore
+from streamlearn.service import fits, restore
+from streamlearn.service.control import take_over
 from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import EVENTS, LABELS, Asked, Clock, Codec, Commit, Position, Record, Sink, Source, Store
+from streamlearn.service.ports import (
+    EVENTS,
+    LABELS,
+    Asked,
+    Clock,
+    Codec,
+    Command,
+    Commit,
+    Position,
+    Record,
+    Sink,
+    Source,
+    Store,
+)
 
 POLL_S = 0.25
 LABELS_AT_ONCE = 50
@@ -57,8 +71,11 @@ class Rebuild:
         self._number = 0
         self._said_at = ports.clock.monotonic()
 
-    def run(self, until: dict[Position, int]) -> None:
-        """until: the positions up to which events were dealt with before (partitions without: up to their end)."""
+    def run(self, until: dict[Position, int], commands: list[Command]) -> None:
+        """until: the positions up to which events were dealt with before (partitions without: up to their end).
+
+        commands: those that a daemon was given before.
+        """
         self._pipeline.standing.asking.paused = True
         self._read(self._ports.history, {}, self._take_history, {})
         self._order()
@@ -71,6 +88,7 @@ class Rebuild:
             self._say()
         self._pipeline.standing.asking.paused = False
         self._pipeline.standing.asking.spent()
+        take_over(self._pipeline.standing, commands)
         self._commit()
         self._say(last=True)
 
@@ -166,11 +184,13 @@ class Rebuild:
         """What was rejected was published before, so the outbox is dropped."""
         self._pipeline.take_outbox()
         self._number += 1
+        changes, standing = self._pipeline.ledger.take_changes(), self._pipeline.standing
+        standing.fits = fits.note(standing.fits, standing.state, self._number, self._ports.clock.now(), changes)
         commit = Commit(
             number=self._number,
             positions=dict(self._positions),
             snapshot=restore.take(self._pipeline),
-            changes=self._pipeline.ledger.take_changes(),
+            changes=changes,
             outputs=self._patiently("log", self._ports.sink.ends),
             outbox=(),
         )

@@ -27,7 +27,8 @@ from streamlearn.service.ports import Example, Saved
 class Snapshot:
     """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept.
 
-    log, validation, folds: as told; they say which examples were held out to whoever reads the store without the configuration.
+    log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
+    store without the configuration. obeyed: the number of the last command.
     """
 
     learner: State
@@ -42,6 +43,9 @@ class Snapshot:
     validation: str
     folds: int
     log: tuple[tuple[str, str], ...] = ()
+    asking_paused: bool = False
+    learning_paused: bool = False
+    obeyed: int = 0
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -49,11 +53,11 @@ def take(pipeline: Pipeline) -> bytes:
 
 
 def digest(pipeline: Pipeline) -> str:
-    """A SHA-256 of all state but wall-clock time, what was rejected and where from: equal exactly when everything is."""
+    """A SHA-256 of all state but time, what was rejected, where from and commands: equal exactly when everything is."""
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=())))
+    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0)))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -85,11 +89,15 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
     pipeline.standing.state = replace(learner_state, fit=fit, published=published)
     pipeline.standing.asking.restore(state.selector, state.acting, state.counted_at_once)
-    pipeline.standing.version, pipeline.standing.rejected, pipeline.standing.clock = (
-        state.version,
-        state.rejected,
-        state.clock,
-    )
+    standing = pipeline.standing
+    standing.version, standing.rejected, standing.clock = state.version, state.rejected, state.clock
+    standing.asking.paused, standing.learning_paused = state.asking_paused, state.learning_paused
+    standing.obeyed, standing.fits = state.obeyed, list(saved.fits)
+
+
+def stored(saved: Saved) -> Snapshot | None:
+    """What a store says of itself, without its rows; None before the first commit."""
+    return _unpacked(saved) if saved.number else None
 
 
 def learned(saved: Saved) -> State | None:
@@ -169,6 +177,9 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.rules.learner.validation,
         pipeline.standing.rules.learner.folds,
         pipeline.standing.rules.log,
+        pipeline.standing.asking.paused,
+        pipeline.standing.learning_paused,
+        pipeline.standing.obeyed,
     )
 
 

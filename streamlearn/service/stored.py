@@ -63,6 +63,17 @@ class Example:
     audit: bool
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A fit of the commit `number`, to go back to; labels: the serial behind the last label there was then; time: s since
+    1970; value: see `service/fits.py`."""
+
+    number: int
+    labels: int
+    time: float
+    value: bytes
+
+
 @dataclass
 class Changes:
     """What one commit writes: cost follows what changed, not what is kept. Deletions are carried out before additions."""
@@ -76,6 +87,8 @@ class Changes:
     waiting_added: list[Waiting] = field(default_factory=list)
     examples_removed: list[int] = field(default_factory=list)  # serials
     examples_put: list[Example] = field(default_factory=list)  # new, or in the place of the same serial
+    fits_removed: list[int] = field(default_factory=list)  # numbers
+    fits_added: list[Earlier] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -108,4 +121,5 @@ class Saved:
     pending: list[Pending]
     waiting: list[Waiting]
     examples: list[Example]
+    fits: list[Earlier] = field(default_factory=list)
     replaces: str | None = None  # of a store that was built from the log: the id of the one before, "" if unknown

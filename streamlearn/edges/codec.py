@@ -7,7 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, final
 
 from streamlearn.edges.frames import Frames
-from streamlearn.service.ports import PREDICTIONS, QUERIES, REJECTED, Codec, Event, Label, Prediction, Query, Record
+from streamlearn.service.ports import (
+    PREDICTIONS,
+    QUERIES,
+    REJECTED,
+    Asked,
+    Codec,
+    Event,
+    Label,
+    Prediction,
+    Query,
+    Record,
+)
 
 T = TypeVar("T")
 W = TypeVar("W")  # as on the wire
@@ -36,6 +47,10 @@ class WireCodec(Codec, ABC):
 
     @abstractmethod
     def _query(self, query: Query) -> bytes: ...
+
+    @abstractmethod
+    def _asked(self, payload: bytes) -> Asked | str:
+        """A query of our own, or of another version's."""
 
     @abstractmethod
     def _prediction(self, prediction: Prediction) -> bytes: ...
@@ -86,6 +101,15 @@ class WireCodec(Codec, ABC):
     @final
     def query(self, query: Query) -> bytes:
         return self._framed(QUERIES, self._query(query))
+
+    @final
+    def asked(self, record: Record) -> Asked | str:
+        if record.oversize or record.value is None:
+            return "a query is empty or too large"
+        try:
+            return self._asked(record.value if self._frames is None else self._frames.payload(record.value))
+        except ValueError as error:
+            return str(error)
 
     @final
     def prediction(self, prediction: Prediction) -> bytes:

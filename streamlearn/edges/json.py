@@ -7,6 +7,7 @@ beyond the range of a double. `time` is seconds since 1970 or an ISO 8601 text.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, final
@@ -15,7 +16,7 @@ import msgspec
 
 from streamlearn.edges.codec import WireCodec, entries, identity, labeled, reason
 from streamlearn.edges.frames import Frames
-from streamlearn.service.ports import Event, Label, Prediction, Query, Record
+from streamlearn.service.ports import Asked, Event, Label, Prediction, Query, Record
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
 FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -44,12 +45,23 @@ T = TypeVar("T")
 
 
 @final
+class _Asked(msgspec.Struct):
+    id: str | int
+    x: Features
+    reason: str
+    model_version: int
+    time: float | str | None = None
+    expires: float | str | None = None
+
+
+@final
 class JsonCodec(WireCodec):
     """The decoders are made once."""
 
     def __init__(self, frames: Frames | None = None) -> None:
         super().__init__(frames)
         self._event, self._label = msgspec.json.Decoder(_Event), msgspec.json.Decoder(_Label)
+        self._query_again = msgspec.json.Decoder(_Asked)
         self._some_events = msgspec.json.Decoder(_Event | list[_Event])
         self._some_labels = msgspec.json.Decoder(_Label | list[_Label])
         self._raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -88,6 +100,15 @@ class JsonCodec(WireCodec):
         fields = query._asdict()
         fields["time"], fields["expires"] = _iso(query.time), _iso(query.expires)
         return msgspec.json.encode(fields)
+
+    def _asked(self, payload: bytes) -> Asked | str:
+        try:
+            wire = self._query_again.decode(payload)
+            time, expires = (_seconds(each) if isinstance(each, str) else each for each in (wire.time, wire.expires))
+            time, expires = time or 0.0, math.inf if expires is None else expires
+            return Asked(identity(wire.id), wire.x, wire.reason, wire.model_version, time, expires)
+        except FAULTS as error:
+            return reason(error)
 
     def _prediction(self, prediction: Prediction) -> bytes:
         return msgspec.json.encode(prediction._asdict())

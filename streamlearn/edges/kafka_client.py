@@ -50,6 +50,13 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
+class Settled(NamedTuple):
+    """What a group has committed of a partition."""
+
+    offset: int
+    metadata: str
+
+
 class Reader(ABC):
     """A connection that reads. Partitions are numbers; one topic is read, others may be asked about."""
 
@@ -66,8 +73,8 @@ class Reader(ABC):
         """The offset after the last committed record of each partition."""
 
     @abstractmethod
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
-        """The metadata of what the reader's group has committed, settled offsets only, where there are any."""
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
+        """What the reader's group has committed, settled offsets only, where there are any."""
 
     @abstractmethod
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:

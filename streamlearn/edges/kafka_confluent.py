@@ -26,7 +26,7 @@ from streamlearn import config
 from streamlearn.edges import kafka_client as common
 from streamlearn.edges import kafka_confluent_errors as errors
 from streamlearn.edges import kafka_settings
-from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Whose, Writer, record, within
+from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Settled, Whose, Writer, record, within
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
 
@@ -163,10 +163,15 @@ class ConfluentReader(Reader):
         told = within(timeout_s + 0.1, partial(self._consumer.offsets_for_times, asked, timeout_s))
         return {each.partition: each.offset for each in _whole(told)}
 
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         asked = [TopicPartition(topic, each) for each in partitions]
         told = within(timeout_s, partial(self._consumer.committed, asked, timeout_s))
-        return [each.metadata or "" for each in _whole(told) if each.offset >= 0]
+        # It writes the end of a C string into metadata, too.
+        return {
+            each.partition: Settled(each.offset, (each.metadata or "").rstrip("\0"))
+            for each in _whole(told)
+            if each.offset >= 0
+        }
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic, self._from = role, topic, dict(offsets)

@@ -33,6 +33,7 @@ from streamlearn.edges.kafka_client import (
     Client,
     Outgoing,
     Reader,
+    Settled,
     Whose,
     Writer,
     record,
@@ -200,10 +201,14 @@ class KafkaPythonReader(Reader):
     def ends(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         return _offsets(self._consumer.end_offsets, topic, partitions, timeout_s)
 
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         ask, timeout_ms = self._consumer.committed, int(1000 * timeout_s)
-        found = [ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions]
-        return [each.metadata for each in found if each is not None and each.offset >= 0]
+        found = {each: ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions}
+        return {
+            number: Settled(each.offset, each.metadata.rstrip("\0"))  # confluent-kafka 2.16 ends them as C strings
+            for number, each in found.items()
+            if each is not None and each.offset >= 0
+        }
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic = role, topic

@@ -20,6 +20,7 @@ from streamlearn.service.ports import (
     PREDICTIONS,
     QUERIES,
     REJECTED,
+    Asked,
     Event,
     Label,
     Prediction,
@@ -83,6 +84,17 @@ class ProtobufCodec(WireCodec):
         del fields["x"]
         fields["time"], fields["expires"] = _known(query.time), _known(query.expires)
         return _bytes(wire.Query(**fields))
+
+    def _asked(self, payload: bytes) -> Asked | str:
+        try:
+            found = wire.Query.FromString(payload)
+            x, time = _features(found), found.time if found.HasField("time") else 0.0
+            expires = found.expires if found.HasField("expires") else math.inf
+            if x is None:
+                return "query has no x"
+            return Asked(identity(found.id), x, found.reason, found.model_version, time, expires)
+        except FAULTS as error:
+            return reason(error)
 
     def _prediction(self, prediction: Prediction) -> bytes:
         return _bytes(wire.Prediction(**prediction._asdict() | {"prediction": _answer(prediction.prediction)}))

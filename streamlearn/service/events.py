@@ -22,6 +22,7 @@ from streamlearn.service.ports import (
     EVENTS,
     PREDICTIONS,
     QUERIES,
+    Asked,
     Codec,
     Event,
     Message,
@@ -74,6 +75,24 @@ class Events:
             self._segment(decoded[start:stop], by_record)
             self._labels.join(ids[stop - 1])
             start = stop
+
+    def asked(self, query: Asked) -> None:
+        """Count an event that was asked about by a daemon whose store is lost; its query says what it was."""
+        standing, ledger = self._standing, self._standing.ledger
+        standing.clock = max(standing.clock, query.time)
+        standing.expire(standing.clock)
+        new_columns, encoded = columns.encode(standing.state.columns, [query.x])
+        standing.measurements.add("streamlearn_queries_issued_total", 1, reason=query.reason)
+        standing.asking.asked(query.reason)
+        if encoded.reasons or ledger.knows(query.id):
+            standing.asking.settled(1)  # nothing that a label could be joined to, or not for the first time
+            return
+        standing.observe(encoded, new_columns, encoded.rows)
+        standing.measurements.add("streamlearn_events_total", 1)
+        ordinal, features = ledger.count, encoded.rows[0].tobytes()
+        ledger.add_events([query.id], encoded.rows)
+        ledger.ask(Pending(query.id, ordinal, features, query.reason, query.expires))
+        self._labels.join(query.id)
 
     def _until(self, ids: list[str], start: int) -> int:
         """Where the segment that begins at `start` has to end, so that what holds at its beginning holds throughout.

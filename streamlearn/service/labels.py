@@ -118,10 +118,11 @@ class Labels:
         labeled = Labeled(x, y, label.weight, audit, fold)
         if serial is None:
             serial = standing.state.examples.end
-            standing.state = learner.step(standing.state, settings, labeled)
+            take = learner.keep if standing.learning_paused else learner.step
+            standing.state = take(standing.state, settings, labeled)
             standing.measurements.add("streamlearn_labels_total", 1)
         else:
-            standing.state = learner.revise(standing.state, settings, serial, labeled)
+            standing.state = learner.revise(standing.state, settings, serial, labeled, not standing.learning_paused)
         kept = standing.state.examples
         fold = int(kept.fold[serial - kept.first])  # a replacement stays where the first label was
         example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, fold, audit)
@@ -134,7 +135,8 @@ class Labels:
         standing.settle_query(id)
         serial = standing.ledger.forget(id)
         if serial is not None:
-            standing.state = learner.revise(standing.state, standing.rules.learner, serial, None)
+            learns = not standing.learning_paused
+            standing.state = learner.revise(standing.state, standing.rules.learner, serial, None, learns)
             standing.learned()
         standing.measurements.add("streamlearn_records_total", 1, topic=LABELS, outcome="accepted")
         standing.measurements.add("streamlearn_forgotten_total", 1)

@@ -66,6 +66,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_starved", GAUGE, "1 while no event can be chosen by its score: no model yet, or the cap reached."
     ),
+    Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
     Metric("streamlearn_commit_duration_seconds", GAUGE, "How long the last commit took."),

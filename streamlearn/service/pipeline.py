@@ -20,7 +20,7 @@ from streamlearn.service.events import Events
 from streamlearn.service.labels import Labels
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, Codec, Message, Record, Remembered
+from streamlearn.service.ports import EVENTS, Asked, Codec, Message, Record, Remembered
 from streamlearn.service.standing import Rules, Standing
 
 
@@ -77,9 +77,15 @@ class Pipeline:
                 break
         return taken
 
+    def asked(self, query: Asked) -> None:
+        """An event that a daemon before this one has asked about, from its query."""
+        self._events.asked(query)
+
     def settle(self) -> None:
         """The stream is quiet: learn what has been waiting for a cut to fill."""
         standing, before = self.standing, self.standing.state
+        if standing.learning_paused:
+            return
         standing.state = learner.settle(before, standing.rules.learner)
         if standing.state is not before:
             standing.asking.model_moved()

@@ -18,7 +18,7 @@ from streamlearn.service.daemon import COMMIT_AGAIN_S, Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import PAUSE_LEAST_S, PAUSE_MOST_S
-from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Commit, Remembered, Saved, Sink, Store
+from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Commit, Inherited, Remembered, Saved, Sink, Store
 
 TOLD = replace(Configuration(), queries=Queries(budget=0.5, expire_s=3600.0))
 
@@ -66,9 +66,12 @@ class NotingSink(Sink):
     def __init__(self, sink: MemorySink, told: Told) -> None:
         self._sink, self._told = sink, told
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         self._told("open")
-        return self._sink.open(store_id, saved_number)
+        return self._sink.open(store_id, saved_number, replaces)
+
+    def inherit(self) -> Inherited:
+        return self._sink.inherit()
 
     def ends(self) -> dict[str, int]:
         return self._sink.ends()

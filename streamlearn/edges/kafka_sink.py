@@ -42,7 +42,7 @@ class KafkaSink(Sink):
 
     def open(self, store_id: str, saved_number: int) -> int | None:
         self.close()
-        reader = self._client.reader(f"{self._name}-sink", self._name)
+        reader = self._client.reader(f"{self._name}-sink", self._name, with_offsets=True)
         try:
             with self._client.faults("cannot open the outputs"):
                 self._sources = []
@@ -74,7 +74,7 @@ class KafkaSink(Sink):
         for role, topic in self._inputs.items():
             numbers = [number for each, number in self._sources if each == role]
             traces += reader.committed(topic, numbers, self._timeout_s)
-        return [each.rstrip("\0") for each in traces]  # confluent-kafka 2.16 writes the end of a C string with them
+        return traces
 
     def ends(self) -> dict[str, int]:
         return {}

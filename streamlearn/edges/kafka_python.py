@@ -45,6 +45,7 @@ from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 
 CONSUMER_API = (4, 1)  # the newest protocol that the consumer speaks: given, so that its constructor does not connect
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
+END = "\0"  # of metadata: confluent-kafka writes it too, and without it reads what happens to lie behind
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 
 # What exactly-once rests on, or what has its own key; never taken from [kafka.settings].
@@ -125,12 +126,12 @@ class KafkaPython(Client):
                 raise kafka_settings.unknown(key, kafka, KNOWN - RESERVED)
         self.kafka = kafka
 
-    def reader(self, name: str, group: str) -> Reader:
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         own: dict[str, object] = {
             "api_version": CONSUMER_API,
             "allow_auto_create_topics": False,
             "client_id": name,
-            "group_id": group or None,
+            "group_id": group if with_offsets else None,
             "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto_offset_reset": "none",
             "enable_auto_commit": False,
@@ -205,7 +206,7 @@ class KafkaPythonReader(Reader):
         ask, timeout_ms = self._consumer.committed, int(1000 * timeout_s)
         found = {each: ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions}
         return {
-            number: Settled(each.offset, each.metadata.rstrip("\0"))  # confluent-kafka 2.16 ends them as C strings
+            number: Settled(each.offset, (each.metadata or "").partition(END)[0])
             for number, each in found.items()
             if each is not None and each.offset >= 0
         }
@@ -269,7 +270,9 @@ class KafkaPythonWriter(Writer):
         return True
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        told = {TopicPartition(*each): OffsetAndMetadata(offset, metadata, -1) for each, offset in offsets.items()}
+        told = {
+            TopicPartition(*each): OffsetAndMetadata(offset, metadata + END, -1) for each, offset in offsets.items()
+        }
         try:
             within(self._timeout_s, lambda: self._transaction(messages, told))
         except (kafka_errors.KafkaError, TimeoutError) as error:

@@ -56,7 +56,7 @@ class KafkaSink(Sink):
     def _take_over(self) -> dict[Position, Settled]:
         """Fence other writers; what is committed of the sources' partitions then."""
         self.close()
-        reader = self._client.reader(f"{self._name}-sink", self._name)
+        reader = self._client.reader(f"{self._name}-sink", self._name, with_offsets=True)
         try:
             with self._client.faults("cannot open the outputs"):
                 self._sources = []

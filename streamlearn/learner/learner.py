@@ -89,10 +89,10 @@ def catch_up(state: State, settings: Settings) -> State:
     """Learn what was kept: by a refit; with SGDF by the steps of its newest labels, which draw on all of them."""
     if state.unfitted == 0 or not state.problem.trainable or not trains(state, settings):
         return settle(state, settings, rounds=0)
-    if solver.choose(state, settings) != "sgdf":
-        return exact.refit(replace(state, examples=examples.newest(state.examples, settings.keep)), settings)
     kept = examples.newest(state.examples, settings.keep)
     state = replace(state, examples=kept)
+    if solver.choose(state, settings) != "sgdf":
+        return exact.refit(state, settings)
     for serial in range(max(kept.first, kept.end - min(state.unfitted, CAUGHT_UP_MOST)), kept.end):
         state = stochastic.learn(state, settings, serial)
     return state
@@ -130,6 +130,8 @@ def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> Sta
         return state
     if not trains(state, settings):
         return without_model(state)
+    # Here too: where labels come in small numbers, each followed by silence, a cut is never full.
+    state = replace(state, examples=examples.newest(state.examples, settings.keep))
     if solver.choose(state, settings) != "sgdf":
         return exact.refit(state, settings, rounds)
     return stochastic.settle(state, settings)

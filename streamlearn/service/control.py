@@ -28,6 +28,7 @@ def obey(standing: Standing, command: Command) -> str:
     if command.action == RESUME_LEARNING:
         standing.learning_paused = False
         standing.state = learner.catch_up(standing.state, standing.rules.learner)
+        standing.ledger.drop_examples(standing.state.examples.first)
         standing.asking.model_moved()
         return "labels are learned"
     if command.action == ROLLBACK:

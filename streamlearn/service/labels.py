@@ -137,6 +137,7 @@ class Labels:
         if serial is not None:
             learns = not standing.learning_paused
             standing.state = learner.revise(standing.state, standing.rules.learner, serial, None, learns)
+            standing.ledger.drop_examples(standing.state.examples.first)
             standing.learned()
         standing.measurements.add("streamlearn_records_total", 1, topic=LABELS, outcome="accepted")
         standing.measurements.add("streamlearn_forgotten_total", 1)

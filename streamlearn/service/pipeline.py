@@ -89,6 +89,7 @@ class Pipeline:
         standing.state = learner.settle(before, standing.rules.learner)
         if standing.state is not before:
             standing.asking.model_moved()
+            standing.ledger.drop_examples(standing.state.examples.first)
 
     def take_outbox(self) -> list[Message]:
         messages, self.standing.outbox = self.standing.outbox, []

@@ -87,12 +87,12 @@ class ProtobufCodec(WireCodec):
 
     def _asked(self, payload: bytes) -> Asked | str:
         try:
-            found = wire.Query.FromString(payload)
-            x, time = _features(found), found.time if found.HasField("time") else 0.0
-            expires = found.expires if found.HasField("expires") else math.inf
-            if x is None:
-                return "query has no x"
-            return Asked(identity(found.id), x, found.reason, found.model_version, time, expires)
+            query = wire.Query.FromString(payload)
+            id, x = identity(query.id), _features(query)
+            expires = query.expires if query.HasField("expires") else math.inf
+            if x is None or not query.reason:
+                return "a query says too little"
+            return Asked(id, x, query.reason, query.model_version, query.time, expires)
         except FAULTS as error:
             return reason(error)
 

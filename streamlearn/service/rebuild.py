@@ -119,7 +119,7 @@ class Rebuild:
         for record in records:
             self._positions[record.role, record.partition] = record.next
             if record.role == LABELS:
-                self._labels += self._alone(record)
+                self._labels.extend(self._apart(record))
                 continue
             query = self._codec.asked(record)
             if isinstance(query, str):
@@ -144,13 +144,13 @@ class Rebuild:
                 continue
             self._positions[position] = record.next
             if record.role == LABELS:
-                self._labels += self._alone(record)
+                self._labels.extend(self._apart(record))
                 continue
-            for each in self._alone(record):
-                event = self._codec.events(each)[0]
+            for single in self._apart(record):
+                event = self._codec.events(single)[0]
                 place = None if isinstance(event, str) else self._place.get(event.id)
                 if place is None:
-                    run.append(each)
+                    run.append(single)
                 else:
                     self._step(run)
                     run = []
@@ -159,10 +159,10 @@ class Rebuild:
         if records:
             self._commit()
 
-    def _alone(self, record: Record) -> list[Record]:
-        """The entries of a batch, each as a record of its own."""
-        decode = self._codec.labels if record.role == LABELS else self._codec.events
-        return [self._codec.one(record, i) for i in range(len(decode(record)))]
+    def _apart(self, record: Record) -> list[Record]:
+        """What a record holds, one by one."""
+        found = self._codec.events(record) if record.role == EVENTS else self._codec.labels(record)
+        return [self._codec.one(record, i) for i in range(len(found))]
 
     def _ask_up_to(self, place: int) -> None:
         while self._next <= place:

@@ -14,7 +14,7 @@ from streamlearn.edges import wire_pb2 as wire
 from streamlearn.edges.codec import BATCH_MOST, REJECTED_BYTES_MOST, WireCodec
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.protobuf import ProtobufCodec
-from streamlearn.service.ports import EVENTS, LABELS, Label, Prediction, Query, Record
+from streamlearn.service.ports import EVENTS, LABELS, Event, Label, Prediction, Query, Record
 from tests.edges.formats import CODECS, decoded, encoded, events, features, labels, plain, record
 
 MODERATE = settings(max_examples=150, deadline=None, derandomize=True)
@@ -251,6 +251,7 @@ def test_no_bytes_raise_and_what_is_said_of_each_is_said_of_it_alone(
             one = codec.one(whole, i)
             assert [repr(each)] == list(map(repr, decoded(codec, one))), name  # NaN is not itself
             assert codec.rejected(one, "why")
+        assert codec.asked(whole)
 
 
 def payload(name: str, value: bytes, role: str) -> bytes:
@@ -302,6 +303,10 @@ def test_queries_and_predictions_say_the_same_in_both_formats(
         expected = {each: value for each, value in query._asdict().items() if each not in ("time", "expires")}
         assert expected == told, name
         assert type(prediction) is type(told["prediction"]) or isinstance(prediction, float)
+        back = codec.asked(record(EVENTS, codec.query(query)))
+        assert not isinstance(back, str)
+        assert ("ä", "audit", version, 1e9 + 0.25, 2e9) == (back.id, back.reason, back.model_version, *back[4:])
+        assert plain(Event("ä", x, None)).x == plain(Event("ä", back.x, None)).x
         assert short._asdict() == as_json(name, codec.prediction(short), "predictions"), name
 
 
@@ -317,6 +322,16 @@ def test_a_querys_moments_are_seconds_and_left_out_where_nobody_told_them() -> N
     unknown = wire.Query.FromString(PROTOBUF.query(query._replace(time=0.0)))
     assert not unknown.HasField("time")
     assert json.loads(JSON.query(query._replace(time=0.0)))["time"] is None
+
+
+@every_codec
+def test_what_is_no_query_is_told_with_a_reason(name: str, codec: WireCodec) -> None:
+    for value in (None, b"", b"{}", b"\0\0\0\0\1", encoded(name, EVENTS, {"id": "a", "x": [1.0]})):
+        assert isinstance(codec.asked(record(EVENTS, value)), str)
+    query = Query("a", [1.0], None, True, "sld", "score", 1.0, None, 0, 0.0, 0.0)
+    back = codec.asked(record(EVENTS, codec.query(query)))
+    assert not isinstance(back, str)
+    assert (0.0, math.inf) == (back.time, back.expires)
 
 
 def test_a_reject_says_where_it_was_read_and_what_it_was() -> None:

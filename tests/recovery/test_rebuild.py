@@ -30,10 +30,13 @@ class Desk:
     def __init__(self, folder: Path, *told: str) -> None:
         self.data, self.clock, self._fed = folder / "data", ManualClock(1.7e9), 0
         self.told = settings.read(None, {}, (f"log.path={self.data}", "queries.budget=0.2", *told))
+        self.packed = 1  # events a line
         self.store, self._answered = self.data / "streamlearn.db", set[str]()
 
     def feed(self, events: int) -> None:
-        append(self.data / "events.jsonl", *({"id": f"e{i}", "x": x(i)} for i in range(self._fed, self._fed + events)))
+        made = [{"id": f"e{i}", "x": x(i)} for i in range(self._fed, self._fed + events)]
+        parts = [made[at : at + self.packed] for at in range(0, events, self.packed)]
+        append(self.data / "events.jsonl", *(part if self.packed > 1 else part[0] for part in parts))
         self._fed += events
 
     def answer(self) -> None:
@@ -98,8 +101,12 @@ def theta(pipeline: Pipeline) -> Any:
     return pipeline.state.published.theta
 
 
-def test_with_an_exact_solver_a_fixed_regularity_and_raw_features_the_model_is_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [1, 8])
+def test_with_an_exact_solver_a_fixed_regularity_and_raw_features_the_model_is_the_same(
+    tmp_path: Path, packed: int
+) -> None:
     desk = Desk(tmp_path, *EXACT)
+    desk.packed = packed
     before = desk.rounds(8)
     asked = desk.asked()
     after = desk.rebuild()

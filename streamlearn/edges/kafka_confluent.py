@@ -174,12 +174,8 @@ class ConfluentReader(Reader):
     def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         asked = [TopicPartition(topic, each) for each in partitions]
         told = within(timeout_s, partial(self._consumer.committed, asked, timeout_s))
-        # It writes the end of a C string into metadata, too.
-        return {
-            each.partition: Settled(each.offset, (each.metadata or "").rstrip("\0"))
-            for each in _whole(told)
-            if each.offset >= 0
-        }
+        found = [each for each in _whole(told) if each.offset >= 0]
+        return {each.partition: Settled(each.offset, (each.metadata or "").rstrip("\0")) for each in found}
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic, self._from = role, topic, dict(offsets)

@@ -323,7 +323,7 @@ def test_a_foreign_store_or_another_history_cannot_start(world, closing):
 
 def test_a_store_with_commits_and_no_trace_in_kafka_cannot_start(world):
     with pytest.raises(
-        CannotStart, match="no trace of it; put the store of before back, or start once with .* --rebuild"
+        CannotStart, match=r"no trace of it; put the store of before back, or start once with .* --rebuild"
     ):
         world.sink().open(STORE, 2)
 

@@ -25,11 +25,15 @@ class Log:
 @final
 @dataclass(frozen=True)
 class Kafka:
-    """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there."""
+    """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there.
+
+    lost: what to do where the log does not hold what is to be read next.
+    """
 
     bootstrap_servers: str = "localhost:9092"
     client: str = "kafka-python"  # kafka-python | confluent
     settings: dict[str, object] = field(default_factory=dict)
+    lost: str = "stop"  # stop | earliest | latest
 
 
 @final

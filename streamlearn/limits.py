@@ -87,6 +87,7 @@ LIMITS: dict[str, Limit] = {
     "log.path": _PATH,
     "kafka.bootstrap_servers": Limit("host:port, or several with commas", lambda value: bool(SERVERS.fullmatch(value))),
     "kafka.client": _words("kafka-python", "confluent"),
+    "kafka.lost": _words("stop", "earliest", "latest"),
     "kafka.settings": Limit("a table of the client library's settings", lambda _: True),
     "topics.events": _topic(optional=False),
     "topics.labels": _topic(optional=False),

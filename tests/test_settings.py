@@ -20,6 +20,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "log.path": ('"elsewhere"', "elsewhere"),
     "kafka.bootstrap_servers": ('"a:9092, b:9093"', "a:9092, b:9093"),
     "kafka.client": ('"confluent"', "confluent"),
+    "kafka.lost": ('"earliest"', "earliest"),
     "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
     "topics.events": ('"e"', "e"),
     "topics.labels": ('"l"', "l"),

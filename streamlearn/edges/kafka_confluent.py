@@ -74,6 +74,7 @@ class KafkaConfluent(Client):
             "enable.auto.commit": False,
             "enable.partition.eof": False,
             "fetch.max.bytes": POLL_BYTES,
+            "fetch.wait.max.ms": common.FETCH_WAIT_MS,
             "fetch.queue.backoff.ms": BACKOFF_MS,
             "queued.max.messages.kbytes": QUEUE_KB,
             "queued.min.messages": QUEUE_RECORDS,

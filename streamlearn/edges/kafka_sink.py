@@ -74,7 +74,7 @@ class KafkaSink(Sink):
         for role, topic in self._inputs.items():
             numbers = [number for each, number in self._sources if each == role]
             traces += reader.committed(topic, numbers, self._timeout_s)
-        return [each.rstrip("\0") for each in traces]  # confluent-kafka 2.16 writes the end of a C string with them
+        return [each.rstrip("\0") for each in traces]  # the end of a C string is written with them
 
     def ends(self) -> dict[str, int]:
         return {}
@@ -86,8 +86,9 @@ class KafkaSink(Sink):
             for message in commit.outbox
             if message.role in self._outputs
         ]
-        # A partition of which nothing was read yet gets its trace too.
-        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in self._sources}
+        # A partition of which nothing was read yet gets its trace too, and so does one that was added since `open`.
+        sources = dict.fromkeys([*self._sources, *commit.positions])
+        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in sources}
         try:
             with self._client.faults(f"cannot publish commit {commit.number}"):
                 self._writer.publish(messages, offsets, f"{self._store_id}:{commit.number}")

@@ -59,6 +59,7 @@ class Daemon:
         self._patiently, self._poll_timeout_s = patience, poll_timeout_s
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
         self._committed_at = 0.0
+        self._moved = False  # whether reading was moved since the last commit
 
     @property
     def number(self) -> int:
@@ -84,6 +85,7 @@ class Daemon:
         self._store_id, self._number, self._positions = saved.store_id, saved.number, dict(saved.positions)
         self._patiently("log", lambda: self._recover(saved))
         self._patiently("log", lambda: self._ports.source.open(self._positions))
+        self._moved = self._skip()
         self._committed_at = self._ports.clock.monotonic()
         self._health.ready("start")
         self._report()
@@ -91,13 +93,14 @@ class Daemon:
     def turn(self) -> int:
         """Poll once and deal with what came; how many records that were."""
         records = self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
+        self._moved |= self._skip()
         before = self.pipeline.state
         self.pipeline.step(records, self._ports.clock.now())
         if not records:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
-        if records or changes.pending_removed or self.pipeline.state is not before or due:
+        if records or changes.pending_removed or self.pipeline.state is not before or self._moved or due:
             self._commit(records)
         self._report()
         return len(records)
@@ -126,12 +129,26 @@ class Daemon:
             outbox=self.pipeline.take_outbox(),
         )
         self._patiently("store", lambda: self._ports.store.commit(commit))
-        self._number = commit.number
+        self._number, self._moved = commit.number, False
         self._publish(commit)
         self._patiently("store", self._ports.store.clear_outbox)
         self._committed_at = self._ports.clock.monotonic()
         self._measurements.add("streamlearn_commits_total", 1)
         self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
+
+    def _skip(self) -> bool:
+        """Take over where the source had to move to, before positions of what it read there; whether there was any."""
+        moved = self._ports.source.skipped()
+        for (role, partition), (to, lost) in moved.items():
+            self._positions[role, partition] = to
+            self._measurements.add("streamlearn_lost_total", lost or 0, topic=role)
+            many = "nobody knows how many" if lost is None else f"at most {lost}"
+            log.warning(
+                "partition %d of the %s topic no longer holds what was to be read next: going on at %d without %s records",
+                *(partition, role, to, many),
+                extra={"action": "skipped"},
+            )
+        return bool(moved)
 
     def _publish(self, commit: Commit) -> None:
         attempts = 0

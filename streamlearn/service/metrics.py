@@ -31,6 +31,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_records_total", COUNTER, "Records read, by what became of them.", ("topic", "outcome")),
     Metric("streamlearn_rejected_total", COUNTER, "Records rejected, by reason.", ("topic", "reason")),
     Metric("streamlearn_lag", GAUGE, "Unread: records (Kafka) or bytes (embedded log).", ("topic", "partition")),
+    Metric(
+        "streamlearn_lost_total",
+        COUNTER,
+        "Records that the log no longer held when they were to be read, at most.",
+        ("topic",),
+    ),
     Metric("streamlearn_events_total", COUNTER, "Distinct valid events."),
     Metric("streamlearn_labels_total", COUNTER, "Labels taken into the labeled set."),
     Metric("streamlearn_forgotten_total", COUNTER, "Examples forgotten on request."),

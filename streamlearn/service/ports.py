@@ -37,6 +37,13 @@ class Record(NamedTuple):
     oversize: int = 0
 
 
+class Skip(NamedTuple):
+    """Reading goes on at `next`, without what the log no longer held: `lost` records at most; None: nobody knows how many."""
+
+    next: int
+    lost: int | None
+
+
 class Message(NamedTuple):
     """One message to publish. `role` is `queries`, `predictions` or `rejected`."""
 
@@ -225,6 +232,10 @@ class Source(ABC):
     @abstractmethod
     def lag(self) -> dict[Position, int]:
         """How much is unread per partition: records (Kafka) or bytes (files). Partitions unknown as yet are left out."""
+
+    def skipped(self) -> dict[Position, Skip]:
+        """Where reading was moved since the last call, by the operator's leave. Ask after `open` and after each `poll`."""
+        return {}
 
     @abstractmethod
     def close(self) -> None: ...

@@ -24,16 +24,30 @@ class Log:
 
 @final
 @dataclass(frozen=True)
+class SchemaIds:
+    """Ids in a schema registry, of what is written. 0: none is known."""
+
+    queries: int = 0
+    predictions: int = 0
+    rejected: int = 0
+
+
+@final
+@dataclass(frozen=True)
 class Kafka:
     """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there.
 
     lost: what to do where the log does not hold what is to be read next.
+    format: of all that is read and written; framing: what is around each value; schema_ids: in what is written.
     """
 
     bootstrap_servers: str = "localhost:9092"
     client: str = "kafka-python"  # kafka-python | confluent
     settings: dict[str, object] = field(default_factory=dict)
     lost: str = "stop"  # stop | earliest | latest
+    format: str = "json"  # json | protobuf
+    framing: str = ""  # "" | schema-registry
+    schema_ids: SchemaIds = field(default_factory=SchemaIds)
 
 
 @final

@@ -22,6 +22,11 @@ OTHER: dict[str, tuple[str, Any]] = {
     "kafka.client": ('"confluent"', "confluent"),
     "kafka.lost": ('"earliest"', "earliest"),
     "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
+    "kafka.format": ('"protobuf"', "protobuf"),
+    "kafka.framing": ('"schema-registry"', "schema-registry"),
+    "kafka.schema_ids.queries": ("7", 7),
+    "kafka.schema_ids.predictions": ("8", 8),
+    "kafka.schema_ids.rejected": ("9", 9),
     "topics.events": ('"e"', "e"),
     "topics.labels": ('"l"', "l"),
     "topics.queries": ('""', ""),
@@ -79,12 +84,21 @@ OTHER: dict[str, tuple[str, Any]] = {
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
 # What else has to be said for a key to mean anything.
 MLP, TOKENS = ("model.kind=mlp",), ("model.kind=embedding-bag", "features.kind=tokens")
-BESIDE = {
+OF_NETWORKS = {
     "features.kind": TOKENS[:1],
     "features.length": TOKENS,
     "model.vocabulary": TOKENS,
     **dict.fromkeys(("model.hidden", "model.shape", "model.device", "model.dtype", "model.threads"), MLP),
     **dict.fromkeys(("training.curvature", "training.damping", "regularity.parameters"), MLP),
+}
+KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
+SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
+BESIDE = OF_NETWORKS | {
+    "kafka.format": (KAFKA,),
+    "kafka.framing": (KAFKA, SOME_ID, ANOTHER_ID),
+    "kafka.schema_ids.queries": (KAFKA, FRAMED, ANOTHER_ID),
+    "kafka.schema_ids.predictions": (KAFKA, FRAMED, SOME_ID, ANOTHER_ID),
+    "kafka.schema_ids.rejected": (KAFKA, FRAMED, SOME_ID),
 }
 
 
@@ -207,6 +221,10 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("kafka.bootstrap_servers", '"localhost"'),
         ("kafka.client", '"librdkafka"'),
         ("kafka.settings", "3"),
+        ("kafka.format", '"avro"'),
+        ("kafka.framing", '"confluent"'),
+        ("kafka.schema_ids.queries", "-1"),
+        ("kafka.schema_ids.rejected", "2147483648"),
         ("topics.events", '""'),
         ("topics.queries", '"a/b"'),
         ("features.names", '["a", "a"]'),
@@ -333,6 +351,14 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
             ("training.optimizer=adam", "regularity.regularizer=l1"),
             'training.optimizer = "adam" needs a smooth regularizer and "l1" is none; set training.optimizer = "sgd"',
         ),
+        (("kafka.format=protobuf",), 'kafka.format = "protobuf" is of Kafka and log.kind is "files"'),
+        (("kafka.framing=schema-registry",), 'kafka.framing = "schema-registry" is of Kafka and log.kind is "files"'),
+        ((KAFKA, SOME_ID), 'kafka.schema_ids.queries = 1 is given and kafka.framing = "" writes none; remove it'),
+        (
+            (KAFKA, FRAMED, SOME_ID),
+            'kafka.framing = "schema-registry" needs the id of the schema of topics.rejected; set, for example, '
+            'kafka.schema_ids.rejected = 7, or topics.rejected = ""',
+        ),
         (
             ("regularity.validation=leave-one-out", "training.solver=sgdf"),
             'regularity.validation = "leave-one-out" needs H⁻¹',
@@ -343,7 +369,7 @@ def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...],
     assert refusal(overrides=overrides).startswith(beginning)
 
 
-@pytest.mark.parametrize("key", BESIDE)
+@pytest.mark.parametrize("key", OF_NETWORKS)
 def test_what_would_do_nothing_to_a_linear_model_is_refused(key: str) -> None:
     other = "float32" if key == "model.dtype" else json.loads(OTHER[key][0])
     shown = limits.show(key, other)

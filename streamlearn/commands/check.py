@@ -57,7 +57,7 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     if configuration.model.kind != "linear":
         yield _model(configuration)
     if configuration.log.kind == "kafka":
-        yield from _kafka(configuration.kafka, configuration.topics)
+        yield from _kafka(configuration.name, configuration.kafka, configuration.topics)
     elif configuration.log.kind == "files":
         yield from _files(Path(configuration.log.path), configuration.topics)
     else:
@@ -100,12 +100,12 @@ def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:
             yield Finding(True, f"topic {role}", f"{path}, {_size(path.stat().st_size)}")
 
 
-def _kafka(kafka: config.Kafka, topics: config.Topics) -> Iterator[Finding]:
+def _kafka(name: str, kafka: config.Kafka, topics: config.Topics) -> Iterator[Finding]:
     from streamlearn.edges import kafka_settings  # the client library is slow to import, and of no use elsewhere
 
     try:
         client = kafka_settings.client(kafka)
-        reader = client.reader("streamlearn-check", "")
+        reader = client.reader(f"{name}-check", name)
     except StreamlearnError as error:
         yield Finding(False, "log", str(error), "start the broker, or set kafka.bootstrap_servers and kafka.settings")
         return

@@ -13,9 +13,9 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import Enum
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
 from streamlearn import config
@@ -51,6 +51,13 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
+class Settled(NamedTuple):
+    """What a group has committed of a partition."""
+
+    offset: int
+    metadata: str
+
+
 class Reader(ABC):
     """A connection that reads. Partitions are numbers; one topic is read, others may be asked about."""
 
@@ -67,8 +74,8 @@ class Reader(ABC):
         """The offset after the last committed record of each partition."""
 
     @abstractmethod
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
-        """The metadata of what the reader's group has committed, settled offsets only, where there are any."""
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
+        """What the reader's group has committed, settled offsets only, where there are any."""
 
     @abstractmethod
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
@@ -123,8 +130,11 @@ class Client(ABC):
     rights: str  # the settings that rights depend on, by this library's names
 
     @abstractmethod
-    def reader(self, name: str, group: str) -> Reader:
-        """A reader that has found the cluster; raises the daemon's errors. name: as brokers see it."""
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
+        """A reader that has found the cluster; raises the daemon's errors. name: as brokers see it.
+
+        with_offsets: whether the group will be asked for what it has committed; it is never joined.
+        """
 
     @abstractmethod
     def writer(self, name: str, timeout_s: float) -> Writer:
@@ -179,19 +189,25 @@ def record(role: str, partition: int, offset: int, following: int, key: bytes | 
 
 def within(timeout_s: float, call: Callable[[], T]) -> T:
     """What `call` returns, if it does so in time; else TimeoutError: its thread stays behind, the client is discarded."""
-    outcome: Future[T] = Future()
+    answers: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
 
     def work() -> None:
         try:
-            outcome.set_result(call())
+            answers.put(([call()], None))
         except BaseException as error:  # handed to the caller, whatever it is
-            outcome.set_exception(error)
+            answers.put(([], error))
 
     threading.Thread(target=work, daemon=True, name="streamlearn-kafka").start()
     try:
-        return outcome.result(max(timeout_s, 0.0))
-    except TimeoutError:
+        answer, error = answers.get(timeout=max(timeout_s, 0.0))
+    except Empty:
         raise TimeoutError(f"no answer for {timeout_s:.3g} s") from None
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # else it would keep this frame, and with it the client, until the next collection of garbage
+    return answer[0]
 
 
 def scrub(text: str, kafka: config.Kafka) -> str:

@@ -8,6 +8,8 @@ environment knows no dots. What was found out about version 2.16:
 - A producer that is fenced says so and sends nothing more: its successor's transaction stays as it is. The fatal error
   is raised before the reports of what was sent are handed out, which Python takes for an error of its own (SystemError).
 - A partition's begin and end are asked for by the times -2 and -1: one request, and no wait for each partition.
+- What is committed with offsets is written with the NUL that ends a string in C, and read up to one: what was written
+  without has to have one, or what lies behind it in memory is taken for a part of it.
 - Reasons for being disconnected come by `error_cb` only, and its log goes to stderr unless it is told not to.
 """
 
@@ -26,14 +28,14 @@ from streamlearn import config
 from streamlearn.edges import kafka_client as common
 from streamlearn.edges import kafka_confluent_errors as errors
 from streamlearn.edges import kafka_settings
-from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Whose, Writer, record, within
+from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Settled, Whose, Writer, record, within
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
 
 QUEUE_KB = 2 * POLL_BYTES >> 10  # what a consumer has read ahead is bounded by this ...
 QUEUE_RECORDS = 10_000  # ... and of small records by this, for each partition
 BACKOFF_MS = 10  # after a full queue; the default, a second, stalls fast readers
-LOOK_S = 0.1  # between two questions after a topic that is not there yet
+LOOK_S = 0.1  # between two questions after what is not there yet, a topic or the leader of a partition
 UNKNOWN = re.compile(r'No such configuration property: "(.*)"')
 
 # What exactly-once rests on, or what has its own key; never taken from [kafka.settings].
@@ -63,16 +65,16 @@ class KafkaConfluent(Client):
         kafka_settings.check(kafka, {key for key in kafka.settings if key.replace("_", ".") in RESERVED})
         self._build(Consumer, {"group.id": "none"}).close()  # without a server: only the settings are looked at
 
-    def reader(self, name: str, group: str) -> Reader:
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         began, cause = time.monotonic(), errors.LastCause()
         own: dict[str, Any] = {
             "bootstrap.servers": self.kafka.bootstrap_servers,
             "client.id": name,
-            "group.id": group or name,  # nothing is subscribed to or committed, so no group is joined
+            "group.id": group,  # asked for its coordinator, whatever is done; not joined, as nothing is subscribed to
+            "max.poll.interval.ms": 86_400_000,  # a pause is no fault
             "isolation.level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
             "fetch.max.bytes": POLL_BYTES,
             "fetch.wait.max.ms": common.FETCH_WAIT_MS,
             "fetch.queue.backoff.ms": BACKOFF_MS,
@@ -84,9 +86,9 @@ class KafkaConfluent(Client):
         try:
             reader.find(common.CONNECT_S)
         except self.errors as error:
-            why = reader.cause(began)
+            why = reader.cause(began) or error
             reader.close()
-            raise self.fault(why or error, "cannot connect") from None
+            raise self.fault(why, "cannot connect") from None
         return reader
 
     def writer(self, name: str, timeout_s: float) -> Writer:
@@ -159,15 +161,22 @@ class ConfluentReader(Reader):
     def ends(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         return self._offsets(topic, partitions, OFFSET_END, timeout_s)
 
-    def _offsets(self, topic: str, partitions: Sequence[int], time: int, timeout_s: float) -> dict[int, int]:
-        asked = [TopicPartition(topic, each, time) for each in partitions]
-        told = within(timeout_s + 0.1, partial(self._consumer.offsets_for_times, asked, timeout_s))
-        return {each.partition: each.offset for each in _whole(told)}
+    def _offsets(self, topic: str, partitions: Sequence[int], at: int, timeout_s: float) -> dict[int, int]:
+        asked, until = [TopicPartition(topic, each, at) for each in partitions], time.monotonic() + timeout_s
+        while True:
+            ask = partial(self._consumer.offsets_for_times, asked, _left(until))
+            try:
+                return {each.partition: each.offset for each in _whole(within(_left(until) + 0.1, ask))}
+            except KafkaException as error:
+                if error.args[0].code() not in errors.MOVING or _left(until) < LOOK_S:
+                    raise
+            time.sleep(LOOK_S)
 
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         asked = [TopicPartition(topic, each) for each in partitions]
         told = within(timeout_s, partial(self._consumer.committed, asked, timeout_s))
-        return [each.metadata or "" for each in _whole(told) if each.offset >= 0]
+        found = [each for each in _whole(told) if each.offset >= 0]
+        return {each.partition: Settled(each.offset, (each.metadata or "").rstrip("\0")) for each in found}
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic, self._from = role, topic, dict(offsets)
@@ -248,8 +257,7 @@ class ConfluentWriter(Writer):
             time.sleep(LOOK_S)
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        began = time.monotonic()
-        told = [TopicPartition(*each, offset, metadata) for each, offset in offsets.items()]
+        began, told = time.monotonic(), [TopicPartition(*each, at, metadata) for each, at in offsets.items()]
         try:
             within(self._timeout_s + 0.5, partial(self._transaction, list(messages), told, began + self._timeout_s))
         except SystemError as error:

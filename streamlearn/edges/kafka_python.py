@@ -34,6 +34,7 @@ from streamlearn.edges.kafka_client import (
     Client,
     Outgoing,
     Reader,
+    Settled,
     Whose,
     Writer,
     record,
@@ -46,6 +47,7 @@ from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 CONSUMER_API = (4, 1)  # the newest protocol that the consumer speaks: given, so that its constructor does not connect
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
 METADATA_MS = 5000  # it asks for partitions by itself this often, and is asked for what it knows
+END = "\0"  # of metadata: confluent-kafka writes it too, and without it reads what happens to lie behind
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 
 # What exactly-once rests on, or what has its own key; never taken from [kafka.settings].
@@ -126,12 +128,12 @@ class KafkaPython(Client):
                 raise kafka_settings.unknown(key, kafka, KNOWN - RESERVED)
         self.kafka = kafka
 
-    def reader(self, name: str, group: str) -> Reader:
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         own: dict[str, object] = {
             "api_version": CONSUMER_API,
             "allow_auto_create_topics": False,
             "client_id": name,
-            "group_id": group or None,
+            "group_id": group if with_offsets else None,
             "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto_offset_reset": "none",
             "enable_auto_commit": False,
@@ -207,10 +209,14 @@ class KafkaPythonReader(Reader):
     def ends(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         return _offsets(self._consumer.end_offsets, topic, partitions, timeout_s)
 
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         ask, timeout_ms = self._consumer.committed, int(1000 * timeout_s)
-        found = [ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions]
-        return [each.metadata for each in found if each is not None and each.offset >= 0]
+        found = {each: ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions}
+        return {
+            number: Settled(each.offset, (each.metadata or "").partition(END)[0])
+            for number, each in found.items()
+            if each is not None and each.offset >= 0
+        }
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic = role, topic
@@ -271,8 +277,9 @@ class KafkaPythonWriter(Writer):
         return True
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        ended = f"{metadata}\0"  # confluent-kafka reads on until it finds one, whatever lies behind
-        told = {TopicPartition(*each): OffsetAndMetadata(offset, ended, -1) for each, offset in offsets.items()}
+        told = {
+            TopicPartition(*each): OffsetAndMetadata(offset, metadata + END, -1) for each, offset in offsets.items()
+        }
         try:
             within(self._timeout_s, lambda: self._transaction(messages, told))
         except (kafka_errors.KafkaError, TimeoutError) as error:

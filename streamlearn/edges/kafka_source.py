@@ -59,7 +59,7 @@ class KafkaSource(Source):
         self._skips.clear()
         try:
             for role, topic in self._topics.items():
-                reader = self._readers[role] = self._client.reader(f"{self._name}-{role}", "")
+                reader = self._readers[role] = self._client.reader(f"{self._name}-{role}", self._name)
                 with self._client.faults(f"cannot open topic '{topic}'"):
                     self._seek(role, topic, reader, positions)
             unknown = sorted(positions.keys() - self._ends.keys())

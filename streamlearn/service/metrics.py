@@ -28,8 +28,10 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("streamlearn_records_total", COUNTER, "Records read, by what became of them.", ("topic", "outcome")),
-    Metric("streamlearn_rejected_total", COUNTER, "Records rejected, by reason.", ("topic", "reason")),
+    Metric(
+        "streamlearn_records_total", COUNTER, "Events and labels read, by what became of them.", ("topic", "outcome")
+    ),
+    Metric("streamlearn_rejected_total", COUNTER, "Events and labels rejected, by reason.", ("topic", "reason")),
     Metric("streamlearn_lag", GAUGE, "Unread: records (Kafka) or bytes (embedded log).", ("topic", "partition")),
     Metric(
         "streamlearn_lost_total",
@@ -70,6 +72,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_starved", GAUGE, "1 while no event can be chosen by its score: no model yet, or the cap reached."
     ),
+    Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
     Metric("streamlearn_commit_duration_seconds", GAUGE, "How long the last commit took."),

@@ -95,7 +95,8 @@ class World:
             topic = self.topics.events if role == EVENTS else self.topics.labels
             each = consumer.committed(TopicPartition(topic, number), metadata=True)
             if each is not None:
-                found[role, number] = (each.offset, each.metadata.rstrip("\0"))
+                assert each.metadata.endswith("\0")  # else confluent-kafka reads on
+                found[role, number] = (each.offset, each.metadata[:-1])
         consumer.close(autocommit=False)
         return found
 

@@ -118,3 +118,25 @@ def test_a_fault_of_the_world_at_any_moment_is_outlasted(make: Callable[[], Any]
         assert (found.crashes, found.pauses) == (0, 1), moment
         assert found.published == expected.published, moment
         assert (found.digest, found.commits) == (expected.digest, expected.commits), moment
+
+
+@contextmanager
+def commanded_world() -> Iterator[World]:
+    with files_world() as world:
+        world.commands = {
+            1: [("pause-learning", 0)],
+            2: [("resume-learning", 0), ("rollback", 1)],
+            3: [("pause-asking", 0)],
+        }
+        yield world
+
+
+def test_a_command_is_obeyed_once_whenever_the_daemon_crashes() -> None:
+    """To go back once more, after the next labels, would be another model."""
+    with commanded_world() as world:
+        expected = outcome(world, crash())
+    with files_world() as world:
+        assert expected.digest != outcome(world, crash()).digest
+    for moment, found in every_moment(commanded_world, crash):
+        assert found.published == expected.published, moment
+        assert (found.digest, found.commits) == (expected.digest, expected.commits), moment

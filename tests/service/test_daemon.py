@@ -23,6 +23,7 @@ from streamlearn.service.ports import (
     LABELS,
     QUERIES,
     Commit,
+    Inherited,
     Position,
     Record,
     Remembered,
@@ -79,9 +80,12 @@ class NotingSink(Sink):
     def __init__(self, sink: MemorySink, told: Told) -> None:
         self._sink, self._told = sink, told
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         self._told("open")
-        return self._sink.open(store_id, saved_number)
+        return self._sink.open(store_id, saved_number, replaces)
+
+    def inherit(self) -> Inherited:
+        return self._sink.inherit()
 
     def ends(self) -> dict[str, int]:
         return self._sink.ends()
@@ -123,9 +127,18 @@ class Desk:
         for i in range(first, first + count):
             self.log.append(EVENTS, json.dumps({"id": f"e{i}", "x": [i % 3, i % 7]}).encode())
 
+    def batches(self, count: int, size: int) -> None:
+        """So many records of `size` events each, which are those of `events(0, count * size)`."""
+        for i in range(count):
+            values = [{"id": f"e{j}", "x": [j % 3, j % 7]} for j in range(i * size, (i + 1) * size)]
+            self.log.append(EVENTS, json.dumps(values).encode())
+
     def labels(self, first: int, count: int) -> None:
         for i in range(first, first + count):
             self.log.append(LABELS, json.dumps({"id": f"e{i}", "y": i % 3 == 0}).encode())
+
+    def measured(self, name: str, *labels: str) -> float:
+        return self.measurements.snapshot()[name].get(labels, 0.0)
 
     def queries(self) -> list[str]:
         return [json.loads(value)["id"] for value in self.log.values(QUERIES)]
@@ -148,6 +161,35 @@ def test_the_store_is_written_before_anything_is_published() -> None:
     assert 1 == daemon.number == desk.store.load().number
     assert desk.queries() == list(daemon.pipeline.ledger.pending)
     assert {(EVENTS, 0): 10} == desk.store.load().positions
+
+
+def test_a_commit_closes_between_records_when_they_hold_more_events_than_it_takes() -> None:
+    desk, single = Desk(), Desk()
+    daemon = desk.started()
+    desk.batches(5, 400)
+    assert [3, 2, 0] == [daemon.turn() for _ in range(3)]
+    assert 2 == daemon.number
+    assert {(EVENTS, 0): 5} == desk.store.load().positions
+    other = single.started()
+    single.events(0, 2000)
+    while other.turn():
+        ...
+    assert single.queries() == desk.queries()
+    assert restore.digest(other.pipeline) == restore.digest(daemon.pipeline)
+
+
+def test_what_was_polled_and_not_dealt_with_is_lag_and_is_read_again_after_a_kill() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.batches(5, 400)
+    daemon.turn()
+    assert {(EVENTS, 0): 3} == desk.store.load().positions
+    assert 2 == desk.measured("streamlearn_lag", "events", "0")
+    again = desk.started()  # the one before is never heard of again
+    assert 2 == again.turn()
+    assert 2000 == again.pipeline.ledger.count
+    assert 0 == desk.measured("streamlearn_lag", "events", "0")
+    assert 0 == desk.measured("streamlearn_rejected_total", "events", "duplicate")
 
 
 def test_a_turn_in_which_nothing_came_commits_nothing() -> None:

@@ -88,6 +88,8 @@ LIMITS: dict[str, Limit] = {
     "kafka.bootstrap_servers": Limit("host:port, or several with commas", lambda value: bool(SERVERS.fullmatch(value))),
     "kafka.client": _words("kafka-python", "confluent"),
     "kafka.lost": _words("stop", "earliest", "latest"),
+    "kafka.overload": _words("wait", "sample"),
+    "kafka.backlog": _whole(1),
     "kafka.settings": Limit("a table of the client library's settings", lambda _: True),
     "kafka.format": _words("json", "protobuf"),
     "kafka.framing": _words("", "schema-registry"),

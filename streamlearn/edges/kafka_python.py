@@ -76,11 +76,7 @@ OPERATORS = (
     kafka_errors.UnsupportedSaslMechanismError,
 )
 LIMITS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-LOGS = (
-    kafka_errors.LogTruncationError,
-    kafka_errors.NoOffsetForPartitionError,
-    kafka_errors.OffsetOutOfRangeError,
-)
+LOGS = (kafka_errors.LogTruncationError, kafka_errors.NoOffsetForPartitionError, kafka_errors.OffsetOutOfRangeError)
 WHOSE = {Whose.SUCCESSORS: SUCCESSORS, Whose.OPERATORS: OPERATORS, Whose.LIMITS: LIMITS, Whose.LOGS: LOGS}
 
 
@@ -173,11 +169,7 @@ class KafkaPython(Client):
         silence()
         settings = {key: value for key, value in self.kafka.settings.items() if key in kind.DEFAULT_CONFIG}
         servers = [each.strip() for each in self.kafka.bootstrap_servers.split(",")]
-        usual = {
-            "metrics_enabled": False,
-            "metadata_max_age_ms": METADATA_MS,
-            "reconnect_backoff_max_ms": RECONNECT_MS,
-        }
+        usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS, "metadata_max_age_ms": METADATA_MS}
         try:
             return kind(**{**usual, **own, **settings, "bootstrap_servers": servers})
         except (kafka_errors.KafkaConfigurationError, AssertionError, RuntimeError, TypeError, ValueError) as error:
@@ -277,9 +269,8 @@ class KafkaPythonWriter(Writer):
         return True
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        told = {
-            TopicPartition(*each): OffsetAndMetadata(offset, metadata + END, -1) for each, offset in offsets.items()
-        }
+        ended = metadata + END
+        told = {TopicPartition(*each): OffsetAndMetadata(offset, ended, -1) for each, offset in offsets.items()}
         try:
             within(self._timeout_s, lambda: self._transaction(messages, told))
         except (kafka_errors.KafkaError, TimeoutError) as error:

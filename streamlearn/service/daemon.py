@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
-from streamlearn.service import fits, restore
+from streamlearn.service import fits, overload, restore
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -73,7 +74,6 @@ class Daemon:
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
         self._replaces: str | None = None
         self._committed_at = 0.0
-        self._moved = False  # whether reading was moved since the last commit
         self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
     @property
@@ -101,7 +101,7 @@ class Daemon:
         self._replaces = saved.replaces
         self._patiently("log", lambda: self._recover(saved))
         self._patiently("log", lambda: self._ports.source.open(self._positions))
-        self._moved = self._skip()
+        self._polled = self._moved()
         self._committed_at = self._ports.clock.monotonic()
         self._health.ready("start")
         self._report()
@@ -117,7 +117,7 @@ class Daemon:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
-        if records or obeyed or changes.pending_removed or self.pipeline.state is not before or self._moved or due:
+        if records or obeyed or changes.pending_removed or self.pipeline.state is not before or due:
             self._commit(records)
         for text in obeyed:
             log.info("%s", text, extra={"action": "control"})
@@ -125,9 +125,17 @@ class Daemon:
         return len(records)
 
     def _poll(self) -> list[Record]:
-        records = self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
-        self._moved |= self._skip()
-        return records
+        """What came; while only a share of the events is read, of several polls."""
+        standing, polled, wait_s = self.pipeline.standing, list[Record](), self._poll_timeout_s
+        while True:
+            records = self._patiently("log", partial(self._ports.source.poll, wait_s))
+            taken = overload.sample(records, standing.rules.learner.seed, standing.share)
+            self._measurements.add("streamlearn_skipped_total", sum(record.skipped for record in taken))
+            polled += self._moved() + taken
+            kept, most = sum(not record.skipped for record in polled), overload.POLLS_MOST * POLL_RECORDS
+            if standing.share >= 1.0 or not records or kept >= POLL_RECORDS or len(polled) >= most:
+                return polled
+            wait_s = 0.0
 
     def _obey(self) -> list[str]:
         """What was done, to be said once it is committed."""
@@ -152,6 +160,7 @@ class Daemon:
     def _commit(self, records: list[Record]) -> None:
         self._positions.update({(record.role, record.partition): record.next for record in records})
         began = self._ports.clock.monotonic()
+        self._slow_down()
         number, changes, standing = self._number + 1, self.pipeline.ledger.take_changes(), self.pipeline.standing
         standing.fits = fits.note(standing.fits, standing.state, number, self._ports.clock.now(), changes)
         commit = Commit(
@@ -163,26 +172,33 @@ class Daemon:
             outbox=self.pipeline.take_outbox(),
         )
         self._patiently("store", lambda: self._ports.store.commit(commit))
-        self._number, self._moved = commit.number, False
+        self._number = commit.number
         self._publish(commit)
         self._patiently("store", self._ports.store.clear_outbox)
         self._committed_at = self._ports.clock.monotonic()
         self._measurements.add("streamlearn_commits_total", 1)
         self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
 
-    def _skip(self) -> bool:
-        """Take over where the source had to move to, before positions of what it read there; whether there was any."""
-        moved = self._ports.source.skipped()
-        for (role, partition), (to, lost) in moved.items():
-            self._positions[role, partition] = to
+    def _moved(self) -> list[Record]:
+        """Where the source had to move to: places among the records, before what it read there."""
+        places = []
+        for (role, partition), (to, lost) in self._ports.source.skipped().items():
+            places.append(Record(role, partition, to, to, None, None, skipped=True))
             self._measurements.add("streamlearn_lost_total", lost or 0, topic=role)
-            many = "nobody knows how many" if lost is None else f"at most {lost}"
+            many = "an unknown number of" if lost is None else f"at most {lost}"
             log.warning(
                 "partition %d of the %s topic no longer holds what was to be read next: going on at %d without %s records",
                 *(partition, role, to, many),
                 extra={"action": "skipped"},
             )
-        return bool(moved)
+        return places
+
+    def _slow_down(self) -> None:
+        """Whether all events are read until the next commit. What the last poll left was taken by the share of before."""
+        standing = self.pipeline.standing
+        if standing.rules.backlog and not self._polled:
+            standing.share = overload.share(self._patiently("log", self._ports.source.lag), standing.rules.backlog)
+        self._measurements.set("streamlearn_event_share", standing.share)
 
     def _publish(self, commit: Commit) -> None:
         attempts = 0

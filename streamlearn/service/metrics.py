@@ -39,6 +39,8 @@ METRICS: tuple[Metric, ...] = (
         "Records that the log no longer held when they were to be read, at most.",
         ("topic",),
     ),
+    Metric("streamlearn_event_share", GAUGE, "Share of events that is read; the others are skipped."),
+    Metric("streamlearn_skipped_total", COUNTER, "Records of events skipped, since more came than can be scored."),
     Metric("streamlearn_events_total", COUNTER, "Distinct valid events."),
     Metric("streamlearn_labels_total", COUNTER, "Labels taken into the labeled set."),
     Metric("streamlearn_forgotten_total", COUNTER, "Examples forgotten on request."),

@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
     `value` is None for a tombstone. A record over `RECORD_BYTES` has its first bytes in `value` and `oversize` set to its
     size in bytes. `next` is the position to store once the record is dealt with. `place` is set where this is one event or
-    label taken out of a batch: which one, from 0.
+    label taken out of a batch: which one, from 0. `skipped`: there is nothing to deal with but its position.
     """
 
     role: str
@@ -45,6 +45,7 @@ class Record(NamedTuple):
     value: bytes | None
     oversize: int = 0
     place: int | None = None
+    skipped: bool = False
 
 
 class Skip(NamedTuple):

@@ -59,6 +59,7 @@ def pipeline(
         remember=configuration.labels.remember,
         predictions=bool(configuration.topics.predictions),
         log=_log(configuration),
+        backlog=configuration.kafka.backlog if configuration.kafka.overload == "sample" else 0,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

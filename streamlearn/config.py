@@ -37,12 +37,17 @@ class SchemaIds:
 class Kafka:
     """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there.
 
+    lost: what to do where the log does not hold what is to be read next; overload: where events come faster than they can
+    be scored; backlog: events that may be unread before any are left out.
     format: of all that is read and written; framing: what is around each value; schema_ids: in what is written.
     """
 
     bootstrap_servers: str = "localhost:9092"
     client: str = "kafka-python"  # kafka-python | confluent
     settings: dict[str, object] = field(default_factory=dict)
+    lost: str = "stop"  # stop | earliest | latest
+    overload: str = "wait"  # wait | sample
+    backlog: int = 10_000
     format: str = "json"  # json | protobuf
     framing: str = ""  # "" | schema-registry
     schema_ids: SchemaIds = field(default_factory=SchemaIds)

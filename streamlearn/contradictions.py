@@ -22,6 +22,7 @@ def check(configuration: Configuration) -> None:
         )
     if model.classes and values:
         raise refuse(f'model.classes is given and model.loss = "{model.loss}" has no classes; remove one of the two')
+    _check_overload(configuration)
     _check_regularizer(configuration)
     _check_network(configuration)
     if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
@@ -66,6 +67,20 @@ def _check_format(configuration: Configuration) -> None:
                 f'kafka.framing = "{kafka.framing}" needs the id of the schema of topics.{role}; set, for example, '
                 f'kafka.schema_ids.{role} = 7, or topics.{role} = ""'
             )
+
+
+def _check_overload(configuration: Configuration) -> None:
+    kafka = configuration.kafka
+    if kafka.overload == "sample" and configuration.log.kind != "kafka":
+        raise refuse(
+            f'kafka.overload = "sample" is of Kafka and log.kind is "{configuration.log.kind}"; set log.kind = "kafka", '
+            "or remove it"
+        )
+    if kafka.backlog != Configuration().kafka.backlog and kafka.overload == "wait":
+        raise refuse(
+            f'kafka.backlog = {kafka.backlog} does nothing with kafka.overload = "wait"; '
+            'set kafka.overload = "sample", or remove it'
+        )
 
 
 def _check_network(configuration: Configuration) -> None:

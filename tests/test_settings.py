@@ -20,6 +20,9 @@ OTHER: dict[str, tuple[str, Any]] = {
     "log.path": ('"elsewhere"', "elsewhere"),
     "kafka.bootstrap_servers": ('"a:9092, b:9093"', "a:9092, b:9093"),
     "kafka.client": ('"confluent"', "confluent"),
+    "kafka.lost": ('"earliest"', "earliest"),
+    "kafka.overload": ('"sample"', "sample"),
+    "kafka.backlog": ("500", 500),
     "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
     "kafka.format": ('"protobuf"', "protobuf"),
     "kafka.framing": ('"schema-registry"', "schema-registry"),
@@ -93,6 +96,8 @@ OF_NETWORKS = {
 KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
 SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
 BESIDE = OF_NETWORKS | {
+    "kafka.overload": (KAFKA,),
+    "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
     "kafka.framing": (KAFKA, SOME_ID, ANOTHER_ID),
     "kafka.schema_ids.queries": (KAFKA, FRAMED, ANOTHER_ID),

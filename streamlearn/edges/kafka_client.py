@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 CONNECT_S = 4.0  # the longest that finding the cluster may take; the daemon backs off and tries again
 RECONNECT_MS = 1000  # a broker that returns is found within this time
+FETCH_WAIT_MS = 100  # that a broker holds back an answer without records: other requests queue behind it
 TRANSACTION_S = 60.0  # the broker ends a transaction after this time; our own deadline has to come before
 REQUEST_BYTES = 8 << 20  # the broker, not the client, says which message is too large
 KEPT_BYTES = 4096  # of a record that is too large

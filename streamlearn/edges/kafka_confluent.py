@@ -8,8 +8,7 @@ environment knows no dots. What was found out about version 2.16:
 - A producer that is fenced says so and sends nothing more: its successor's transaction stays as it is. The fatal error
   is raised before the reports of what was sent are handed out, which Python takes for an error of its own (SystemError).
 - A partition's begin and end are asked for by the times -2 and -1: one request, and no wait for each partition.
-- What is committed with offsets is written with the NUL that ends a string in C, and read up to one: what was written
-  without has to have one, or what lies behind it in memory is taken for a part of it.
+- What is committed with offsets is written with a NUL and read up to one: without, memory behind it is read too.
 - Reasons for being disconnected come by `error_cb` only, and its log goes to stderr unless it is told not to.
 """
 
@@ -76,6 +75,7 @@ class KafkaConfluent(Client):
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
             "fetch.max.bytes": POLL_BYTES,
+            "fetch.wait.max.ms": common.FETCH_WAIT_MS,
             "fetch.queue.backoff.ms": BACKOFF_MS,
             "queued.max.messages.kbytes": QUEUE_KB,
             "queued.min.messages": QUEUE_RECORDS,

@@ -27,6 +27,7 @@ from streamlearn import config
 from streamlearn.edges import kafka_settings
 from streamlearn.edges.kafka_client import (
     CONNECT_S,
+    FETCH_WAIT_MS,
     RECONNECT_MS,
     REQUEST_BYTES,
     TRANSACTION_S,
@@ -45,6 +46,7 @@ from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 
 CONSUMER_API = (4, 1)  # the newest protocol that the consumer speaks: given, so that its constructor does not connect
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
+METADATA_MS = 5000  # it asks for partitions by itself this often, and is asked for what it knows
 END = "\0"  # of metadata: confluent-kafka writes it too, and without it reads what happens to lie behind
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 
@@ -74,11 +76,7 @@ OPERATORS = (
     kafka_errors.UnsupportedSaslMechanismError,
 )
 LIMITS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-LOGS = (
-    kafka_errors.LogTruncationError,
-    kafka_errors.NoOffsetForPartitionError,
-    kafka_errors.OffsetOutOfRangeError,
-)
+LOGS = (kafka_errors.LogTruncationError, kafka_errors.NoOffsetForPartitionError, kafka_errors.OffsetOutOfRangeError)
 WHOSE = {Whose.SUCCESSORS: SUCCESSORS, Whose.OPERATORS: OPERATORS, Whose.LIMITS: LIMITS, Whose.LOGS: LOGS}
 
 
@@ -135,6 +133,7 @@ class KafkaPython(Client):
             "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto_offset_reset": "none",
             "enable_auto_commit": False,
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
             "fetch_max_bytes": POLL_BYTES,  # what a consumer holds is bounded by this ...
             "max_partition_fetch_bytes": RECORD_BYTES,  # ... and by this, for each partition
         }
@@ -170,7 +169,7 @@ class KafkaPython(Client):
         silence()
         settings = {key: value for key, value in self.kafka.settings.items() if key in kind.DEFAULT_CONFIG}
         servers = [each.strip() for each in self.kafka.bootstrap_servers.split(",")]
-        usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS}
+        usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS, "metadata_max_age_ms": METADATA_MS}
         try:
             return kind(**{**usual, **own, **settings, "bootstrap_servers": servers})
         except (kafka_errors.KafkaConfigurationError, AssertionError, RuntimeError, TypeError, ValueError) as error:
@@ -270,9 +269,8 @@ class KafkaPythonWriter(Writer):
         return True
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        told = {
-            TopicPartition(*each): OffsetAndMetadata(offset, metadata + END, -1) for each, offset in offsets.items()
-        }
+        ended = metadata + END
+        told = {TopicPartition(*each): OffsetAndMetadata(offset, ended, -1) for each, offset in offsets.items()}
         try:
             within(self._timeout_s, lambda: self._transaction(messages, told))
         except (kafka_errors.KafkaError, TimeoutError) as error:

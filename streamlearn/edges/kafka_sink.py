@@ -99,8 +99,9 @@ class KafkaSink(Sink):
             for message in commit.outbox
             if message.role in self._outputs
         ]
-        # A partition of which nothing was read yet gets its trace too.
-        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in self._sources}
+        # A partition of which nothing was read yet gets its trace too, and so does one that was added since `open`.
+        sources = dict.fromkeys([*self._sources, *commit.positions])
+        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in sources}
         try:
             with self._client.faults(f"cannot publish commit {commit.number}"):
                 self._writer.publish(messages, offsets, f"{self._store_id}:{commit.number}")

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
-from streamlearn.service import fits, restore
+from streamlearn.service import fits, overload, restore
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -100,6 +101,7 @@ class Daemon:
         self._replaces = saved.replaces
         self._patiently("log", lambda: self._recover(saved))
         self._patiently("log", lambda: self._ports.source.open(self._positions))
+        self._polled = self._moved()
         self._committed_at = self._ports.clock.monotonic()
         self._health.ready("start")
         self._report()
@@ -107,7 +109,7 @@ class Daemon:
     def turn(self) -> int:
         """Obey what was commanded; deal with what the last poll left, or poll once; how many records that were."""
         obeyed = self._obey()
-        polled = self._polled or self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
+        polled = self._polled or self._poll()
         before = self.pipeline.state
         taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS)
         records, self._polled = polled[:taken], polled[taken:]
@@ -121,6 +123,19 @@ class Daemon:
             log.info("%s", text, extra={"action": "control"})
         self._report()
         return len(records)
+
+    def _poll(self) -> list[Record]:
+        """What came; while only a share of the events is read, of several polls."""
+        standing, polled, wait_s = self.pipeline.standing, list[Record](), self._poll_timeout_s
+        while True:
+            records = self._patiently("log", partial(self._ports.source.poll, wait_s))
+            taken = overload.sample(records, standing.rules.learner.seed, standing.share)
+            self._measurements.add("streamlearn_skipped_total", sum(record.skipped for record in taken))
+            polled += self._moved() + taken
+            kept, most = sum(not record.skipped for record in polled), overload.POLLS_MOST * POLL_RECORDS
+            if standing.share >= 1.0 or not records or kept >= POLL_RECORDS or len(polled) >= most:
+                return polled
+            wait_s = 0.0
 
     def _obey(self) -> list[str]:
         """What was done, to be said once it is committed."""
@@ -145,6 +160,7 @@ class Daemon:
     def _commit(self, records: list[Record]) -> None:
         self._positions.update({(record.role, record.partition): record.next for record in records})
         began = self._ports.clock.monotonic()
+        self._slow_down()
         number, changes, standing = self._number + 1, self.pipeline.ledger.take_changes(), self.pipeline.standing
         standing.fits = fits.note(standing.fits, standing.state, number, self._ports.clock.now(), changes)
         commit = Commit(
@@ -162,6 +178,27 @@ class Daemon:
         self._committed_at = self._ports.clock.monotonic()
         self._measurements.add("streamlearn_commits_total", 1)
         self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
+
+    def _moved(self) -> list[Record]:
+        """Where the source had to move to: places among the records, before what it read there."""
+        places = []
+        for (role, partition), (to, lost) in self._ports.source.skipped().items():
+            places.append(Record(role, partition, to, to, None, None, skipped=True))
+            self._measurements.add("streamlearn_lost_total", lost or 0, topic=role)
+            many = "an unknown number of" if lost is None else f"at most {lost}"
+            log.warning(
+                "partition %d of the %s topic no longer holds what was to be read next: going on at %d without %s records",
+                *(partition, role, to, many),
+                extra={"action": "skipped"},
+            )
+        return places
+
+    def _slow_down(self) -> None:
+        """Whether all events are read until the next commit. What the last poll left was taken by the share of before."""
+        standing = self.pipeline.standing
+        if standing.rules.backlog and not self._polled:
+            standing.share = overload.share(self._patiently("log", self._ports.source.lag), standing.rules.backlog)
+        self._measurements.set("streamlearn_event_share", standing.share)
 
     def _publish(self, commit: Commit) -> None:
         attempts = 0

@@ -187,7 +187,7 @@ class Events:
             trusted=scored.trusted,
             strategy=standing.asking.acting,
             reason=info.reason,
-            probability=info.probability,
+            probability=info.probability * (standing.share if info.reason == "audit" else 1.0),
             prediction=self._prediction(scored, i),
             model_version=standing.version,
             time=now,

@@ -64,7 +64,7 @@ class Pipeline:
             decode = self._codec.events if role == EVENTS else self._codec.labels
             run: list[tuple[Record, Sequence[Any]]] = []
             for record in group:
-                run.append((record, decode(record)))
+                run.append((record, () if record.skipped else decode(record)))
                 held += len(run[-1][1])
                 if most is not None and held >= most:
                     break

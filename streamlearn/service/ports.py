@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
     `value` is None for a tombstone. A record over `RECORD_BYTES` has its first bytes in `value` and `oversize` set to its
     size in bytes. `next` is the position to store once the record is dealt with. `place` is set where this is one event or
-    label taken out of a batch: which one, from 0.
+    label taken out of a batch: which one, from 0. `skipped`: there is nothing to deal with but its position.
     """
 
     role: str
@@ -45,6 +45,14 @@ class Record(NamedTuple):
     value: bytes | None
     oversize: int = 0
     place: int | None = None
+    skipped: bool = False
+
+
+class Skip(NamedTuple):
+    """Reading goes on at `next`, without what the log no longer held: `lost` records at most; None: nobody knows how many."""
+
+    next: int
+    lost: int | None
 
 
 class Event(NamedTuple):
@@ -154,6 +162,10 @@ class Source(ABC):
     @abstractmethod
     def lag(self) -> dict[Position, int]:
         """How much is unread per partition: records (Kafka) or bytes (files). Partitions unknown as yet are left out."""
+
+    def skipped(self) -> dict[Position, Skip]:
+        """Where reading was moved since the last call, by the operator's leave. Ask after `open` and after each `poll`."""
+        return {}
 
     @abstractmethod
     def close(self) -> None: ...

@@ -28,7 +28,7 @@ class Snapshot:
     """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept.
 
     log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
-    store without the configuration. obeyed: the number of the last command.
+    store without the configuration. obeyed: the number of the last command; share: of events that are read from here on.
     """
 
     learner: State
@@ -46,6 +46,7 @@ class Snapshot:
     asking_paused: bool = False
     learning_paused: bool = False
     obeyed: int = 0
+    share: float = 1.0
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -53,11 +54,11 @@ def take(pipeline: Pipeline) -> bytes:
 
 
 def digest(pipeline: Pipeline) -> str:
-    """A SHA-256 of all state but time, what was rejected, where from and commands: equal exactly when everything is."""
+    """A SHA-256 of all state but time, lag, what was rejected, where from and commands: equal exactly when everything is."""
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0)))
+    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0)))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -93,6 +94,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.version, standing.rejected, standing.clock = state.version, state.rejected, state.clock
     standing.asking.paused, standing.learning_paused = state.asking_paused, state.learning_paused
     standing.obeyed, standing.fits = state.obeyed, list(saved.fits)
+    standing.share = state.share if standing.rules.backlog else 1.0
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -180,6 +182,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.asking.paused,
         pipeline.standing.learning_paused,
         pipeline.standing.obeyed,
+        pipeline.standing.share,
     )
 
 

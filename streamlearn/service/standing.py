@@ -23,7 +23,10 @@ from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending
 @final
 @dataclass(frozen=True)
 class Rules:
-    """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read."""
+    """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read.
+
+    backlog: events that may be unread before some are skipped; 0: none ever is.
+    """
 
     learner: Settings
     budget: Budget
@@ -33,6 +36,7 @@ class Rules:
     remember: int
     predictions: bool
     log: tuple[tuple[str, str], ...] = ()
+    backlog: int = 0
 
 
 @final
@@ -47,6 +51,7 @@ class Standing:
         self.version = 0  # labels learned, replacements included
         self.clock = 0.0
         self.rejected = 0
+        self.share = 1.0  # of events that are read until the next commit
         self.learning_paused = False
         self.obeyed = 0  # number of the last command
         self.fits: list[Earlier] = []

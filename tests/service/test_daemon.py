@@ -18,7 +18,21 @@ from streamlearn.service.daemon import COMMIT_AGAIN_S, Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import PAUSE_LEAST_S, PAUSE_MOST_S
-from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Commit, Inherited, Remembered, Saved, Sink, Store
+from streamlearn.service.ports import (
+    EVENTS,
+    LABELS,
+    QUERIES,
+    Commit,
+    Inherited,
+    Position,
+    Record,
+    Remembered,
+    Saved,
+    Sink,
+    Skip,
+    Source,
+    Store,
+)
 
 TOLD = replace(Configuration(), queries=Queries(budget=0.5, expire_s=3600.0))
 
@@ -328,3 +342,44 @@ def test_each_label_counts_once_however_often_the_daemon_is_started_anew() -> No
         daemon.turn()
     assert (240, 160) == (daemon.pipeline.ledger.count, daemon.pipeline.state.labels)
     assert len(desk.queries()) == len({*desk.queries()})
+
+
+@final
+class MovingSource(Source):
+    """Says once that it had to move."""
+
+    def __init__(self, source: MemorySource, skips: dict[Position, Skip]) -> None:
+        self._source, self.skips = source, skips
+
+    def open(self, positions: dict[Position, int]) -> None:
+        self._source.open(positions)
+
+    def poll(self, timeout_s: float) -> list[Record]:
+        return self._source.poll(timeout_s)
+
+    def lag(self) -> dict[Position, int]:
+        return self._source.lag()
+
+    def skipped(self) -> dict[Position, Skip]:
+        skips, self.skips = self.skips, {}
+        return skips
+
+    def close(self) -> None: ...
+
+
+def test_where_reading_was_moved_to_is_committed_and_counted_and_what_was_read_there_counts_on() -> None:
+    desk = Desk()
+    source = MovingSource(MemorySource(desk.log, waits=False), {(LABELS, 0): Skip(7, None)})
+    ports = Ports(source, MemorySink(desk.log), desk.store, desk.clock)
+    daemon = assemble.daemon_on(ports, TOLD, desk.health, desk.measurements, lambda _: False, poll_timeout_s=0.0)
+    daemon.start()
+    daemon.turn()
+    assert {(LABELS, 0): 7} == desk.store.load().positions
+    desk.events(0, 3)
+    source.skips = {(EVENTS, 0): Skip(2, 2)}  # what is read comes from behind it
+    daemon.turn()
+    assert {(LABELS, 0): 7, (EVENTS, 0): 3} == desk.store.load().positions
+    assert {("events",): 2.0, ("labels",): 0.0} == desk.measurements.snapshot()["streamlearn_lost_total"]
+    assert 2 == daemon.number
+    daemon.turn()
+    assert 2 == daemon.number

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak clean
+.PHONY: help demo test lint soak proto clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -23,6 +23,11 @@ lint: $(VENV)/test  ## ruff (rules and format) and mypy
 
 soak: $(VENV)/test  ## the long runs of faults
 	$(BIN)/pytest -m soak
+
+proto: $(VENV)/test  ## generate the code of protos/
+	@mkdir -p build/proto
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=build/proto --pyi_out=build/proto streamlearn/v1/wire.proto
+	@cp build/proto/streamlearn/v1/wire_pb2.py build/proto/streamlearn/v1/wire_pb2.pyi streamlearn/edges/
 
 clean:  ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

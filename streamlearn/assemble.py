@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from streamlearn.config import Configuration
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.edges import networks
+from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
+from streamlearn.edges.frames import Frames
 from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.plugins import regularizer
 from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite_swap import swapping
 from streamlearn.edges.system import SystemClock
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.learner import columns, settings, state
@@ -24,7 +28,9 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import Patience
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import Clock, Remembered, Sink, Source
+from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source
+from streamlearn.service.rebuild import Ports as RebuildPorts
+from streamlearn.service.rebuild import Rebuild
 from streamlearn.service.standing import Rules
 
 
@@ -52,6 +58,8 @@ def pipeline(
         wait=configuration.labels.wait,
         remember=configuration.labels.remember,
         predictions=bool(configuration.topics.predictions),
+        log=_log(configuration),
+        backlog=configuration.kafka.backlog if configuration.kafka.overload == "sample" else 0,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"
@@ -61,7 +69,25 @@ def pipeline(
         vocabulary=model.vocabulary if tokens else 0,
     )
     start = state.init(learner, known, model.loss, model.classes)
-    return Pipeline(rules, start, JsonCodec(), recall, measurements)
+    return Pipeline(rules, start, codec(configuration), recall, measurements)
+
+
+def codec(configuration: Configuration) -> Codec:
+    """The wire format."""
+    kafka, protobuf = configuration.kafka, configuration.kafka.format == "protobuf"
+    ids = asdict(kafka.schema_ids)
+    if not protobuf:
+        return JsonCodec(Frames(ids) if kafka.framing else None)
+    from streamlearn.edges.protobuf import MESSAGES, ProtobufCodec  # a heavy import, needed only here
+
+    return ProtobufCodec(Frames(ids, MESSAGES) if kafka.framing else None)
+
+
+def _log(configuration: Configuration) -> tuple[tuple[str, str], ...]:
+    """Which log positions belong to, by the keys that say so."""
+    topics, kind = configuration.topics, configuration.log.kind
+    group = (("name", configuration.name),) if kind == "kafka" else ()
+    return (("log.kind", kind), *group, ("topics.events", topics.events), ("topics.labels", topics.labels))
 
 
 def learner_settings(configuration: Configuration) -> settings.Settings:
@@ -139,8 +165,45 @@ def daemon(
         ports = Ports(MemorySource(log), MemorySink(log, configuration.topics), MemoryStore(), clock)
     else:
         reads, writes = source(configuration), sink(configuration)  # ... and so are wrong settings of Kafka
-        ports = Ports(reads, writes, _store(configuration), clock)
+        store = _store(configuration)
+        ports = Ports(reads, writes, store, clock, ControlFile(store_path(configuration)))
     return daemon_on(ports, configuration, health, measurements, pause, poll_timeout_s)
+
+
+def rebuild(
+    configuration: Configuration,
+    health: Health,
+    measurements: Measurements,
+    pause: Callable[[float], bool],
+    clock: Clock,
+) -> Path | None:
+    """A store built from the log, in the place of the one that is there; where that one lies then."""
+    if configuration.log.kind == "memory":
+        raise ConfigurationError("--rebuild reads a log, and log.kind memory keeps none: set log.kind, or leave it out")
+    patience = Patience(clock, health, measurements, pause)
+    with swapping(store_path(configuration)) as swap:
+        outputs = sink(configuration)
+        try:
+            inherited = patience("log", outputs.inherit)
+            store = SqliteStore(swap.new, replaces=inherited.store_id)
+            try:
+                parts = pipeline(configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements)
+                ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
+                Rebuild(parts, JsonCodec(), ports, patience).run(
+                    {at: next for at, next in inherited.positions.items() if at[0] == EVENTS},
+                    ControlFile(store_path(configuration)).after(0),
+                )
+            finally:
+                store.close()
+            return swap.put_in_place()
+        finally:
+            outputs.close()
+
+
+def _history(configuration: Configuration) -> Source:
+    """Labels, and in the place of events the queries; without a topic of those, labels again, which say nothing there."""
+    topics = configuration.topics
+    return source(replace(configuration, topics=replace(topics, events=topics.queries or topics.labels)))
 
 
 def daemon_on(

@@ -49,7 +49,7 @@ def _call(options: argparse.Namespace) -> int:
     if options.command == "run":
         from streamlearn.commands.run import run
 
-        return run(_configuration(options))
+        return run(_configuration(options), options.rebuild)
     if options.command == "replay":
         from streamlearn.commands.replay import replay
 
@@ -62,6 +62,15 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.inspect import inspect
 
         return inspect(options.store, options.json)
+    if options.command == "control":
+        from streamlearn.commands.control import control, parsed
+
+        options.config, action, commit = parsed(options.words)
+        return control(_configuration(options), action, commit)
+    if options.command == "backup":
+        from streamlearn.commands.backup import backup
+
+        return backup(options.store, options.to)
     if options.command == "figures":
         from streamlearn.commands.figures import figures
 
@@ -94,20 +103,24 @@ def parser() -> _Parser:
         epilog="Exit codes: 0 drained, 1 failed, 2 usage or configuration, 3 could not start.",
     )
     parser.add_argument("--version", action="version", version=f"streamlearn {__version__}")
-    configured = _Parser(add_help=False)
-    configured.add_argument("config", metavar="CONFIG", nargs="?", type=Path, help="a TOML file; without it, defaults")
-    configured.add_argument(
+    keys = _Parser(add_help=False)
+    keys.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
         help="set a key, such as queries.budget=0.05; repeatable",
     )
+    configured = _Parser(add_help=False, parents=[keys])
+    configured.add_argument("config", metavar="CONFIG", nargs="?", type=Path, help="a TOML file; without it, defaults")
     as_json = _Parser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    commands.add_parser("run", parents=[configured], help="the daemon; with no CONFIG on ./streamlearn-data")
+    run = commands.add_parser("run", parents=[configured], help="the daemon; with no CONFIG on ./streamlearn-data")
+    run.add_argument(
+        "--rebuild", action="store_true", help="build a new store from the log first; the one of before is moved aside"
+    )
     replay = commands.add_parser(
         "replay", parents=[configured, as_json], help="the same pipeline over a finished log, as fast as it goes"
     )
@@ -121,6 +134,16 @@ def parser() -> _Parser:
     commands.add_parser("check", parents=[configured], help="look at configuration, log, store, disk and port in turn")
     inspect = commands.add_parser("inspect", parents=[as_json], help="what a store holds")
     inspect.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    control = commands.add_parser("control", parents=[keys], help="pause and resume a running daemon, or roll it back")
+    control.add_argument(
+        "words",
+        metavar="[CONFIG] ACTION",
+        nargs="+",
+        help="pause-asking, resume-asking, pause-learning, resume-learning, rollback COMMIT, status",
+    )
+    backup = commands.add_parser("backup", help="a copy of a store, also while a daemon runs on it")
+    backup.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    backup.add_argument("to", metavar="FILE", type=Path, help="the copy's; one that is there is not overwritten")
     _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
     _add_figures(commands.add_parser("figures", parents=[as_json], help="the paper's figures, drawn and as numbers"))
     return parser

@@ -24,10 +24,23 @@ class Log:
 
 @final
 @dataclass(frozen=True)
+class SchemaIds:
+    """Ids in a schema registry, of what is written. 0: none is known."""
+
+    queries: int = 0
+    predictions: int = 0
+    rejected: int = 0
+
+
+@final
+@dataclass(frozen=True)
 class Kafka:
     """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there.
 
     create_topics: whether missing topics are created, with so many partitions and replicas (0: as the cluster has it).
+    lost: what to do where the log does not hold what is to be read next; overload: where events come faster than they can
+    be scored; backlog: events that may be unread before any are left out.
+    format: of all that is read and written; framing: what is around each value; schema_ids: in what is written.
     """
 
     bootstrap_servers: str = "localhost:9092"
@@ -36,6 +49,12 @@ class Kafka:
     create_topics: bool = False
     partitions: int = 0
     replication: int = 0
+    lost: str = "stop"  # stop | earliest | latest
+    overload: str = "wait"  # wait | sample
+    backlog: int = 10_000
+    format: str = "json"  # json | protobuf
+    framing: str = ""  # "" | schema-registry
+    schema_ids: SchemaIds = field(default_factory=SchemaIds)
 
 
 @final

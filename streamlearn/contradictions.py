@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 from streamlearn.config import Configuration
 from streamlearn.limits import refuse, show
@@ -25,6 +26,7 @@ def check(configuration: Configuration) -> None:
     for key, value in (("kafka.partitions", kafka.partitions), ("kafka.replication", kafka.replication)):
         if value and not kafka.create_topics:
             raise refuse(f"{key} = {value} does nothing without kafka.create_topics = true; set that, or remove it")
+    _check_overload(configuration)
     _check_regularizer(configuration)
     _check_network(configuration)
     if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
@@ -46,6 +48,43 @@ def check(configuration: Configuration) -> None:
                 f'set topics.{role} = "{name}-{role}"'
             )
         seen[name] = role
+    _check_format(configuration)
+
+
+def _check_format(configuration: Configuration) -> None:
+    """The embedded log is JSON lines; a frame that is written needs the id of a schema."""
+    kafka, kind = configuration.kafka, configuration.log.kind
+    for key, value, default in (("format", kafka.format, "json"), ("framing", kafka.framing, "")):
+        if value != default and kind != "kafka":
+            raise refuse(
+                f'kafka.{key} = "{value}" is of Kafka and log.kind is "{kind}", where every record is a line of JSON; '
+                f'set log.kind = "kafka", or kafka.{key} = "{default}"'
+            )
+    for role, id in asdict(kafka.schema_ids).items():
+        if id and not kafka.framing:
+            raise refuse(
+                f'kafka.schema_ids.{role} = {id} is given and kafka.framing = "" writes none; '
+                'remove it, or set kafka.framing = "schema-registry"'
+            )
+        if kafka.framing and getattr(configuration.topics, role) and not id:
+            raise refuse(
+                f'kafka.framing = "{kafka.framing}" needs the id of the schema of topics.{role}; set, for example, '
+                f'kafka.schema_ids.{role} = 7, or topics.{role} = ""'
+            )
+
+
+def _check_overload(configuration: Configuration) -> None:
+    kafka = configuration.kafka
+    if kafka.overload == "sample" and configuration.log.kind != "kafka":
+        raise refuse(
+            f'kafka.overload = "sample" is of Kafka and log.kind is "{configuration.log.kind}"; set log.kind = "kafka", '
+            "or remove it"
+        )
+    if kafka.backlog != Configuration().kafka.backlog and kafka.overload == "wait":
+        raise refuse(
+            f'kafka.backlog = {kafka.backlog} does nothing with kafka.overload = "wait"; '
+            'set kafka.overload = "sample", or remove it'
+        )
 
 
 def _check_network(configuration: Configuration) -> None:

@@ -32,6 +32,10 @@ class Unavailable(StreamlearnError):
     """The world's fault (broker away, disk full): try again later. The daemon backs off and goes on."""
 
 
+# What to do where the store is not there, not whole, or not of the same history as the log.
+REBUILD = "put the store of before back, or start once with `streamlearn run --rebuild`, which builds one from the log"
+
+
 def line(error: BaseException) -> str:
     """What a user's code raised, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -33,7 +33,7 @@ def keys(part: object, prefix: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for field in fields(part):  # type: ignore[arg-type]  # a dataclass, by the call below
         value = getattr(part, field.name)
-        found |= keys(value, f"{field.name}.") if is_dataclass(value) else {f"{prefix}{field.name}": value}
+        found |= keys(value, f"{prefix}{field.name}.") if is_dataclass(value) else {f"{prefix}{field.name}": value}
     return found
 
 

@@ -20,10 +20,18 @@ OTHER: dict[str, tuple[str, Any]] = {
     "log.path": ('"elsewhere"', "elsewhere"),
     "kafka.bootstrap_servers": ('"a:9092, b:9093"', "a:9092, b:9093"),
     "kafka.client": ('"confluent"', "confluent"),
+    "kafka.lost": ('"earliest"', "earliest"),
+    "kafka.overload": ('"sample"', "sample"),
+    "kafka.backlog": ("500", 500),
     "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
     "kafka.create_topics": ("true", True),
     "kafka.partitions": ("3", 3),
     "kafka.replication": ("2", 2),
+    "kafka.format": ('"protobuf"', "protobuf"),
+    "kafka.framing": ('"schema-registry"', "schema-registry"),
+    "kafka.schema_ids.queries": ("7", 7),
+    "kafka.schema_ids.predictions": ("8", 8),
+    "kafka.schema_ids.rejected": ("9", 9),
     "topics.events": ('"e"', "e"),
     "topics.labels": ('"l"', "l"),
     "topics.queries": ('""', ""),
@@ -81,13 +89,24 @@ OTHER: dict[str, tuple[str, Any]] = {
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
 # What else has to be said for a key to mean anything.
 MLP, TOKENS = ("model.kind=mlp",), ("model.kind=embedding-bag", "features.kind=tokens")
-BESIDE = {
-    **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
+OF_NETWORKS = {
     "features.kind": TOKENS[:1],
     "features.length": TOKENS,
     "model.vocabulary": TOKENS,
     **dict.fromkeys(("model.hidden", "model.shape", "model.device", "model.dtype", "model.threads"), MLP),
     **dict.fromkeys(("training.curvature", "training.damping", "regularity.parameters"), MLP),
+}
+KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
+SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
+BESIDE = OF_NETWORKS | {
+    **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
+    "kafka.overload": (KAFKA,),
+    "kafka.backlog": (KAFKA, "kafka.overload=sample"),
+    "kafka.format": (KAFKA,),
+    "kafka.framing": (KAFKA, SOME_ID, ANOTHER_ID),
+    "kafka.schema_ids.queries": (KAFKA, FRAMED, ANOTHER_ID),
+    "kafka.schema_ids.predictions": (KAFKA, FRAMED, SOME_ID, ANOTHER_ID),
+    "kafka.schema_ids.rejected": (KAFKA, FRAMED, SOME_ID),
 }
 
 
@@ -210,6 +229,10 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("kafka.bootstrap_servers", '"localhost"'),
         ("kafka.client", '"librdkafka"'),
         ("kafka.settings", "3"),
+        ("kafka.format", '"avro"'),
+        ("kafka.framing", '"confluent"'),
+        ("kafka.schema_ids.queries", "-1"),
+        ("kafka.schema_ids.rejected", "2147483648"),
         ("topics.events", '""'),
         ("topics.queries", '"a/b"'),
         ("features.names", '["a", "a"]'),
@@ -336,6 +359,14 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
             ("training.optimizer=adam", "regularity.regularizer=l1"),
             'training.optimizer = "adam" needs a smooth regularizer and "l1" is none; set training.optimizer = "sgd"',
         ),
+        (("kafka.format=protobuf",), 'kafka.format = "protobuf" is of Kafka and log.kind is "files"'),
+        (("kafka.framing=schema-registry",), 'kafka.framing = "schema-registry" is of Kafka and log.kind is "files"'),
+        ((KAFKA, SOME_ID), 'kafka.schema_ids.queries = 1 is given and kafka.framing = "" writes none; remove it'),
+        (
+            (KAFKA, FRAMED, SOME_ID),
+            'kafka.framing = "schema-registry" needs the id of the schema of topics.rejected; set, for example, '
+            'kafka.schema_ids.rejected = 7, or topics.rejected = ""',
+        ),
         (
             ("regularity.validation=leave-one-out", "training.solver=sgdf"),
             'regularity.validation = "leave-one-out" needs H⁻¹',
@@ -352,7 +383,7 @@ def test_what_would_do_nothing_without_creating_topics_is_refused(key: str) -> N
     assert expected == refusal(overrides=(f"{key}=2",))
 
 
-@pytest.mark.parametrize("key", [key for key in BESIDE if not key.startswith("kafka.")])
+@pytest.mark.parametrize("key", OF_NETWORKS)
 def test_what_would_do_nothing_to_a_linear_model_is_refused(key: str) -> None:
     other = "float32" if key == "model.dtype" else json.loads(OTHER[key][0])
     shown = limits.show(key, other)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from streamlearn import assemble
 from streamlearn.config import Configuration
-from streamlearn.edges.json import JsonCodec
 from streamlearn.edges.memory import MemoryStore
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.metrics import Measurements
@@ -26,7 +25,7 @@ def replay(configuration: Configuration, poll_size: int, as_json: bool) -> int:
         raise ConfigurationError(f"log.path: there is no folder {configuration.log.path}; name the log to replay")
     source, store = assemble.source(configuration), MemoryStore()
     pipeline = assemble.pipeline(configuration, store.recall, Measurements())
-    records = ordered(finished(source), JsonCodec())
+    records = ordered(finished(source), assemble.codec(configuration))
     source.close()
     said = time.monotonic()
 

@@ -15,10 +15,11 @@ from streamlearn.edges.http import HttpServer
 from streamlearn.edges.system import SystemClock
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
+from streamlearn.service.patience import Stopped
 
 
-def run(configuration: Configuration) -> int:
-    """Exit code 0: drained."""
+def run(configuration: Configuration, rebuild: bool) -> int:
+    """Exit code 0: drained. rebuild: build a new store from the log first."""
     log = set_up_logs(configuration.kafka.settings)
     stop = threading.Event()
 
@@ -33,7 +34,7 @@ def run(configuration: Configuration) -> int:
     health.turned(clock.monotonic())
     health.unready("start", "not recovered yet")
     measurements.set("streamlearn_build_info", 1, version=__version__)
-    daemon = assemble.daemon(configuration, health, measurements, stop.wait, clock)
+    daemon = None if rebuild else assemble.daemon(configuration, health, measurements, stop.wait, clock)
     server = None
     if configuration.http.port >= 0:
         server = HttpServer(configuration.http.host, configuration.http.port, measurements, health, clock)
@@ -42,7 +43,16 @@ def run(configuration: Configuration) -> int:
     metrics = f"; metrics on http://{configuration.http.host}:{server.port}/metrics" if server else ""
     log.info("running on %s%s", where, metrics, extra={"action": "start"})
     try:
+        if daemon is None:
+            health.unready("start", "building a store from the log")
+            aside = assemble.rebuild(configuration, health, measurements, stop.wait, clock)
+            if aside is not None:
+                log.info("the store of before is %s now", aside, extra={"action": "rebuild"})
+            daemon = assemble.daemon(configuration, health, measurements, stop.wait, clock)
         daemon.run()
+    except Stopped:
+        log.info("stopped while building a store; start with --rebuild again", extra={"action": "stopped"})
+        return 0
     finally:
         if server is not None:
             server.stop()

@@ -37,6 +37,7 @@ ROUGH_STEPS_MOST = 50
 SOLVED = 1e-6  # ‖∇L‖/‖λC‖, and ‖Hθ̇ + λC‖/‖λC‖, at the end
 POLISHINGS_MOST = 50
 FORCED = 0.3  # of ‖∇L‖: as far as the first truncated Newton steps are solved
+STEP_COST = 3.0  # of a step in products, beside those that it takes: gradients, one at each length that is tried
 PRODUCTS_MOST = 10  # times d, of one solve: rounding costs more than the d that it takes without
 
 
@@ -88,7 +89,8 @@ def step(
 ) -> tuple[State, Info]:
     """Go to the optimum of L on `data` at this regularity, and to its tangent, each from where the state has it.
 
-    The tangent to another tolerance, if one is given. Of the products that may be taken, half are θ's.
+    The tangent to another tolerance, if one is given. Of the products that may be taken, as which gradients count too, half
+    are θ's.
     """
     failed = Info(0, 0, float("nan"), float("nan"), False)
     if not data.usable:
@@ -101,8 +103,8 @@ def step(
         theta = at.theta
         source = -regularity * objective.complexity_gradient(theta)
         product = objective.linearised(theta, data, regularity)
-        tolerance, products_most = tangent_tolerance or tolerance, products_most - rough_steps - products
-        tangent, info = solve(product, source, state.log_tangent, tolerance, products_most)
+        left = products_most - products - STEP_COST * (rough_steps + fine_steps)
+        tangent, info = solve(product, source, state.log_tangent, tangent_tolerance or tolerance, left)
         loss, _ = objective.model.gradient(theta, data.X, data.y, data.w)
     finite = np.isfinite(theta).all() and np.isfinite(tangent).all() and np.isfinite(loss)
     if not finite or info.negative or not info.residual < 1.0:
@@ -170,13 +172,13 @@ def _polished(
 ) -> tuple[Point, int, int]:
     """Truncated Newton steps until ‖∇L‖ ≤ tolerance ‖λC‖, or is at rounding; their number, and that of products."""
     steps = products = 0
-    while steps < POLISHINGS_MOST and products < products_most:
+    while steps < POLISHINGS_MOST and (left := products_most - products - STEP_COST * steps) > 0.0:
         size, wanted = float(np.linalg.norm(at.gradient)), tolerance * _scale(at, objective, regularity)
         if not size > wanted:
             break
         # The nearer, the further each step is solved, so that convergence is superlinear; but not beyond what is wanted.
         forced = max(min(FORCED, np.sqrt(size)), 0.5 * wanted / size)
-        product, left = objective.linearised(at.theta, data, regularity), products_most - products
+        product = objective.linearised(at.theta, data, regularity)
         direction, info = solve(product, -at.gradient, None, forced, left)
         direction = direction if direction.any() else -at.gradient
         new = downhill(at, direction, 1.0, objective, data, regularity)

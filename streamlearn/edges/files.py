@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import final
 
 from streamlearn.config import Topics
-from streamlearn.edges.system import disk_errors, lock
+from streamlearn.edges import files_trace
+from streamlearn.edges.system import disk_errors, lock, sync_folder
 from streamlearn.errors import CannotStart
 from streamlearn.service.ports import (
     EVENTS,
@@ -31,6 +32,7 @@ from streamlearn.service.ports import (
     RECORD_BYTES,
     REJECTED,
     Commit,
+    Inherited,
     Position,
     Record,
     Sink,
@@ -69,14 +71,14 @@ class _Tail:
         if self.position > 0 and os.pread(self._file, 1, self.position - 1) != b"\n":
             raise CannotStart(
                 f"{self.path} is not the file that was read before (no line ends at byte {self.position}): "
-                "put the file back, or start a new store"
+                "put the file back, or start once with --rebuild, which takes what is left"
             )
 
     def _refuse_if_shorter(self, size: int) -> None:
         if size < self.position:
             raise CannotStart(
                 f"{self.path} is shorter ({size} bytes) than what has been read of it ({self.position} bytes): "
-                "put the file back, or start a new store"
+                "put the file back, or start once with --rebuild, which takes what is left"
             )
 
     def take(self, taken: list[Record], room: int) -> int:
@@ -198,17 +200,27 @@ class FilesSink(Sink):
         self._folder = path
         names = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
         self._paths = _paths(path, names)
-        self._lock = -1
+        self._lock, self._store_id = -1, ""
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
+        self._take_over()
+        files_trace.check(self._folder, store_id, saved_number, replaces)
+        self._store_id = store_id
+        return None
+
+    def inherit(self) -> Inherited:
+        self._take_over()
+        trace = files_trace.read(self._folder)
+        return Inherited(trace.store, trace.places()) if trace else Inherited("", {})
+
+    def _take_over(self) -> None:
         with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._lock < 0:
                 self._lock = lock(self._folder / ".lock", self._folder)
             for path in self._paths.values():
                 path.touch()
-            _sync(self._folder)
-        return None
+            sync_folder(self._folder)
 
     def ends(self) -> dict[str, int]:
         with disk_errors(self._folder):
@@ -221,6 +233,8 @@ class FilesSink(Sink):
             # In JSON a newline can only stand between tokens, where a space means the same.
             lines.setdefault(message.role, []).append(message.value.replace(b"\n", b" ") + b"\n")
         with disk_errors(self._folder):
+            if lines:
+                files_trace.write(self._folder, self._store_id, commit)
             for role, path in self._paths.items():
                 if role in lines and role in commit.outputs:  # not in outputs: it was switched off at that commit
                     _write_from(path, commit.outputs[role], b"".join(lines[role]))
@@ -252,12 +266,3 @@ def _write_from(path: Path, begin: int, lines: bytes) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _sync(folder: Path) -> None:
-    """New names in a folder are durable once the folder itself is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

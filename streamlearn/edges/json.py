@@ -1,4 +1,4 @@
-"""JSON on the wire: one object a record, decoded and validated in one pass by msgspec.
+"""JSON on the wire: an object, or an array of objects, a record; decoded and validated in one pass by msgspec.
 
 An id may be a string or a whole number (kept as its text). NaN and infinities are not JSON and are refused; so are numbers
 beyond the range of a double. `time` is seconds since 1970 or an ISO 8601 text.
@@ -7,16 +7,19 @@ beyond the range of a double. `time` is seconds since 1970 or an ISO 8601 text.
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import final
+from typing import TypeVar, final
 
 import msgspec
 
-from streamlearn.service.ports import Codec, Event, Label, Prediction, Query, Record
+from streamlearn.edges.codec import WireCodec, entries, identity, labeled, reason
+from streamlearn.edges.frames import Frames
+from streamlearn.service.ports import Asked, Event, Label, Prediction, Query, Record
 
-ID_BYTES_MOST = 512
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
-REJECTED_BYTES_MOST = 128 << 10  # of a rejected record's value: escaped it may be six times as long
+FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 Features = list[float | bool | None] | dict[str, float | bool | str | None]
 
@@ -37,79 +40,116 @@ class _Label(msgspec.Struct):
     time: float | str | None = None
 
 
+W = TypeVar("W")  # as on the wire
+T = TypeVar("T")
+
+
 @final
-class JsonCodec(Codec):
-    """Stateless; the decoders are made once."""
+class _Asked(msgspec.Struct):
+    id: str | int
+    x: Features
+    reason: str
+    model_version: int
+    time: float | str | None = None
+    expires: float | str | None = None
 
-    def __init__(self) -> None:
-        self._event = msgspec.json.Decoder(_Event)
-        self._label = msgspec.json.Decoder(_Label)
 
-    def event(self, record: Record) -> Event | str:
-        if record.oversize:
-            return f"record has {record.oversize} bytes, too many"
-        if record.value is None:
-            return "event has no value"
+@final
+class JsonCodec(WireCodec):
+    """The decoders are made once."""
+
+    def __init__(self, frames: Frames | None = None) -> None:
+        super().__init__(frames)
+        self._event, self._label = msgspec.json.Decoder(_Event), msgspec.json.Decoder(_Label)
+        self._query_again = msgspec.json.Decoder(_Asked)
+        self._some_events = msgspec.json.Decoder(_Event | list[_Event])
+        self._some_labels = msgspec.json.Decoder(_Label | list[_Label])
+        self._raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+    def _events(self, payload: bytes) -> Sequence[Event | str]:
+        return self._values(payload, self._some_events, self._event, _event)
+
+    def _labels(self, payload: bytes) -> Sequence[Label | str]:
+        return self._values(payload, self._some_labels, self._label, _label)
+
+    def _values(
+        self,
+        payload: bytes,
+        some: msgspec.json.Decoder[W | list[W]],
+        single: msgspec.json.Decoder[W],
+        value: Callable[[W], T | str],
+    ) -> Sequence[T | str]:
+        """All at once; one by one where that does not go, so that one fault does not touch the others."""
         try:
-            wire = self._event.decode(record.value.removeprefix(BYTE_ORDER_MARK))
-            return Event(_id(wire.id), wire.x, _time(wire.time))
-        except (msgspec.MsgspecError, ValueError) as error:
-            return _reason(error)
+            wire = some.decode(payload.removeprefix(BYTE_ORDER_MARK))
+        except FAULTS:
+            parts = self._parts(payload) or [payload.removeprefix(BYTE_ORDER_MARK)]
+            return entries(parts, lambda part: _alone(part, single, value))
+        return entries(wire, value) if isinstance(wire, list) else [value(wire)]
 
-    def label(self, record: Record) -> Label | str:
-        if record.oversize:
-            return f"record has {record.oversize} bytes, too many"
+    def _parts(self, payload: bytes) -> Sequence[bytes]:
+        text = payload.removeprefix(BYTE_ORDER_MARK).lstrip()
+        if not text.startswith(b"["):
+            return ()
         try:
-            if record.value is None:
-                if record.key is None:
-                    return "a null label needs a key"
-                return Label(_id(record.key.decode()), None, None, 1.0, None)
-            wire = self._label.decode(record.value.removeprefix(BYTE_ORDER_MARK))
-            if not 0.0 < wire.weight <= 1e9:
-                return "weight is not above 0"
-            if isinstance(wire.y, int) and not isinstance(wire.y, bool) and abs(wire.y) > 2**53:
-                return "label is a whole number beyond 2^53"
-            return Label(_id(wire.id), wire.y, wire.x, wire.weight, _time(wire.time))
-        except (msgspec.MsgspecError, ValueError) as error:
-            return _reason(error)
+            return list(map(bytes, self._raws.decode(text)))
+        except FAULTS:
+            return ()
 
-    def query(self, query: Query) -> bytes:
+    def _query(self, query: Query) -> bytes:
         fields = query._asdict()
         fields["time"], fields["expires"] = _iso(query.time), _iso(query.expires)
         return msgspec.json.encode(fields)
 
-    def prediction(self, prediction: Prediction) -> bytes:
+    def _asked(self, payload: bytes) -> Asked | str:
+        try:
+            wire = self._query_again.decode(payload)
+            time, expires = (_seconds(each) if isinstance(each, str) else each for each in (wire.time, wire.expires))
+            time, expires = time or 0.0, math.inf if expires is None else expires
+            return Asked(identity(wire.id), wire.x, wire.reason, wire.model_version, time, expires)
+        except FAULTS as error:
+            return reason(error)
+
+    def _prediction(self, prediction: Prediction) -> bytes:
         return msgspec.json.encode(prediction._asdict())
 
-    def rejected(self, record: Record, reason: str) -> bytes:
+    def _rejected(self, record: Record, reason: str, size: int) -> bytes:
         fields: dict[str, object] = {
             "topic": record.role,
             "partition": record.partition,
             "offset": record.offset,
+            **({} if record.place is None else {"index": record.place}),
             "reason": reason,
+            **({"bytes": size} if size else {}),
         }
-        value, size = record.value, record.oversize or len(record.value or b"")
-        if value is not None and size > min(len(value), REJECTED_BYTES_MOST):
-            fields["bytes"], value = size, value[:REJECTED_BYTES_MOST]  # the value is its beginning
-        return msgspec.json.encode(fields | _text("key", record.key) | _text("value", value))
-
-    def waiting(self, record: Record) -> bytes:
-        return msgspec.msgpack.encode(tuple(record))
-
-    def waited(self, stored: bytes) -> Record:
-        return Record(*msgspec.msgpack.decode(stored, type=tuple[str, int, int, int, bytes | None, bytes | None, int]))
+        return msgspec.json.encode(fields | _text("key", record.key) | _text("value", record.value))
 
 
-def _id(value: str | int) -> str:
-    text = str(value)
-    if not text or len(text.encode()) > ID_BYTES_MOST:
-        raise ValueError(f"id is empty or longer than {ID_BYTES_MOST} bytes")
-    return text
+def _alone(part: bytes, decoder: msgspec.json.Decoder[W], value: Callable[[W], T | str]) -> T | str:
+    try:
+        return value(decoder.decode(part))
+    except FAULTS as error:
+        return reason(error)
 
 
-def _time(value: float | str | None) -> float | None:
-    if not isinstance(value, str):
-        return value
+def _event(wire: _Event) -> Event | str:
+    time = wire.time
+    try:
+        return Event(identity(wire.id), wire.x, _seconds(time) if isinstance(time, str) else time)
+    except ValueError as error:
+        return reason(error)
+
+
+def _label(wire: _Label) -> Label | str:
+    time = wire.time
+    try:
+        time = _seconds(time) if isinstance(time, str) else time
+        return labeled(Label(identity(wire.id), wire.y, wire.x, wire.weight, time))
+    except ValueError as error:
+        return reason(error)
+
+
+def _seconds(value: str) -> float:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -121,10 +161,6 @@ def _iso(seconds: float) -> str | None:
     if not 0.0 < seconds < 2.5e11:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if type(error) is ValueError else f"not a valid record: {error}"
 
 
 def _text(name: str, value: bytes | None) -> dict[str, object]:

@@ -78,19 +78,19 @@ def agreement(configuration: Configuration, load: Callable[[], Saved | None]) ->
     name, topics = configuration.name, configuration.topics
     try:
         client = kafka_settings.client(configuration.kafka)
-        with closing(client.reader(f"{name}-check", name, offsets=True)) as reader:
+        with closing(client.reader(f"{name}-check", name, with_offsets=True)) as reader:
 
             def traces() -> list[str]:
                 with client.faults(f"cannot see what the consumer group '{name}' has committed"):
                     return [
-                        trace
+                        each.metadata
                         for topic in (topics.events, topics.labels)
-                        for trace in reader.committed(topic, reader.partitions(topic, ANSWER_S), ANSWER_S)
+                        for each in reader.committed(topic, reader.partitions(topic, ANSWER_S), ANSWER_S).values()
                     ]
 
             before, saved, after = traces(), load(), traces()
         store_id, number = (saved.store_id, saved.number) if saved else ("none", 0)
-        _same_history(before, after, store_id, number)
+        _same_history(before, after, store_id, number, saved.replaces if saved else None)
         if saved is not None and saved.positions:
             with closing(KafkaSource(name, configuration.kafka, topics)) as source:
                 source.open(saved.positions)
@@ -100,13 +100,13 @@ def agreement(configuration: Configuration, load: Callable[[], Saved | None]) ->
         yield Finding(True, "store and log", "they fit together")
 
 
-def _same_history(before: list[str], after: list[str], store_id: str, number: int) -> None:
+def _same_history(before: list[str], after: list[str], store_id: str, number: int, replaces: str | None) -> None:
     """Raises CannotStart. A daemon that runs meanwhile commits: behind before and ahead after is no fault."""
     try:
-        published(after, store_id, number)
+        published(after, store_id, number, replaces)
     except CannotStart as error:
         with suppress(CannotStart):
-            published(before, store_id, number)
+            published(before, store_id, number, replaces)
             return
         if before == after:
             raise

@@ -12,9 +12,9 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import Enum
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
 from streamlearn import config
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 CONNECT_S = 4.0  # the longest that finding the cluster may take; the daemon backs off and tries again
 RECONNECT_MS = 1000  # a broker that returns is found within this time
+FETCH_WAIT_MS = 100  # that a broker holds back an answer without records: other requests queue behind it
 TRANSACTION_S = 60.0  # the broker ends a transaction after this time; our own deadline has to come before
 REQUEST_BYTES = 8 << 20  # the broker, not the client, says which message is too large
 KEPT_BYTES = 4096  # of a record that is too large
@@ -50,6 +51,13 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
+class Settled(NamedTuple):
+    """What a group has committed of a partition."""
+
+    offset: int
+    metadata: str
+
+
 class Reader(ABC):
     """A connection that reads. Partitions are numbers; one topic is read, others may be asked about."""
 
@@ -66,8 +74,8 @@ class Reader(ABC):
         """The offset after the last committed record of each partition."""
 
     @abstractmethod
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
-        """The metadata of what the reader's group has committed, settled offsets only, where there are any."""
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
+        """What the reader's group has committed, settled offsets only, where there are any."""
 
     @abstractmethod
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
@@ -122,11 +130,10 @@ class Client(ABC):
     rights: str  # the settings that rights depend on, by this library's names
 
     @abstractmethod
-    def reader(self, name: str, group: str, offsets: bool = False) -> Reader:
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         """A reader that has found the cluster; raises the daemon's errors. name: as brokers see it.
 
-        offsets: whether it will be asked for what the group has committed. librdkafka looks for the group in any case, so
-        it is always one that the user has a right to.
+        with_offsets: whether the group will be asked for what it has committed; it is never joined.
         """
 
     @abstractmethod
@@ -186,19 +193,25 @@ def record(role: str, partition: int, offset: int, following: int, key: bytes | 
 
 def within(timeout_s: float, call: Callable[[], T]) -> T:
     """What `call` returns, if it does so in time; else TimeoutError: its thread stays behind, the client is discarded."""
-    outcome: Future[T] = Future()
+    answers: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
 
     def work() -> None:
         try:
-            outcome.set_result(call())
+            answers.put(([call()], None))
         except BaseException as error:  # handed to the caller, whatever it is
-            outcome.set_exception(error)
+            answers.put(([], error))
 
     threading.Thread(target=work, daemon=True, name="streamlearn-kafka").start()
     try:
-        return outcome.result(max(timeout_s, 0.0))
-    except TimeoutError:
+        answer, error = answers.get(timeout=max(timeout_s, 0.0))
+    except Empty:
         raise TimeoutError(f"no answer for {timeout_s:.3g} s") from None
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # else it would keep this frame, and with it the client, until the next collection of garbage
+    return answer[0]
 
 
 def scrub(text: str, kafka: config.Kafka) -> str:

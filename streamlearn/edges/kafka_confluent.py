@@ -8,12 +8,12 @@ environment knows no dots. What was found out about version 2.16:
 - A producer that is fenced says so and sends nothing more: its successor's transaction stays as it is. The fatal error
   is raised before the reports of what was sent are handed out, which Python takes for an error of its own (SystemError).
 - A partition's begin and end are asked for by the times -2 and -1: one request, and no wait for each partition.
+- What is committed with offsets is written with a NUL and read up to one: without, memory behind it is read too.
 - Reasons for being disconnected come by `error_cb` only, and its log goes to stderr unless it is told not to.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -26,7 +26,8 @@ from streamlearn import config
 from streamlearn.edges import kafka_client as common
 from streamlearn.edges import kafka_confluent_errors as errors
 from streamlearn.edges import kafka_settings
-from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Whose, Writer, record, within
+from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Settled, Whose, Writer, record, within
+from streamlearn.edges.kafka_confluent_settings import RESERVED, UNKNOWN, text
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
 
@@ -34,21 +35,7 @@ QUEUE_KB = 2 * POLL_BYTES >> 10  # what a consumer has read ahead is bounded by 
 QUEUE_RECORDS = 10_000  # ... and of small records by this, for each partition
 BACKOFF_MS = 10  # after a full queue; the default, a second, stalls fast readers
 COMMITTED_S = 10.0  # how long a group's offsets may be waited for
-LOOK_S = 0.1  # between two questions after a topic that is not there yet
-UNKNOWN = re.compile(r'No such configuration property: "(.*)"')
-
-# What exactly-once rests on, or what has its own key; never taken from [kafka.settings].
-# fmt: off
-RESERVED = frozenset({
-    "acks", "allow.auto.create.topics", "auto.offset.reset", "bootstrap.servers", "debug", "delivery.timeout.ms",
-    "enable.auto.commit", "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence",
-    "enable.partition.eof", "error.cb", "group.id", "group.instance.id", "group.protocol", "isolation.level",
-    "log.level", "log.queue", "logger", "max.in.flight", "max.in.flight.requests.per.connection", "message.max.bytes",
-    "message.send.max.retries", "message.timeout.ms", "metadata.broker.list", "on.commit", "on.delivery",
-    "partitioner", "request.required.acks", "retries", "stats.cb", "throttle.cb", "transaction.timeout.ms",
-    "transactional.id",
-})
-# fmt: on
+LOOK_S = 0.1  # between two questions after what is not there yet, a topic or the leader of a partition
 
 
 @final
@@ -60,21 +47,22 @@ class KafkaConfluent(Client):
 
     def __init__(self, kafka: config.Kafka) -> None:
         self.kafka = kafka
-        self._settings = {key.replace("_", "."): _text(key, value) for key, value in kafka.settings.items()}
+        self._settings = {key.replace("_", "."): text(key, value) for key, value in kafka.settings.items()}
         kafka_settings.check(kafka, {key for key in kafka.settings if key.replace("_", ".") in RESERVED})
         self.build(Consumer, {"group.id": "none"}).close()  # without a server: only the settings are looked at
 
-    def reader(self, name: str, group: str, offsets: bool = False) -> Reader:
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         began, cause = time.monotonic(), errors.LastCause()
         own: dict[str, Any] = {
             "bootstrap.servers": self.kafka.bootstrap_servers,
             "client.id": name,
-            "group.id": group,  # nothing is subscribed to or committed, so it is not joined
+            "group.id": group,  # asked for its coordinator, whatever is done; not joined, as nothing is subscribed to
+            "max.poll.interval.ms": 86_400_000,  # a pause is no fault
             "isolation.level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
             "fetch.max.bytes": POLL_BYTES,
+            "fetch.wait.max.ms": common.FETCH_WAIT_MS,
             "fetch.queue.backoff.ms": BACKOFF_MS,
             "queued.max.messages.kbytes": QUEUE_KB,
             "queued.min.messages": QUEUE_RECORDS,
@@ -84,9 +72,9 @@ class KafkaConfluent(Client):
         try:
             reader.find(common.CONNECT_S)
         except self.errors as error:
-            why = reader.cause(began)
+            why = reader.cause(began) or error
             reader.close()
-            raise self.unreachable(why or error) from None
+            raise self.unreachable(why) from None
         return reader
 
     def writer(self, name: str, timeout_s: float) -> Writer:
@@ -128,12 +116,6 @@ class KafkaConfluent(Client):
         return errors.says(error)
 
 
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str | int | float):
-        raise ConfigurationError(f"kafka.settings.{key} must be a text, a number, true or false")
-    return str(value)
-
-
 @final
 class ConfluentReader(Reader):
     """A consumer without subscription."""
@@ -159,12 +141,18 @@ class ConfluentReader(Reader):
     def ends(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         return self._offsets(topic, partitions, OFFSET_END, timeout_s)
 
-    def _offsets(self, topic: str, partitions: Sequence[int], time: int, timeout_s: float) -> dict[int, int]:
-        asked = [TopicPartition(topic, each, time) for each in partitions]
-        told = within(timeout_s + 0.1, partial(self._consumer.offsets_for_times, asked, timeout_s))
-        return {each.partition: each.offset for each in _whole(told)}
+    def _offsets(self, topic: str, partitions: Sequence[int], at: int, timeout_s: float) -> dict[int, int]:
+        asked, until = [TopicPartition(topic, each, at) for each in partitions], time.monotonic() + timeout_s
+        while True:
+            ask = partial(self._consumer.offsets_for_times, asked, _left(until))
+            try:
+                return {each.partition: each.offset for each in _whole(within(_left(until) + 0.1, ask))}
+            except KafkaException as error:
+                if error.args[0].code() not in errors.MOVING or _left(until) < LOOK_S:
+                    raise
+            time.sleep(LOOK_S)
 
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         asked = [TopicPartition(topic, each) for each in partitions]
         timeout_s = min(timeout_s, COMMITTED_S)
         try:
@@ -174,7 +162,8 @@ class ConfluentReader(Reader):
             if met is not None and met.error() is not None:
                 raise KafkaException(met.error()) from None
             raise
-        return [each.metadata or "" for each in _whole(told) if each.offset >= 0]
+        found = [each for each in _whole(told) if each.offset >= 0]
+        return {each.partition: Settled(each.offset, (each.metadata or "").rstrip("\0")) for each in found}
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic, self._from = role, topic, dict(offsets)
@@ -255,8 +244,7 @@ class ConfluentWriter(Writer):
             time.sleep(LOOK_S)
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        began = time.monotonic()
-        told = [TopicPartition(*each, offset, metadata) for each, offset in offsets.items()]
+        began, told = time.monotonic(), [TopicPartition(*each, at, metadata) for each, at in offsets.items()]
         try:
             within(self._timeout_s + 0.5, partial(self._transaction, list(messages), told, began + self._timeout_s))
         except SystemError as error:

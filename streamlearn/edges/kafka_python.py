@@ -27,12 +27,14 @@ from streamlearn import config
 from streamlearn.edges import kafka_settings
 from streamlearn.edges.kafka_client import (
     CONNECT_S,
+    FETCH_WAIT_MS,
     RECONNECT_MS,
     REQUEST_BYTES,
     TRANSACTION_S,
     Client,
     Outgoing,
     Reader,
+    Settled,
     Whose,
     Writer,
     record,
@@ -44,6 +46,8 @@ from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 
 CONSUMER_API = (4, 1)  # the newest protocol that the consumer speaks: given, so that its constructor does not connect
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
+METADATA_MS = 5000  # it asks for partitions by itself this often, and is asked for what it knows
+END = "\0"  # of metadata: confluent-kafka writes it too, and without it reads what happens to lie behind
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 
 # What exactly-once rests on, or what has its own key; never taken from [kafka.settings].
@@ -72,11 +76,7 @@ OPERATORS = (
     kafka_errors.UnsupportedSaslMechanismError,
 )
 LIMITS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-LOGS = (
-    kafka_errors.LogTruncationError,
-    kafka_errors.NoOffsetForPartitionError,
-    kafka_errors.OffsetOutOfRangeError,
-)
+LOGS = (kafka_errors.LogTruncationError, kafka_errors.NoOffsetForPartitionError, kafka_errors.OffsetOutOfRangeError)
 WHOSE = {Whose.SUCCESSORS: SUCCESSORS, Whose.OPERATORS: OPERATORS, Whose.LIMITS: LIMITS, Whose.LOGS: LOGS}
 
 
@@ -124,15 +124,16 @@ class KafkaPython(Client):
                 raise kafka_settings.unknown(key, kafka, KNOWN - RESERVED)
         self.kafka = kafka
 
-    def reader(self, name: str, group: str, offsets: bool = False) -> Reader:
+    def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         own: dict[str, object] = {
             "api_version": CONSUMER_API,
             "allow_auto_create_topics": False,
             "client_id": name,
-            "group_id": group if offsets else None,
+            "group_id": group if with_offsets else None,
             "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
             "auto_offset_reset": "none",
             "enable_auto_commit": False,
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
             "fetch_max_bytes": POLL_BYTES,  # what a consumer holds is bounded by this ...
             "max_partition_fetch_bytes": RECORD_BYTES,  # ... and by this, for each partition
         }
@@ -168,7 +169,7 @@ class KafkaPython(Client):
         silence()
         settings = {key: value for key, value in self.kafka.settings.items() if key in kind.DEFAULT_CONFIG}
         servers = [each.strip() for each in self.kafka.bootstrap_servers.split(",")]
-        usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS}
+        usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS, "metadata_max_age_ms": METADATA_MS}
         try:
             given = {**usual, **own, **settings, "bootstrap_servers": servers}
             return kind(**{key: value for key, value in given.items() if key in kind.DEFAULT_CONFIG})
@@ -201,10 +202,14 @@ class KafkaPythonReader(Reader):
     def ends(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, int]:
         return _offsets(self._consumer.end_offsets, topic, partitions, timeout_s)
 
-    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> list[str]:
+    def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         ask, timeout_ms = self._consumer.committed, int(1000 * timeout_s)
-        found = [ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions]
-        return [each.metadata for each in found if each is not None and each.offset >= 0]
+        found = {each: ask(TopicPartition(topic, each), metadata=True, timeout_ms=timeout_ms) for each in partitions}
+        return {
+            number: Settled(each.offset, (each.metadata or "").partition(END)[0])
+            for number, each in found.items()
+            if each is not None and each.offset >= 0
+        }
 
     def assign(self, role: str, topic: str, offsets: dict[int, int]) -> None:
         self._role, self._topic = role, topic
@@ -265,7 +270,8 @@ class KafkaPythonWriter(Writer):
         return True
 
     def publish(self, messages: Iterable[Outgoing], offsets: dict[tuple[str, int], int], metadata: str) -> None:
-        told = {TopicPartition(*each): OffsetAndMetadata(offset, metadata, -1) for each, offset in offsets.items()}
+        ended = metadata + END
+        told = {TopicPartition(*each): OffsetAndMetadata(offset, ended, -1) for each, offset in offsets.items()}
         try:
             within(self._timeout_s, lambda: self._transaction(messages, told))
         except (kafka_errors.KafkaError, TimeoutError) as error:

@@ -16,11 +16,10 @@ from typing import final
 
 from streamlearn import config
 from streamlearn.edges import kafka_settings, kafka_topics
-from streamlearn.edges.kafka_client import TRANSACTION_S, Outgoing, Reader, Writer
-from streamlearn.errors import CannotStart
-from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED, Commit, Position, Sink
+from streamlearn.edges.kafka_client import TRANSACTION_S, Outgoing, Reader, Settled, Writer
+from streamlearn.errors import REBUILD, CannotStart
+from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED, Commit, Inherited, Position, Sink
 
-HINT = "restore the store's volume, or use a new `name` and a new store (there is no --rebuild in this version)"
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
 
@@ -41,9 +40,24 @@ class KafkaSink(Sink):
         self._writer: Writer | None = None
         self._store_id = ""
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
+        traces = [each.metadata for each in self._take_over().values()]
+        self._store_id = store_id
+        try:
+            return published(traces, store_id, saved_number, replaces)
+        except CannotStart:
+            self.close()
+            raise
+
+    def inherit(self) -> Inherited:
+        committed = self._take_over()
+        owners = {owner(each.metadata) for each in committed.values() if each.metadata}
+        return Inherited(max(owners, default=""), {position: each.offset for position, each in committed.items()})
+
+    def _take_over(self) -> dict[Position, Settled]:
+        """Fence other writers; what is committed of the sources' partitions then."""
         self.close()
-        reader = self._client.reader(f"{self._name}-sink", self._name, offsets=True)
+        reader = self._client.reader(f"{self._name}-sink", self._name, with_offsets=True)
         try:
             if not self._prepared:
                 kafka_topics.prepare(self._topics, self._client)
@@ -58,9 +72,7 @@ class KafkaSink(Sink):
                 writer = self._writer = self._client.writer(self._name, self._timeout_s)
                 writer.take_over()
                 self._check_outputs(writer)
-                traces = self._traces(reader)
-            self._store_id = store_id
-            return published(traces, store_id, saved_number)
+                return self._committed(reader)
         except BaseException:
             self.close()
             raise
@@ -72,13 +84,14 @@ class KafkaSink(Sink):
             if not writer.knows(topic, min(CREATE_S, self._timeout_s)):
                 raise self._client.missing(role, topic)
 
-    def _traces(self, reader: Reader) -> list[str]:
-        """The metadata that is committed, stable, on every source partition."""
-        traces: list[str] = []
+    def _committed(self, reader: Reader) -> dict[Position, Settled]:
+        """What is committed, stable, of every source partition that anything is committed of."""
+        found: dict[Position, Settled] = {}
         for role, topic in self._inputs.items():
             numbers = [number for each, number in self._sources if each == role]
-            traces += reader.committed(topic, numbers, self._timeout_s)
-        return [each.rstrip("\0") for each in traces]  # confluent-kafka 2.16 writes the end of a C string with them
+            settled = reader.committed(topic, numbers, self._timeout_s)
+            found |= {(role, number): each for number, each in settled.items()}
+        return found
 
     def ends(self) -> dict[str, int]:
         return {}
@@ -90,8 +103,9 @@ class KafkaSink(Sink):
             for message in commit.outbox
             if message.role in self._outputs
         ]
-        # A partition of which nothing was read yet gets its trace too.
-        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in self._sources}
+        # A partition of which nothing was read yet gets its trace too, and so does one that was added since `open`.
+        sources = dict.fromkeys([*self._sources, *commit.positions])
+        offsets = {(self._inputs[each[0]], each[1]): commit.positions.get(each, 0) for each in sources}
         try:
             with self._client.faults(f"cannot publish commit {commit.number}"):
                 self._writer.publish(messages, offsets, f"{self._store_id}:{commit.number}")
@@ -105,23 +119,31 @@ class KafkaSink(Sink):
             writer.close()
 
 
-def published(traces: Iterable[str], store_id: str, saved_number: int) -> int:
+def published(traces: Iterable[str], store_id: str, saved_number: int, replaces: str | None = None) -> int:
     """Which commit of this store was published last (0: none), from what is committed on the source partitions.
 
     The store is written before Kafka and its outbox cleared before the next commit, so it is `saved_number` or the one
     before. Anything else means that store and log are not of one history, and going on would lose or repeat queries.
+    A store that was built from the log finds the traces of the one that it `replaces`, or none, until it has published.
     """
-    numbers = []
-    for trace in filter(None, traces):
-        owner, _, number = trace.rpartition(":")
-        if owner != store_id or not number.isdecimal():
-            raise CannotStart(f"this name's consumer group was written by another store ({trace[:80]!r}); {HINT}")
+    numbers, traces = [], list(filter(None, traces))
+    if replaces is not None and all(owner(trace) == replaces for trace in traces):
+        return saved_number - 1
+    for trace in traces:
+        number = trace.rpartition(":")[2]
+        if owner(trace) != store_id or not number.isdecimal():
+            raise CannotStart(f"this name's consumer group was written by another store ({trace[:80]!r}); {REBUILD}")
         numbers.append(int(number))
     last = max(numbers, default=0)
     if not numbers and saved_number > 1:
-        raise CannotStart(f"the store is at commit {saved_number} and Kafka has no trace of it; {HINT}")
+        raise CannotStart(f"the store is at commit {saved_number} and Kafka has no trace of it; {REBUILD}")
     if last > saved_number:
-        raise CannotStart(f"the store is at commit {saved_number} and Kafka already at {last}: an old copy; {HINT}")
+        raise CannotStart(f"the store is at commit {saved_number} and Kafka already at {last}: an old copy; {REBUILD}")
     if last < saved_number - 1:
-        raise CannotStart(f"the store is at commit {saved_number} and Kafka only at {last}; {HINT}")
+        raise CannotStart(f"the store is at commit {saved_number} and Kafka only at {last}; {REBUILD}")
     return last
+
+
+def owner(trace: str) -> str:
+    """The id of the store that left it."""
+    return trace.rpartition(":")[0]

@@ -1,7 +1,7 @@
 """What each topic has to be: created so where the configuration says so, and looked at where it is there already.
 
-Labels are what a model can be rebuilt from, so they are kept for ever. Nothing that the daemon reads or writes may be
-compacted: an event that is replaced before it was read is never learned from, and rejected records have no key.
+Labels and queries are what a store can be rebuilt from, so they are kept for ever. Nothing that the daemon reads or writes
+may be compacted: an event that is replaced before it was read is never learned from, and rejected records have no key.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DELETE, FOREVER = {"cleanup.policy": "delete"}, {"retention.ms": "-1", "retentio
 SETTINGS: dict[str, dict[str, str]] = {
     EVENTS: DELETE,
     LABELS: DELETE | FOREVER,
-    QUERIES: DELETE,
+    QUERIES: DELETE | FOREVER,
     PREDICTIONS: DELETE,
     REJECTED: DELETE,
 }
-READ = (EVENTS, LABELS)
+READ, KEPT = (EVENTS, LABELS), (LABELS, QUERIES)
 
 log = logging.getLogger("streamlearn")
 
@@ -107,19 +107,19 @@ def problems(role: str, name: str, topic: Topic) -> Iterator[Problem]:
         fix = f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete"
         harm = "older labels of an id are lost" if role == LABELS else "records of one key replace each other unread"
         yield Problem(role, False, f"topic '{name}' has cleanup.policy={policy}: {harm}", fix)
-    if role == LABELS:
-        yield from _kept(name, settings)
+    if role in KEPT:
+        yield from _kept(role, name, settings)
     if role not in READ:
         yield from _writable(role, name, topic)
 
 
-def _kept(name: str, settings: dict[str, str]) -> Iterator[Problem]:
+def _kept(role: str, name: str, settings: dict[str, str]) -> Iterator[Problem]:
     for key, what in (("retention.ms", "ms"), ("retention.bytes", "bytes")):
         value = settings.get(key, "-1")
         if value != "-1":
             fix = f"kafka-configs.sh --alter --topic {name} --add-config {key}=-1"
-            text = f"topic '{name}' has {key}={value}: labels beyond {value} {what} are gone when a model is rebuilt"
-            yield Problem(LABELS, False, text, fix)
+            text = f"topic '{name}' has {key}={value}: {role} beyond {value} {what} are gone when a store is rebuilt"
+            yield Problem(role, False, text, fix)
 
 
 def _writable(role: str, name: str, topic: Topic) -> Iterator[Problem]:

@@ -27,7 +27,9 @@ from streamlearn.service.ports import (
     Changes,
     Clock,
     Commit,
+    Earlier,
     Example,
+    Inherited,
     Message,
     Pending,
     Position,
@@ -116,9 +118,13 @@ class MemorySink(Sink):
         names = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
         self._roles = [role for role, name in names.items() if name]
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         self._log.writer = self
         return None
+
+    def inherit(self) -> Inherited:
+        self._log.writer = self
+        return Inherited("", {})
 
     def ends(self) -> dict[str, int]:
         return {role: len(self._log.outputs[role]) for role in self._roles}
@@ -149,6 +155,7 @@ class MemoryStore(Store):
         self._pending: dict[str, Pending] = {}
         self._waiting: dict[str, Waiting] = {}
         self._examples: dict[int, Example] = {}
+        self._fits: dict[int, Earlier] = {}
 
     def load(self) -> Saved:
         last = self._last
@@ -163,6 +170,7 @@ class MemoryStore(Store):
             list(self._pending.values()),
             list(self._waiting.values()),
             [example for _, example in sorted(self._examples.items())],
+            [fit for _, fit in sorted(self._fits.items())],
         )
 
     def commit(self, commit: Commit) -> None:
@@ -183,6 +191,9 @@ class MemoryStore(Store):
             self._examples.pop(serial, None)
         for example in changes.examples_put:
             self._examples[example.serial] = example
+        for number in changes.fits_removed:
+            self._fits.pop(number, None)
+        self._fits |= {fit.number: fit for fit in changes.fits_added}
         self._outbox = list(commit.outbox)
         self._last = Commit(
             commit.number, dict(commit.positions), commit.snapshot, Changes(), dict(commit.outputs), ()

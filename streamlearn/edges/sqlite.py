@@ -11,42 +11,46 @@ load the file's structure is checked, indices against tables. What fails this is
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
-import uuid
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 from urllib.parse import quote
 
-import msgspec
+from streamlearn.edges.sqlite_changes import write_changes
+from streamlearn.edges.sqlite_schema import (
+    APPLICATION_ID,
+    MIGRATIONS,
+    SCHEMA_VERSION,
+    Row,
+    crc,
+    create,
+    migrate,
+    refuse_version,
+    sealed,
+    set_aside_foreign_wal,
+)
+from streamlearn.edges.system import beside, disk_errors, lock, sync_folder
+from streamlearn.errors import REBUILD, CannotStart, ConfigurationError, StreamlearnError, Unavailable
+from streamlearn.service.ports import (
+    Commit,
+    Earlier,
+    Example,
+    Message,
+    Pending,
+    Remembered,
+    Saved,
+    Store,
+    Waiting,
+)
 
-from streamlearn.edges.system import disk_errors, lock
-from streamlearn.errors import CannotStart, ConfigurationError, StreamlearnError, Unavailable
-from streamlearn.service.ports import Changes, Commit, Example, Message, Pending, Remembered, Saved, Store, Waiting
-
-SCHEMA_VERSION = 2
-APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the file for a moment
 WAL_BYTES = 64 << 20  # the WAL is cut back to this after a burst
 
-# In outbox, pending and waiting `serial` keeps the order in which rows were added. `crc` is over the other columns.
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value, crc INTEGER);
-CREATE TABLE positions (role TEXT, partition INTEGER, next INTEGER, crc INTEGER, PRIMARY KEY (role, partition));
-CREATE TABLE snapshot (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB, sha256 BLOB);
-CREATE TABLE outputs (role TEXT PRIMARY KEY, begin INTEGER, crc INTEGER);
-CREATE TABLE outbox (serial INTEGER PRIMARY KEY, role TEXT, key BLOB, value BLOB, crc INTEGER);
-CREATE TABLE events (id TEXT PRIMARY KEY, ordinal INTEGER, x BLOB, crc INTEGER);
-CREATE INDEX events_by_ordinal ON events (ordinal);
-CREATE TABLE pending (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, x BLOB, reason TEXT, expires REAL,
-    crc INTEGER);
-CREATE TABLE waiting (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, label BLOB, crc INTEGER);
-CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, fold INTEGER, audit INTEGER,
-    crc INTEGER);
-"""
+log = logging.getLogger("streamlearn")
 WORLDS_FAULT = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -58,15 +62,20 @@ WORLDS_FAULT = {
     sqlite3.SQLITE_NOMEM,
 }
 
-Row = tuple[Any, ...]
-
 
 @final
 class SqliteStore(Store):
     """The durable state in one file. `read_only` leaves it and its writer alone, for `inspect` beside a daemon."""
 
-    def __init__(self, path: Path, read_only: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        read_only: bool = False,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        replaces: str | None = None,
+    ) -> None:
+        """replaces: of a new store, see `Saved`."""
+        self._path, self._replaces = path, replaces
         self._read_only = read_only
         self._lock = -1
         self._connection: sqlite3.Connection | None = None
@@ -77,7 +86,9 @@ class SqliteStore(Store):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = lock(path.with_name(path.name + ".lock"), path)
         try:
-            with self._faults():
+            with disk_errors(path):
+                set_aside_foreign_wal(path, read_only)
+            with self._faults(), disk_errors(path):
                 self._open(busy_timeout_s)
                 self._number = int(self._meta()["number"])
         except BaseException:
@@ -100,24 +111,32 @@ class SqliteStore(Store):
         if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise CannotStart(f"{self._path} is not a store of streamlearn: set store.path to another file")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
-            raise CannotStart(
-                f"the store {self._path} has schema {version} and this streamlearn reads {SCHEMA_VERSION}: "
-                "run the version that wrote it, or start a new store"
-            )
+        if version != SCHEMA_VERSION and (self._read_only or version not in MIGRATIONS):
+            refuse_version(self._path, version)
         if not self._read_only:
             self._set_durable(connection)
+        if version != SCHEMA_VERSION:
+            self._migrate(version)
+
+    def _migrate(self, version: int) -> None:
+        """All of it or nothing; first a copy of the file as it is, since an older streamlearn reads no other."""
+        copy = beside(self._path, f"version-{version}")
+        part = copy.with_name(copy.name + ".part")
+        part.unlink(missing_ok=True)
+        self.copy_to(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.rename(copy)
+        sync_folder(copy.absolute().parent)
+        with self._transaction() as database:
+            migrate(database, version)
+        text = "the store %s was of schema %d and is of %d now; as it was it is %s"
+        log.info(text, self._path, version, SCHEMA_VERSION, copy, extra={"action": "migrate"})
 
     def _create(self, connection: sqlite3.Connection) -> None:
         self._set_durable(connection)
         with self._transaction() as database:
-            for statement in SCHEMA.split(";\n"):
-                database.execute(statement)
-            meta = [("store_id", uuid.uuid4().hex), ("number", 0)]
-            database.executemany("INSERT INTO meta VALUES (?, ?, ?)", _sealed(meta))
-            database.execute("INSERT INTO snapshot VALUES (1, ?, ?)", (b"", hashlib.sha256(b"").digest()))
-            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            create(database, self._replaces)
 
     @staticmethod
     def _set_durable(connection: sqlite3.Connection) -> None:
@@ -155,27 +174,32 @@ class SqliteStore(Store):
                     Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
                 ],
                 examples=[Example(*row) for row in ((*columns, bool(audit)) for *columns, audit in examples)],
+                fits=[
+                    Earlier(*row)
+                    for row in self._rows("SELECT number, labels, time, value, crc FROM fits ORDER BY number")
+                ],
+                replaces=meta["replaces"],
             )
 
     def commit(self, commit: Commit) -> None:
         assert not self._read_only, "this store was opened for reading"
         assert commit.number == self._number + 1, f"commit {commit.number} after {self._number}"
         with self._faults(), self._transaction() as database:
-            _write_changes(database, commit.changes)
+            write_changes(database, commit.changes)
             positions = [(role, int(number), int(next)) for (role, number), next in commit.positions.items()]
             database.execute("DELETE FROM positions")
-            database.executemany("INSERT INTO positions VALUES (?, ?, ?, ?)", _sealed(positions))
+            database.executemany("INSERT INTO positions VALUES (?, ?, ?, ?)", sealed(positions))
             database.execute("DELETE FROM outputs")
             outputs = [(role, int(begin)) for role, begin in commit.outputs.items()]
-            database.executemany("INSERT INTO outputs VALUES (?, ?, ?)", _sealed(outputs))
+            database.executemany("INSERT INTO outputs VALUES (?, ?, ?)", sealed(outputs))
             database.execute("DELETE FROM outbox")
             outbox = [(message.role, message.key, message.value) for message in commit.outbox]
-            database.executemany("INSERT INTO outbox (role, key, value, crc) VALUES (?, ?, ?, ?)", _sealed(outbox))
+            database.executemany("INSERT INTO outbox (role, key, value, crc) VALUES (?, ?, ?, ?)", sealed(outbox))
             sha256 = hashlib.sha256(commit.snapshot).digest()
             database.execute(
                 "UPDATE snapshot SET value = ?, sha256 = ? WHERE sha256 <> ?", (commit.snapshot, sha256, sha256)
             )
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _sealed([("number", commit.number)]))
+            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed([("number", commit.number)]))
         self._number = commit.number
 
     def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
@@ -192,6 +216,12 @@ class SqliteStore(Store):
                 database.execute("DELETE FROM outbox")
             finally:
                 database.execute("PRAGMA synchronous = FULL")
+
+    def copy_to(self, path: Path) -> None:
+        """Write what the file holds at this moment to a new one, which has no write-ahead log."""
+        with self._faults(), closing(sqlite3.connect(path, isolation_level=None)) as target:
+            self._database().backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -220,14 +250,14 @@ class SqliteStore(Store):
 
     def _meta(self) -> dict[str, Any]:
         meta: dict[str, Any] = dict(self._rows("SELECT key, value, crc FROM meta"))
-        if meta.keys() != {"store_id", "number"}:
+        if meta.keys() != {"store_id", "number", "replaces"}:
             raise self._damaged("its number is missing")
         return meta
 
     def _rows(self, query: str, parameters: Row = ()) -> Iterator[Row]:
         """The rows of a query whose last column is the CRC of the others, without it."""
-        for *columns, crc in self._database().execute(query, parameters):
-            if _crc(columns) != crc:
+        for *columns, seal in self._database().execute(query, parameters):
+            if crc(columns) != seal:
                 raise self._damaged("a row does not match its checksum")
             yield tuple(columns)
 
@@ -248,41 +278,4 @@ class SqliteStore(Store):
 
     def _damaged(self, finding: str) -> CannotStart:
         finding = " ".join(finding.split())
-        return CannotStart(
-            f"the store {self._path} is damaged: {finding}; put a copy in its place, or start a new store"
-        )
-
-
-def _write_changes(database: sqlite3.Connection, changes: Changes) -> None:
-    """Deletions first. Adding an id again replaces it and puts it last. The horizon holds for what is added, too."""
-    events = [(event.id, int(event.ordinal), event.x) for event in changes.events_added]
-    pending = [
-        (query.id, int(query.ordinal), query.x, query.reason, float(query.expires)) for query in changes.pending_added
-    ]
-    waiting = [(label.id, int(label.ordinal), label.label) for label in changes.waiting_added]
-    database.executemany("DELETE FROM events WHERE id = ?", [(id,) for id in changes.events_forgotten])
-    database.executemany("DELETE FROM pending WHERE id = ?", [(id,) for id in changes.pending_removed])
-    database.executemany("DELETE FROM waiting WHERE id = ?", [(id,) for id in changes.waiting_removed])
-    database.executemany("DELETE FROM examples WHERE serial = ?", [(serial,) for serial in changes.examples_removed])
-    database.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)", _sealed(events))
-    database.execute("DELETE FROM events WHERE ordinal < ?", (changes.events_horizon,))
-    database.executemany(
-        "INSERT OR REPLACE INTO pending (id, ordinal, x, reason, expires, crc) VALUES (?, ?, ?, ?, ?, ?)",
-        _sealed(pending),
-    )
-    database.executemany(
-        "INSERT OR REPLACE INTO waiting (id, ordinal, label, crc) VALUES (?, ?, ?, ?)", _sealed(waiting)
-    )
-    examples = [
-        (int(one.serial), one.id, one.x, one.y, float(one.weight), int(one.fold), int(one.audit))
-        for one in changes.examples_put
-    ]
-    database.executemany("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _sealed(examples))
-
-
-def _sealed(rows: Sequence[Row]) -> list[Row]:
-    return [(*row, _crc(row)) for row in rows]
-
-
-def _crc(columns: Sequence[object]) -> int:
-    return zlib.crc32(msgspec.msgpack.encode(columns))
+        return CannotStart(f"the store {self._path} is damaged: {finding}; {REBUILD}")

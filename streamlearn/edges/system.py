@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
@@ -53,3 +54,17 @@ def lock(path: Path, guarded: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def sync_folder(folder: Path) -> None:
+    """New names in a folder are durable once the folder itself is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def beside(path: Path, what: str) -> Path:
+    """A name that says what was put beside a file, and when; no earlier one is overwritten."""
+    return path.with_name(f"{path.name}.{what}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")

@@ -28,6 +28,7 @@ from streamlearn.learner.testing import losses_gradients, natural_scale, outer_g
 from streamlearn.queries.strategy import REFERENCES_MOST, View
 
 SETTLE_ROUNDS = 30
+CAUGHT_UP_MOST = 256  # labels whose steps are caught up one by one
 
 
 @final
@@ -60,12 +61,7 @@ def observe(state: State, new_columns: columns.State, rows: Array) -> State:
 
 def step(state: State, settings: Settings, label: Labeled) -> State:
     """Learn one new label."""
-    state = _hear(state, label.y)
-    state = _validate(state, settings, label)
-    target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
-    serial = state.examples.end
-    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.fold)
-    state = replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
+    state, serial = keep(state, settings, label, tunes=True), state.examples.end
     if not state.problem.trainable:
         return state
     if label.fold and not trains(state, settings):
@@ -80,8 +76,30 @@ def step(state: State, settings: Settings, label: Labeled) -> State:
     return stochastic.learn(replace(state, examples=kept), settings, serial)
 
 
-def revise(state: State, settings: Settings, serial: int, label: Labeled | None) -> State:
-    """Replace the example `serial`, or forget it (None); the model is refitted without what it was.
+def keep(state: State, settings: Settings, label: Labeled, tunes: bool = False) -> State:
+    """Take one new label into the labeled set, and leave the model as it is; tunes: ρ hears of it."""
+    state = _hear(state, label.y)
+    state = _validate(state, settings, label, tunes)
+    target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
+    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.fold)
+    return replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
+
+
+def catch_up(state: State, settings: Settings) -> State:
+    """Learn what was kept: by a refit; with SGDF by the steps of its newest labels, which draw on all of them."""
+    if state.unfitted == 0 or not state.problem.trainable or not trains(state, settings):
+        return settle(state, settings, rounds=0)
+    kept = examples.newest(state.examples, settings.keep)
+    state = replace(state, examples=kept)
+    if solver.choose(state, settings) != "sgdf":
+        return exact.refit(state, settings)
+    for serial in range(max(kept.first, kept.end - min(state.unfitted, CAUGHT_UP_MOST)), kept.end):
+        state = stochastic.learn(state, settings, serial)
+    return state
+
+
+def revise(state: State, settings: Settings, serial: int, label: Labeled | None, learns: bool = True) -> State:
+    """Replace the example `serial`, or forget it (None); where it `learns`, the model is refitted without what it was.
 
     By a refit, or a round of steps; of a network, which takes half a second for a round, by the steps that a label brings, and
     the rest when the stream is quiet.
@@ -96,6 +114,8 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None)
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight)
     state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    if not learns:
+        return state
     if settings.network and state.fit is not None and trains(state, settings):
         return stochastic.learn(state, settings, serial)
     return settle(state, settings, rounds=0)
@@ -110,6 +130,8 @@ def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> Sta
         return state
     if not trains(state, settings):
         return without_model(state)
+    # Here too: where labels come in small numbers, each followed by silence, a cut is never full.
+    state = replace(state, examples=examples.newest(state.examples, settings.keep))
     if solver.choose(state, settings) != "sgdf":
         return exact.refit(state, settings, rounds)
     return stochastic.settle(state, settings)
@@ -168,7 +190,7 @@ def _hear(state: State, y: problem.Label) -> State:
     return replace(state, problem=heard)
 
 
-def _validate(state: State, settings: Settings, label: Labeled) -> State:
+def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> State:
     fit = state.fit
     if fit is None or 0 < label.fold == held(state, settings):
         return state
@@ -184,7 +206,7 @@ def _validate(state: State, settings: Settings, label: Labeled) -> State:
     progressive = settings.validation == "progressive" or (
         settings.validation == "leave-one-out" and fit.covariance is None
     )
-    if not (settings.learn_regularity and progressive):
+    if not (tunes and settings.learn_regularity and progressive):
         return state
     change_most = STEP_MOST
     if fit.descent is not None:

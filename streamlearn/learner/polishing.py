@@ -1,23 +1,28 @@
-"""A network that has settled is polished: θ goes on to its optimum, and θ̇ to the solution of its equation there.
+"""A network that rests is polished: θ goes on to its optimum, and θ̇ to the solution of its equation there.
 
 Steps bring both near. Their noise weighs most where L is flat, which the residual hardly sees but θ̇ lies along: on digits the
 cosine of θ̇ with the solution of H θ̇ + λC = 0 was 0.4 at a residual of 0.2. Conjugate gradients on all kept examples find the
-rest in a hundred products, which is no more than a round of steps. Where examples are so many that products are dear, steps
-leave less noise, and it is left to them; also where H, or the conjugate gradients' budget, allows no better.
+rest in a hundred products, which is no more than a round of steps or two. Where examples and parameters are so many that
+products are dear, steps leave less noise, and it is left to them; so it is where H allows no better, and for a regularizer with
+kinks, whose zeros conjugate gradients know nothing of.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from streamlearn.core import certificate, conjugate
+import numpy as np
+
+from streamlearn.core import certificate, conjugate, sgdf
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, objective
 
-EXAMPLES_MOST = 4096
 ROWS_MOST = 1 << 17  # that go through the network: products times examples
+WORK_MOST = 4e9  # and these times parameters: about a second of a slow core
+PRODUCTS_LEAST = 40  # fewer are not worth it
 TOLERANCE, TANGENT_TOLERANCE = 0.1, 0.01  # ‖∇L‖/‖λC‖ and ‖Hθ̇ + λC‖/‖λC‖
+TRAVELLED = 20.0  # over λ: the steps after which nothing is missing in any direction
 
 
 def polished(state: State, settings: Settings) -> State:
@@ -31,25 +36,45 @@ def polished(state: State, settings: Settings) -> State:
     return replace(state, fit=new, published=new)
 
 
+def products_most(examples: int, size: int) -> float:
+    """How many products with H may be taken for so many examples and parameters."""
+    return min(ROWS_MOST / examples, WORK_MOST / (examples * size))
+
+
 def _polished(state: State, settings: Settings, fit: Fit, which: str) -> Fit:
     examples = data(state, settings, fit.frame, fit.end, which)
-    assert fit.descent is not None
-    if not 0 < len(examples.y) <= EXAMPLES_MOST:
+    whole, n = objective(state, settings, fit.model, fit.frame), len(examples.y)
+    if not n or not whole.regularizer.smooth or products_most(n, fit.model.size) < PRODUCTS_LEAST:
         return fit
-    whole, most = objective(state, settings, fit.model, fit.frame), ROWS_MOST / len(examples.y)
-    start = conjugate.State(fit.theta, fit.log_tangent)
+    start, most = conjugate.State(fit.theta, fit.log_tangent), products_most(n, fit.model.size)
     new, info = conjugate.step(start, whole, examples, fit.regularity, TOLERANCE, TANGENT_TOLERANCE, most)
-    before = whole.residual(fit.theta, fit.log_tangent, examples, fit.regularity)
-    if not info.ok or not info.residual < before:
+    if not info.ok or not info.residual < whole.residual(fit.theta, fit.log_tangent, examples, fit.regularity):
         return fit
     theta, log_tangent = (vector.astype(fit.theta.dtype, copy=False) for vector in (new.theta, new.log_tangent))
-    descent = replace(fit.descent, theta=theta, log_tangent=log_tangent, mean_theta=theta, mean_log_tangent=log_tangent)
-    judged = replace(certificate.solved(whole, theta, log_tangent, examples, fit.regularity), step=fit.certificate.step)
+    judged = certificate.solved(whole, theta, log_tangent, examples, fit.regularity)
     return replace(
         fit,
         theta=theta,
         log_tangent=log_tangent,
-        descent=descent,
-        certificate=judged,
+        descent=_onwards(fit, conjugate.State(theta, log_tangent)),
+        certificate=replace(judged, step=fit.certificate.step),
         loss=info.loss * fit.frame.target_scale**2,
+    )
+
+
+def _onwards(fit: Fit, found: conjugate.State) -> sgdf.State:
+    """What steps go on from: there, with means of gradients that are near zero there, and a tangent that is complete."""
+    before = fit.descent
+    assert before is not None
+    scaling = before.scaling
+    if scaling is not None:
+        scaling = replace(scaling, mean=np.zeros_like(scaling.mean), mean_tangent=np.zeros_like(scaling.mean_tangent))
+    return replace(
+        before,
+        theta=found.theta,
+        log_tangent=found.log_tangent,
+        mean_theta=found.theta,
+        mean_log_tangent=found.log_tangent,
+        travel=max(before.travel, TRAVELLED / fit.regularity),
+        scaling=scaling,
     )

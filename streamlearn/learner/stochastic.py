@@ -52,11 +52,11 @@ def settle(state: State, settings: Settings) -> State:
             state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
     rests = abs(state.tuner.log_precision - before) < RESTING
     solved = SOLVED_NETWORK if settings.network else SOLVED
-    done = state.failing > 0 or (rests and state.fit is not None and state.fit.residual < solved)
+    at_rest = rests and state.failing == 0 and state.fit is not None and state.fit.residual < solved
     settled = state.settled + 1
-    if not done and settled < SETTLE_ROUNDS_MOST:
+    if not at_rest and state.failing == 0 and settled < SETTLE_ROUNDS_MOST:
         return replace(state, settled=settled)
-    if settings.network:
+    if at_rest and settings.network:
         state = polishing.polished(state, settings)
     return replace(state, settled=settled, unfitted=0)
 

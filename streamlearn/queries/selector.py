@@ -11,6 +11,7 @@ whenever the count of events is a multiple of `REFRESH`, wherever a batch ended.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
-from streamlearn.queries.budget import Budget
+from streamlearn.queries.budget import ROUNDING, Budget
 
 WINDOW, REFRESH, JUDGE_LEAST = 64, 32, 8
 
@@ -72,14 +73,35 @@ def answered(state: State, count: int) -> State:
     return replace(state, outstanding=state.outstanding - count)
 
 
+def asked(state: State, reason: str) -> State:
+    """An event was asked about that was not chosen here: by a daemon before this one."""
+    audits = state.audits + (reason == "audit")
+    return replace(
+        state, seen=state.seen + 1, issued=state.issued + 1, outstanding=state.outstanding + 1, audits=audits
+    )
+
+
+def spent(state: State, budget: Budget) -> State:
+    """The budget is as far as the queries issued have spent it: nothing was saved up that nobody knows of."""
+    return replace(state, entitled=math.ceil(state.issued / budget.share - ROUNDING))
+
+
 def step(
-    state: State, budget: Budget, scores: Array, audit: NDArray[np.bool_], askable: NDArray[np.bool_]
+    state: State,
+    budget: Budget,
+    scores: Array,
+    audit: NDArray[np.bool_],
+    askable: NDArray[np.bool_],
+    paused: bool = False,
 ) -> tuple[State, Info]:
-    """Deal with events in order, up to and including the first that is to be asked about, or a renewal of the window."""
+    """Deal with events in order, up to and including the first that is to be asked about, or a renewal of the window.
+
+    paused: none is asked about, and what could have been is not caught up later.
+    """
     count = min(len(scores), REFRESH - state.seen % REFRESH)
     scores, audit, askable = scores[:count], audit[:count], askable[:count]
     chosen, reason, threshold = -1, "", state.threshold
-    if state.outstanding >= budget.outstanding_most:
+    if paused or state.outstanding >= budget.outstanding_most:
         entitled = np.full(count, state.entitled)
     else:
         entitled = state.entitled + np.cumsum(askable)

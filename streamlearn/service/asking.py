@@ -67,6 +67,7 @@ class Asking:
         self.acting = ""  # the strategy whose scores fill the selector's window
         self._view: View | None = None
         self._fresh = False
+        self.paused = False  # events are scored, and none is asked about
         # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
         # which is another rounding. None: the view is to be made anew.
         self.counted_at_once: int | None = None
@@ -83,6 +84,15 @@ class Asking:
         """`count` queries were answered, forgotten or have expired."""
         self.selector = selector.answered(self.selector, count)
         self.model_moved()
+
+    def asked(self, reason: str) -> None:
+        """An event was asked about by a daemon whose store is lost."""
+        self.selector = selector.asked(self.selector, reason)
+        self.model_moved()
+
+    def spent(self) -> None:
+        """Nothing is saved up of the budget."""
+        self.selector = selector.spent(self.selector, self._budget)
 
     def strategy(self, state: State) -> Strategy:
         exact = state.published is None or learner.invertible(state.published)
@@ -116,6 +126,7 @@ class Asking:
             scored.scores[start - scored.start : stop - scored.start],
             segment.audit[start:stop],
             segment.askable[start:stop],
+            self.paused,
         )
         return info
 

@@ -15,15 +15,28 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
-from streamlearn.service import restore
+from streamlearn.service import fits, overload, restore
+from streamlearn.service.control import obey
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.observe import measure
 from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import Clock, Commit, Position, Record, Saved, Sink, Source, Store
+from streamlearn.service.ports import (
+    POLL_RECORDS,
+    Clock,
+    Commit,
+    Control,
+    Position,
+    Record,
+    Saved,
+    Sink,
+    Source,
+    Store,
+)
 
 POLL_TIMEOUT_S = 0.25
 COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
@@ -40,6 +53,7 @@ class Ports:
     sink: Sink
     store: Store
     clock: Clock
+    control: Control | None = None
 
 
 @final
@@ -58,7 +72,9 @@ class Daemon:
         self.pipeline, self._ports, self._health, self._measurements = pipeline, ports, health, measurements
         self._patiently, self._poll_timeout_s = patience, poll_timeout_s
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
+        self._replaces: str | None = None
         self._committed_at = 0.0
+        self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
     @property
     def number(self) -> int:
@@ -82,25 +98,52 @@ class Daemon:
         saved = self._patiently("store", self._ports.store.load)
         restore.put_back(self.pipeline, saved)
         self._store_id, self._number, self._positions = saved.store_id, saved.number, dict(saved.positions)
+        self._replaces = saved.replaces
         self._patiently("log", lambda: self._recover(saved))
         self._patiently("log", lambda: self._ports.source.open(self._positions))
+        self._polled = self._moved()
         self._committed_at = self._ports.clock.monotonic()
         self._health.ready("start")
         self._report()
 
     def turn(self) -> int:
-        """Poll once and deal with what came; how many records that were."""
-        records = self._patiently("log", lambda: self._ports.source.poll(self._poll_timeout_s))
+        """Obey what was commanded; deal with what the last poll left, or poll once; how many records that were."""
+        obeyed = self._obey()
+        polled = self._polled or self._poll()
         before = self.pipeline.state
-        self.pipeline.step(records, self._ports.clock.now())
+        taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS)
+        records, self._polled = polled[:taken], polled[taken:]
         if not records:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
-        if records or changes.pending_removed or self.pipeline.state is not before or due:
+        if records or obeyed or changes.pending_removed or self.pipeline.state is not before or due:
             self._commit(records)
+        for text in obeyed:
+            log.info("%s", text, extra={"action": "control"})
         self._report()
         return len(records)
+
+    def _poll(self) -> list[Record]:
+        """What came; while only a share of the events is read, of several polls."""
+        standing, polled, wait_s = self.pipeline.standing, list[Record](), self._poll_timeout_s
+        while True:
+            records = self._patiently("log", partial(self._ports.source.poll, wait_s))
+            taken = overload.sample(records, standing.rules.learner.seed, standing.share)
+            self._measurements.add("streamlearn_skipped_total", sum(record.skipped for record in taken))
+            polled += self._moved() + taken
+            kept, most = sum(not record.skipped for record in polled), overload.POLLS_MOST * POLL_RECORDS
+            if standing.share >= 1.0 or not records or kept >= POLL_RECORDS or len(polled) >= most:
+                return polled
+            wait_s = 0.0
+
+    def _obey(self) -> list[str]:
+        """What was done, to be said once it is committed."""
+        control, standing = self._ports.control, self.pipeline.standing
+        if control is None:
+            return []
+        commands = self._patiently("store", lambda: control.after(standing.obeyed))
+        return [f"command {each.number}, {each.action}: {obey(standing, each)}" for each in commands]
 
     def drain(self) -> None:
         """Learn what waits for a cut to fill, and commit it."""
@@ -117,11 +160,14 @@ class Daemon:
     def _commit(self, records: list[Record]) -> None:
         self._positions.update({(record.role, record.partition): record.next for record in records})
         began = self._ports.clock.monotonic()
+        self._slow_down()
+        number, changes, standing = self._number + 1, self.pipeline.ledger.take_changes(), self.pipeline.standing
+        standing.fits = fits.note(standing.fits, standing.state, number, self._ports.clock.now(), changes)
         commit = Commit(
-            number=self._number + 1,
+            number=number,
             positions=dict(self._positions),
             snapshot=restore.take(self.pipeline),
-            changes=self.pipeline.ledger.take_changes(),
+            changes=changes,
             outputs=self._patiently("log", self._ports.sink.ends),
             outbox=self.pipeline.take_outbox(),
         )
@@ -133,6 +179,27 @@ class Daemon:
         self._measurements.add("streamlearn_commits_total", 1)
         self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
 
+    def _moved(self) -> list[Record]:
+        """Where the source had to move to: places among the records, before what it read there."""
+        places = []
+        for (role, partition), (to, lost) in self._ports.source.skipped().items():
+            places.append(Record(role, partition, to, to, None, None, skipped=True))
+            self._measurements.add("streamlearn_lost_total", lost or 0, topic=role)
+            many = "an unknown number of" if lost is None else f"at most {lost}"
+            log.warning(
+                "partition %d of the %s topic no longer holds what was to be read next: going on at %d without %s records",
+                *(partition, role, to, many),
+                extra={"action": "skipped"},
+            )
+        return places
+
+    def _slow_down(self) -> None:
+        """Whether all events are read until the next commit. What the last poll left was taken by the share of before."""
+        standing = self.pipeline.standing
+        if standing.rules.backlog and not self._polled:
+            standing.share = overload.share(self._patiently("log", self._ports.source.lag), standing.rules.backlog)
+        self._measurements.set("streamlearn_event_share", standing.share)
+
     def _publish(self, commit: Commit) -> None:
         attempts = 0
 
@@ -140,14 +207,16 @@ class Daemon:
             nonlocal attempts
             attempts += 1
             # After a failure nobody knows how far it got: what recovers a restart recovers this.
-            if attempts > 1 and self._ports.sink.open(self._store_id, commit.number) == commit.number:
-                return
+            if attempts > 1:
+                last = self._ports.sink.open(self._store_id, commit.number, self._replaces)
+                if last == commit.number:
+                    return
             self._ports.sink.publish(commit)
 
         self._patiently("log", publish)
 
     def _recover(self, saved: Saved) -> None:
-        published = self._ports.sink.open(saved.store_id, saved.number)
+        published = self._ports.sink.open(saved.store_id, saved.number, saved.replaces)
         if saved.number == 0 or published == saved.number:
             return
         if published is None and not saved.outbox:
@@ -159,5 +228,9 @@ class Daemon:
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)
         measure(self.pipeline, self._health, self._measurements)
-        for (role, partition), lag in self._patiently("log", self._ports.source.lag).items():
-            self._measurements.set("streamlearn_lag", lag, topic=role, partition=str(partition))
+        lags = self._patiently("log", self._ports.source.lag)
+        ends = {(record.role, record.partition): record.next for record in self._polled}
+        begins = {(record.role, record.partition): record.offset for record in reversed(self._polled)}
+        for position, lag in lags.items():
+            polled = ends.get(position, 0) - begins.get(position, 0)
+            self._measurements.set("streamlearn_lag", lag + polled, topic=position[0], partition=str(position[1]))

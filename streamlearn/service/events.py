@@ -5,8 +5,9 @@ A label that waited for an event is learned as soon as the event has come, so th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -14,12 +15,14 @@ from streamlearn.core.losses import Array
 from streamlearn.learner import columns, problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
+from streamlearn.service import waiting
 from streamlearn.service.asking import BLOCK, Scored, Segment, predicted
 from streamlearn.service.labels import Labels
 from streamlearn.service.ports import (
     EVENTS,
     PREDICTIONS,
     QUERIES,
+    Asked,
     Codec,
     Event,
     Message,
@@ -29,6 +32,14 @@ from streamlearn.service.ports import (
     Record,
 )
 from streamlearn.service.standing import Standing
+
+
+class Read(NamedTuple):
+    """An event as read: the record that it was in, its place there, and the event."""
+
+    record: Record
+    place: int
+    event: Event
 
 
 @final
@@ -48,21 +59,40 @@ class Events:
     def __init__(self, standing: Standing, labels: Labels, codec: Codec) -> None:
         self._standing, self._labels, self._codec = standing, labels, codec
 
-    def step(self, run: list[Record], by_record: bool) -> None:
-        """Deal with events in order; by_record: time is what the records say."""
+    def step(self, run: list[tuple[Record, Sequence[Event | str]]], by_record: bool) -> None:
+        """Deal with decoded records in order; by_record: time is what they say."""
         decoded = []
-        for record in run:
-            event = self._codec.event(record)
-            if isinstance(event, str):
-                self._standing.reject(record, event, "size" if record.oversize else "format")
-            else:
-                decoded.append((record, event))
-        ids, start = [event.id for _, event in decoded], 0
+        for record, found in run:
+            for index, event in enumerate(found):
+                if isinstance(event, str):
+                    kind = "size" if record.oversize else "format"
+                    self._standing.reject(self._codec.one(record, index), event, kind)
+                else:
+                    decoded.append(Read(record, index, event))
+        ids, start = [read.event.id for read in decoded], 0
         while start < len(decoded):
             stop = self._until(ids, start)
             self._segment(decoded[start:stop], by_record)
             self._labels.join(ids[stop - 1])
             start = stop
+
+    def asked(self, query: Asked) -> None:
+        """Count an event that was asked about by a daemon whose store is lost; its query says what it was."""
+        standing, ledger = self._standing, self._standing.ledger
+        standing.clock = max(standing.clock, query.time)
+        standing.expire(standing.clock)
+        new_columns, encoded = columns.encode(standing.state.columns, [query.x])
+        standing.measurements.add("streamlearn_queries_issued_total", 1, reason=query.reason)
+        standing.asking.asked(query.reason)
+        if encoded.reasons or ledger.knows(query.id):
+            standing.asking.settled(1)  # nothing that a label could be joined to, or not for the first time
+            return
+        standing.observe(encoded, new_columns, encoded.rows)
+        standing.measurements.add("streamlearn_events_total", 1)
+        ordinal, features = ledger.count, encoded.rows[0].tobytes()
+        ledger.add_events([query.id], encoded.rows)
+        ledger.ask(Pending(query.id, ordinal, features, query.reason, query.expires))
+        self._labels.join(query.id)
 
     def _until(self, ids: list[str], start: int) -> int:
         """Where the segment that begins at `start` has to end, so that what holds at its beginning holds throughout.
@@ -79,28 +109,32 @@ class Events:
                 return i + 1
         return len(ids)
 
-    def _segment(self, decoded: list[tuple[Record, Event]], by_record: bool) -> None:
+    def _segment(self, decoded: list[Read], by_record: bool) -> None:
         """Events under one model: reject, count, ask."""
         new = []
-        for record, event in decoded:
-            if self._standing.ledger.knows(event.id):
-                self._standing.reject(record, f"an event with id {event.id} was read before", "duplicate")
+        for read in decoded:
+            if self._standing.ledger.knows(read.event.id):
+                self._reject(read, f"an event with id {read.event.id} was read before", "duplicate")
             else:
-                new.append((record, event))
-        new_columns, encoded = columns.encode(self._standing.state.columns, [event.x for _, event in new])
+                new.append(read)
+        new_columns, encoded = columns.encode(self._standing.state.columns, [read.event.x for read in new])
         for i, reason in encoded.reasons.items():
-            self._standing.reject(new[i][0], reason, "features")
+            self._reject(new[i], reason, "features")
         good = [i for i in range(len(new)) if i not in encoded.reasons]
         rows = encoded.rows[good]
         self._standing.observe(encoded, new_columns, rows)
         if good:
-            events = [new[i][1] for i in good]
+            events = [new[i].event for i in good]
             self._standing.measurements.add("streamlearn_records_total", len(events), topic=EVENTS, outcome="accepted")
             self._standing.measurements.add("streamlearn_events_total", len(events))
             times = self._times(events) if by_record else np.full(len(events), self._standing.clock)
             self._count_and_ask(events, rows, times)
         for entry in self._standing.ledger.overdue():
-            self._standing.reject(self._codec.waited(entry.label), "no event with this id came in time", "unknown id")
+            record, _ = waiting.read(entry.label, self._codec)
+            self._standing.reject(record, "no event with this id came in time", "unknown id")
+
+    def _reject(self, read: Read, reason: str, kind: str) -> None:
+        self._standing.reject(self._codec.one(read.record, read.place), reason, kind)
 
     def _times(self, events: list[Event]) -> Array:
         own = np.array([np.nan if event.time is None else event.time for event in events])
@@ -153,7 +187,7 @@ class Events:
             trusted=scored.trusted,
             strategy=standing.asking.acting,
             reason=info.reason,
-            probability=info.probability,
+            probability=info.probability * (standing.share if info.reason == "audit" else 1.0),
             prediction=self._prediction(scored, i),
             model_version=standing.version,
             time=now,

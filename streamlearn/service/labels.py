@@ -16,6 +16,7 @@ from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner, problem
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.split import draws
+from streamlearn.service import waiting
 from streamlearn.service.ledger import row
 from streamlearn.service.ports import LABELS, Codec, Example, Label, Record, Remembered
 from streamlearn.service.standing import Standing
@@ -30,25 +31,27 @@ class Labels:
     ) -> None:
         self._standing, self._codec, self._recall = standing, codec, recall
 
-    def step(self, run: list[Record]) -> None:
-        """Deal with labels in order."""
-        decoded = [(record, self._codec.label(record)) for record in run]
-        recalled = self._recall_for([label for _, label in decoded if not isinstance(label, str)])
-        for record, label in decoded:
-            if isinstance(label, str):
-                self._standing.reject(record, label, "size" if record.oversize else "format")
-            else:
-                self._one(record, label, recalled)
+    def step(self, run: list[tuple[Record, Sequence[Label | str]]]) -> None:
+        """Deal with decoded records in order."""
+        recalled = self._recall_for([label for _, found in run for label in found if not isinstance(label, str)])
+        for record, found in run:
+            for index, label in enumerate(found):
+                own = self._codec.one(record, index)  # labels are few
+                if isinstance(label, str):
+                    self._standing.reject(own, label, "size" if record.oversize else "format")
+                else:
+                    self._one(own, label, recalled)
 
     def join(self, id: str) -> None:
         """An event of this id has come: a label that waited for it is learned now, unless the event was rejected."""
         ledger = self._standing.ledger
         entry = ledger.stop_waiting(id) if ledger.fresh(id) is not None else None
         if entry is not None:
-            record = self._codec.waited(entry.label)
-            label = self._codec.label(record)
-            assert not isinstance(label, str), "it was decoded when it was read"
-            self._one(record, label, {})
+            record, label = waiting.read(entry.label, self._codec)
+            if isinstance(label, str):  # kept by a version of before, and read in another format now
+                self._standing.reject(record, label, "format")
+            else:
+                self._one(record, label, {})
 
     def _recall_for(self, labels: list[Label]) -> dict[str, Remembered]:
         """Features of events that only the store holds, in one look-up as far as it can be foreseen."""
@@ -102,10 +105,10 @@ class Labels:
         if standing.rules.wait == 0:
             standing.reject(record, "no event with this id is known", "unknown id")
             return None
-        dropped = ledger.wait_for_event(label.id, self._codec.waiting(record))
+        dropped = ledger.wait_for_event(label.id, waiting.kept(record, label))
         if dropped is not None:
             reason = "too many labels wait for events that have not come"
-            standing.reject(self._codec.waited(dropped.label), reason, "unknown id")
+            standing.reject(waiting.read(dropped.label, self._codec)[0], reason, "unknown id")
         return None
 
     def _learn(self, label: Label, y: problem.Label, x: Array, audit: bool) -> None:
@@ -115,10 +118,11 @@ class Labels:
         labeled = Labeled(x, y, label.weight, audit, fold)
         if serial is None:
             serial = standing.state.examples.end
-            standing.state = learner.step(standing.state, settings, labeled)
+            take = learner.keep if standing.learning_paused else learner.step
+            standing.state = take(standing.state, settings, labeled)
             standing.measurements.add("streamlearn_labels_total", 1)
         else:
-            standing.state = learner.revise(standing.state, settings, serial, labeled)
+            standing.state = learner.revise(standing.state, settings, serial, labeled, not standing.learning_paused)
         kept = standing.state.examples
         fold = int(kept.fold[serial - kept.first])  # a replacement stays where the first label was
         example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, fold, audit)
@@ -131,7 +135,9 @@ class Labels:
         standing.settle_query(id)
         serial = standing.ledger.forget(id)
         if serial is not None:
-            standing.state = learner.revise(standing.state, standing.rules.learner, serial, None)
+            learns = not standing.learning_paused
+            standing.state = learner.revise(standing.state, standing.rules.learner, serial, None, learns)
+            standing.ledger.drop_examples(standing.state.examples.first)
             standing.learned()
         standing.measurements.add("streamlearn_records_total", 1, topic=LABELS, outcome="accepted")
         standing.measurements.add("streamlearn_forgotten_total", 1)

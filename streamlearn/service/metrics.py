@@ -28,9 +28,19 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("streamlearn_records_total", COUNTER, "Records read, by what became of them.", ("topic", "outcome")),
-    Metric("streamlearn_rejected_total", COUNTER, "Records rejected, by reason.", ("topic", "reason")),
+    Metric(
+        "streamlearn_records_total", COUNTER, "Events and labels read, by what became of them.", ("topic", "outcome")
+    ),
+    Metric("streamlearn_rejected_total", COUNTER, "Events and labels rejected, by reason.", ("topic", "reason")),
     Metric("streamlearn_lag", GAUGE, "Unread: records (Kafka) or bytes (embedded log).", ("topic", "partition")),
+    Metric(
+        "streamlearn_lost_total",
+        COUNTER,
+        "Records that the log no longer held when they were to be read, at most.",
+        ("topic",),
+    ),
+    Metric("streamlearn_event_share", GAUGE, "Share of events that is read; the others are skipped."),
+    Metric("streamlearn_skipped_total", COUNTER, "Records of events skipped, since more came than can be scored."),
     Metric("streamlearn_events_total", COUNTER, "Distinct valid events."),
     Metric("streamlearn_labels_total", COUNTER, "Labels taken into the labeled set."),
     Metric("streamlearn_forgotten_total", COUNTER, "Examples forgotten on request."),
@@ -64,6 +74,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_starved", GAUGE, "1 while no event can be chosen by its score: no model yet, or the cap reached."
     ),
+    Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
     Metric("streamlearn_commit_duration_seconds", GAUGE, "How long the last commit took."),

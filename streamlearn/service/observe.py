@@ -6,6 +6,7 @@ import numpy as np
 
 from streamlearn.learner import examples
 from streamlearn.learner.state import held
+from streamlearn.service.control import paused
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
@@ -33,6 +34,8 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_updates_total", state.updates, outcome="taken")
     measurements.set("streamlearn_updates_total", state.skipped, outcome="skipped")
     measurements.set("streamlearn_tangent_restarts_total", state.restarts)
+    for what, stopped in paused(pipeline.standing).items():
+        measurements.set("streamlearn_paused", float(stopped), what=what)
     fit = state.published
     if fit is not None:
         measurements.set("streamlearn_parameters", fit.model.size)

@@ -51,5 +51,6 @@ class Patience:
                 return result
 
     def over(self) -> bool:
-        """Whether the daemon was asked to stop."""
+        """Whether the daemon was asked to stop; whoever asks is alive."""
+        self._health.turned(self._clock.monotonic())
         return self._pause(0.0)

@@ -4,14 +4,15 @@
 
 What a record does is defined one by one, in the order given: an event is counted, joined by a label that waited for it, and
 asked about or not; a label joins its event and is learned. So the result depends on the records and their order, and not on
-how they were cut into polls. A record that is at fault goes to `rejected` with its reason and changes nothing else.
+how they were cut into polls, nor on how many came in one record. What is at fault goes to `rejected` with its reason and
+changes nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import final
+from typing import Any, final
 
 from streamlearn.learner import learner
 from streamlearn.learner.state import State
@@ -19,7 +20,7 @@ from streamlearn.service.events import Events
 from streamlearn.service.labels import Labels
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, Codec, Message, Record, Remembered
+from streamlearn.service.ports import EVENTS, Asked, Codec, Message, Record, Remembered
 from streamlearn.service.standing import Rules, Standing
 
 
@@ -36,6 +37,7 @@ class Pipeline:
         measurements: Measurements,
     ) -> None:
         self.standing = Standing(rules, state, codec, measurements)
+        self._codec = codec
         self._labels = Labels(self.standing, codec, recall)
         self._events = Events(self.standing, self._labels, codec)
 
@@ -48,25 +50,46 @@ class Pipeline:
     def ledger(self) -> Ledger:
         return self.standing.ledger
 
-    def step(self, records: Sequence[Record], now: float | None) -> None:
-        """Deal with these records. now: s since 1970; None: time is what the records say (replay)."""
+    def step(self, records: Sequence[Record], now: float | None, most: int | None = None) -> int:
+        """Deal with these records, and how many it was: all, or as many of the first as hold `most` events and labels.
+
+        now: s since 1970; None: time is what the records say (replay).
+        """
         standing = self.standing
         if now is not None:
             standing.clock = max(standing.clock, now)
             standing.expire(standing.clock)
+        taken, held = 0, 0
         for role, group in groupby(records, key=lambda record: record.role):
-            run = list(group)
+            decode = self._codec.events if role == EVENTS else self._codec.labels
+            run: list[tuple[Record, Sequence[Any]]] = []
+            for record in group:
+                run.append((record, () if record.skipped else decode(record)))
+                held += len(run[-1][1])
+                if most is not None and held >= most:
+                    break
             if role == EVENTS:
                 self._events.step(run, now is None)
             else:
                 self._labels.step(run)
+            taken += len(run)
+            if most is not None and held >= most:
+                break
+        return taken
+
+    def asked(self, query: Asked) -> None:
+        """An event that a daemon before this one has asked about, from its query."""
+        self._events.asked(query)
 
     def settle(self) -> None:
         """The stream is quiet: learn what has been waiting for a cut to fill."""
         standing, before = self.standing, self.standing.state
+        if standing.learning_paused:
+            return
         standing.state = learner.settle(before, standing.rules.learner)
         if standing.state is not before:
             standing.asking.model_moved()
+            standing.ledger.drop_examples(standing.state.examples.first)
 
     def take_outbox(self) -> list[Message]:
         messages, self.standing.outbox = self.standing.outbox, []

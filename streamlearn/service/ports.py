@@ -8,24 +8,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from streamlearn.service.stored import Changes as Changes
+from streamlearn.service.stored import Commit as Commit
+from streamlearn.service.stored import Earlier as Earlier
+from streamlearn.service.stored import Example as Example
+from streamlearn.service.stored import Message as Message
+from streamlearn.service.stored import Pending as Pending
+from streamlearn.service.stored import Position as Position
+from streamlearn.service.stored import Remembered as Remembered
+from streamlearn.service.stored import Saved as Saved
+from streamlearn.service.stored import Waiting as Waiting
 
 EVENTS, LABELS = "events", "labels"  # input roles
 QUERIES, PREDICTIONS, REJECTED = "queries", "predictions", "rejected"  # output roles
 
-POLL_RECORDS = 1000  # a commit closes at this many records ...
+POLL_RECORDS = 1000  # a commit closes at this many records, or events and labels in them ...
 POLL_BYTES = 4 << 20  # ... or at this many bytes
 RECORD_BYTES = 256 << 10  # a record above this is rejected unread: what is published of it must fit Kafka's 1 MB
-
-Position = tuple[str, int]  # (role, partition)
 
 
 class Record(NamedTuple):
     """One record as read. `role` is `events` or `labels`, whatever the topic is called.
 
     `value` is None for a tombstone. A record over `RECORD_BYTES` has its first bytes in `value` and `oversize` set to its
-    size in bytes. `next` is the position to store once the record is dealt with.
+    size in bytes. `next` is the position to store once the record is dealt with. `place` is set where this is one event or
+    label taken out of a batch: which one, from 0. `skipped`: there is nothing to deal with but its position.
     """
 
     role: str
@@ -35,107 +44,15 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     oversize: int = 0
+    place: int | None = None
+    skipped: bool = False
 
 
-class Message(NamedTuple):
-    """One message to publish. `role` is `queries`, `predictions` or `rejected`."""
+class Skip(NamedTuple):
+    """Reading goes on at `next`, without what the log no longer held: `lost` records at most; None: nobody knows how many."""
 
-    role: str
-    key: bytes | None
-    value: bytes
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """An event that labels may still join.
-
-    id: the event's; ordinal: its number among distinct valid events, from 0;
-    x: float64 row of features as encoded then (shorter than today's when columns were added since), NaN = missing.
-    """
-
-    id: str
-    ordinal: int
-    x: bytes
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A query that has been issued and not yet answered. `reason` is `score` or `audit`; `expires` in s since 1970."""
-
-    id: str
-    ordinal: int
-    x: bytes
-    reason: str
-    expires: float
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A label that was read before its event: the label as JSON, and the number of events seen when it came."""
-
-    id: str
-    ordinal: int
-    label: bytes
-
-
-@dataclass(frozen=True)
-class Example:
-    """A labeled example as stored. `serial` counts labels from 0; `y` as JSON; `fold` it is held out with, 0: never."""
-
-    serial: int
-    id: str
-    x: bytes
-    y: bytes
-    weight: float
-    fold: int
-    audit: bool
-
-
-@dataclass
-class Changes:
-    """What one commit writes: cost follows what changed, not what is kept. Deletions are carried out before additions."""
-
-    events_added: list[Remembered] = field(default_factory=list)
-    events_forgotten: list[str] = field(default_factory=list)  # ids
-    events_horizon: int = 0  # remembered events with a smaller ordinal are dropped
-    pending_removed: list[str] = field(default_factory=list)  # ids
-    pending_added: list[Pending] = field(default_factory=list)
-    waiting_removed: list[str] = field(default_factory=list)  # ids
-    waiting_added: list[Waiting] = field(default_factory=list)
-    examples_removed: list[int] = field(default_factory=list)  # serials
-    examples_put: list[Example] = field(default_factory=list)  # new, or in the place of the same serial
-
-
-@dataclass(frozen=True)
-class Commit:
-    """Everything that commit `number` makes durable, in one transaction.
-
-    positions: next offset of every source partition. snapshot: the learner's state (one value, replaced as a whole).
-    outputs: where each output begins (embedded log: role → byte; empty on Kafka). outbox: replaces the one before.
-    """
-
-    number: int
-    positions: dict[Position, int]
-    snapshot: bytes
-    changes: Changes
-    outputs: dict[str, int]
-    outbox: Sequence[Message]
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a store holds, as of its last commit. Lists are in the order in which they were added; examples by serial."""
-
-    store_id: str
-    number: int  # 0: nothing was committed yet
-    positions: dict[Position, int]
-    snapshot: bytes
-    outputs: dict[str, int]
-    outbox: list[Message]
-    event_ids: list[tuple[str, int]]  # (id, ordinal) of remembered events, by ordinal
-    pending: list[Pending]
-    waiting: list[Waiting]
-    examples: list[Example]
+    next: int
+    lost: int | None
 
 
 class Event(NamedTuple):
@@ -185,30 +102,50 @@ class Prediction(NamedTuple):
     model_version: int
 
 
+class Asked(NamedTuple):
+    """A query as read back from the log; see `Query`. time 0, expires inf: not said."""
+
+    id: str
+    x: Sequence[float | bool | None] | Mapping[str, float | bool | str | None]
+    reason: str
+    model_version: int
+    time: float
+    expires: float
+
+
+class Inherited(NamedTuple):
+    """Whose commits the log holds ("": nobody's), and the positions up to which those have dealt with it."""
+
+    store_id: str
+    positions: dict[Position, int]
+
+
 class Codec(ABC):
-    """The wire format: bytes to values and back. What cannot be decoded comes back as the reason, a string."""
+    """The wire format: bytes to values and back. A record holds one event or label, or a batch of them in order; in the
+    place of each that cannot be decoded stands the reason, a string."""
 
     @abstractmethod
-    def event(self, record: Record) -> Event | str: ...
+    def events(self, record: Record) -> Sequence[Event | str]: ...
 
     @abstractmethod
-    def label(self, record: Record) -> Label | str: ...
+    def labels(self, record: Record) -> Sequence[Label | str]: ...
+
+    @abstractmethod
+    def one(self, record: Record, index: int) -> Record:
+        """The record that would hold this event or label alone; the same record where it is no batch."""
 
     @abstractmethod
     def query(self, query: Query) -> bytes: ...
+
+    @abstractmethod
+    def asked(self, record: Record) -> Asked | str:
+        """A query that was published."""
 
     @abstractmethod
     def prediction(self, prediction: Prediction) -> bytes: ...
 
     @abstractmethod
     def rejected(self, record: Record, reason: str) -> bytes: ...
-
-    @abstractmethod
-    def waiting(self, record: Record) -> bytes:
-        """A label's record as stored while it waits."""
-
-    @abstractmethod
-    def waited(self, stored: bytes) -> Record: ...
 
 
 class Source(ABC):
@@ -226,6 +163,10 @@ class Source(ABC):
     def lag(self) -> dict[Position, int]:
         """How much is unread per partition: records (Kafka) or bytes (files). Partitions unknown as yet are left out."""
 
+    def skipped(self) -> dict[Position, Skip]:
+        """Where reading was moved since the last call, by the operator's leave. Ask after `open` and after each `poll`."""
+        return {}
+
     @abstractmethod
     def close(self) -> None: ...
 
@@ -234,12 +175,17 @@ class Sink(ABC):
     """Where messages go. A role whose topic is switched off is dropped silently."""
 
     @abstractmethod
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         """Fence other writers and say which commit of this store was published last.
 
         None: publishing again is harmless, so it need not be known. Raises `CannotStart` where the outside was written by
         a foreign store or is ahead or without a trace of a store that has commits; `Fenced` when fenced itself.
+        replaces: see `Saved`; until the first commit of this store is published, the traces of that one are its own.
         """
+
+    @abstractmethod
+    def inherit(self) -> Inherited:
+        """Fence other writers and say whose log this is, for a store that is built from it."""
 
     @abstractmethod
     def ends(self) -> dict[str, int]:
@@ -275,6 +221,22 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
+
+
+class Command(NamedTuple):
+    """What an operator wants of a running daemon. commit: of a rollback, else 0."""
+
+    number: int
+    action: str
+    commit: int
+
+
+class Control(ABC):
+    """Where operators leave commands; each is obeyed once, in order."""
+
+    @abstractmethod
+    def after(self, number: int) -> list[Command]:
+        """Those with a higher number."""
 
 
 class Clock(ABC):

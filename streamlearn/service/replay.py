@@ -2,7 +2,7 @@
 
 Where both topics carry `time`, records are merged by it (a record without one goes with the one before it); else both are
 read in proportion, so that the i-th of n events comes about where the i-th n-th of the labels does. An event goes before a
-label of the same moment.
+label of the same moment. Batches are taken apart first, so that how events were packed changes nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ def finished(source: Source) -> list[Record]:
 
 
 def ordered(records: Sequence[Record], codec: Codec) -> list[Record]:
-    """The records in replay's order."""
-    events = [record for record in records if record.role == EVENTS]
-    labels = [record for record in records if record.role == LABELS]
-    times = [_times(run, codec) for run in (events, labels)]
+    """The records in replay's order, one event or label each."""
+    runs, times = [], []
+    for role, decode in ((EVENTS, codec.events), (LABELS, codec.labels)):
+        decoded = [(record, decode(record)) for record in records if record.role == role]
+        runs.append([codec.one(record, i) for record, found in decoded for i in range(len(found))])
+        times.append([None if isinstance(value, str) else value.time for _, found in decoded for value in found])
+    events, labels = runs
     if all(any(time is not None for time in run) for run in times):
         keys = [_filled(run) for run in times]
     else:
@@ -56,11 +59,6 @@ def replay(
     while pipeline.state is not before:
         before = pipeline.state
         pipeline.settle()
-
-
-def _times(records: Sequence[Record], codec: Codec) -> list[float | None]:
-    decoded = [codec.event(record) if record.role == EVENTS else codec.label(record) for record in records]
-    return [None if isinstance(value, str) else value.time for value in decoded]
 
 
 def _filled(times: list[float | None]) -> list[float]:

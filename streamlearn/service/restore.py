@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamlearn.core.models.model import Model, in_words
-from streamlearn.errors import CannotStart, ConfigurationError
+from streamlearn.errors import REBUILD, CannotStart, ConfigurationError
 from streamlearn.learner import columns, exact, examples, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
@@ -27,7 +27,8 @@ from streamlearn.service.ports import Example, Saved
 class Snapshot:
     """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept.
 
-    validation, folds: as told; they say which examples were held out to whoever reads the store without the configuration.
+    log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
+    store without the configuration. obeyed: the number of the last command; share: of events that are read from here on.
     """
 
     learner: State
@@ -41,6 +42,11 @@ class Snapshot:
     clock: float
     validation: str
     folds: int
+    log: tuple[tuple[str, str], ...] = ()
+    asking_paused: bool = False
+    learning_paused: bool = False
+    obeyed: int = 0
+    share: float = 1.0
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -48,11 +54,11 @@ def take(pipeline: Pipeline) -> bytes:
 
 
 def digest(pipeline: Pipeline) -> str:
-    """A SHA-256 of all state but wall-clock time and what was rejected: equal exactly when everything is."""
+    """A SHA-256 of all state but time, lag, what was rejected, where from and commands: equal exactly when everything is."""
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0)))
+    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0)))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -67,11 +73,12 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         return
     state = _unpacked(saved)
     if not for_reading:
+        _refuse_another_log(dict(pipeline.standing.rules.log), state.log)
         _refuse_another_problem(pipeline.state, pipeline.standing.rules.learner, state.learner)
     else:
         rules = pipeline.standing.rules
         told = replace(rules.learner, validation=state.validation, folds=state.folds)
-        pipeline.standing.rules = replace(rules, learner=told)
+        pipeline.standing.rules = replace(rules, learner=told, log=state.log)
     pipeline.ledger.restore(saved, state.events)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
@@ -83,11 +90,16 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
     pipeline.standing.state = replace(learner_state, fit=fit, published=published)
     pipeline.standing.asking.restore(state.selector, state.acting, state.counted_at_once)
-    pipeline.standing.version, pipeline.standing.rejected, pipeline.standing.clock = (
-        state.version,
-        state.rejected,
-        state.clock,
-    )
+    standing = pipeline.standing
+    standing.version, standing.rejected, standing.clock = state.version, state.rejected, state.clock
+    standing.asking.paused, standing.learning_paused = state.asking_paused, state.learning_paused
+    standing.obeyed, standing.fits = state.obeyed, list(saved.fits)
+    standing.share = state.share if standing.rules.backlog else 1.0
+
+
+def stored(saved: Saved) -> Snapshot | None:
+    """What a store says of itself, without its rows; None before the first commit."""
+    return _unpacked(saved) if saved.number else None
 
 
 def learned(saved: Saved) -> State | None:
@@ -99,9 +111,7 @@ def _unpacked(saved: Saved) -> Snapshot:
     try:
         state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
     except ValueError as error:
-        raise CannotStart(
-            f"the store's snapshot cannot be read ({error}); put back a copy or name a new store"
-        ) from error
+        raise CannotStart(f"the store's snapshot cannot be read ({error}); {REBUILD}") from error
     return state
 
 
@@ -112,7 +122,7 @@ def _built(fit: Fit, settings: Settings) -> Fit:
     if model.blocks != stored.blocks:
         raise ConfigurationError(
             f"model.kind {told.kind} has other parameters than the store was built with ({_shapes(model)} and not "
-            f"{_shapes(stored)}): set model.hidden or the factory back, or name a new store"
+            f"{_shapes(stored)}): set model.hidden or the factory back, or start once with --rebuild"
         )
     return replace(fit, model=model)
 
@@ -135,9 +145,20 @@ def _refuse_another_problem(told: State, settings: Settings, stored: State) -> N
     }
     for key, (now, before) in pairs.items():
         if now != before:
-            raise ConfigurationError(
-                f"{key} is {now!r}; the store was built with {before!r}: set it back or name a new store"
-            )
+            raise _refusal(key, now, before)
+
+
+def _refuse_another_log(told: dict[str, str], stored: tuple[tuple[str, str], ...]) -> None:
+    """Positions are of one log."""
+    for key, before in stored:
+        if told.get(key, before) != before:
+            raise _refusal(key, told[key], before)
+
+
+def _refusal(key: str, now: object, before: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"{key} is {now!r}; the store was built with {before!r}: set it back, or start once with --rebuild"
+    )
 
 
 def _features(state: State) -> str:
@@ -157,6 +178,11 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         clock,
         pipeline.standing.rules.learner.validation,
         pipeline.standing.rules.learner.folds,
+        pipeline.standing.rules.log,
+        pipeline.standing.asking.paused,
+        pipeline.standing.learning_paused,
+        pipeline.standing.obeyed,
+        pipeline.standing.share,
     )
 
 

@@ -2,7 +2,8 @@
 
 Frozen dataclasses become a JSON tree; arrays become raw bytes behind it, named in the tree by their place. A model is told
 by its shape: what it computes with is the configuration's. In front stands a checksum. What the store keeps row by row
-(labeled examples, pending queries) and what follows from it (the covariance) is not in it.
+(labeled examples, pending queries) and what follows from it (the covariance) is not in it. A field that an earlier version
+did not know has its default.
 
     checksum (4) | length of the tree (4) | tree | bytes of array 0 | bytes of array 1 | …
 """
@@ -13,7 +14,7 @@ import json
 import types
 import typing
 import zlib
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -114,5 +115,6 @@ def _unpack(kind: Any, value: Any, arrays: Arrays) -> Any:
     if is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         made: Any = kind  # a class, where is_dataclass also allows instances
-        return made(**{field.name: _unpack(hints[field.name], value[field.name], arrays) for field in fields(kind)})
+        given = [field for field in fields(kind) if field.name in value or field.default is MISSING]
+        return made(**{field.name: _unpack(hints[field.name], value[field.name], arrays) for field in given})
     return value

@@ -17,13 +17,16 @@ from streamlearn.queries.budget import Budget
 from streamlearn.service.asking import Asking
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import REJECTED, Codec, Message, Pending, Record
+from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
 
 
 @final
 @dataclass(frozen=True)
 class Rules:
-    """What the pipeline was told, beside the learner's settings."""
+    """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read.
+
+    backlog: events that may be unread before some are skipped; 0: none ever is.
+    """
 
     learner: Settings
     budget: Budget
@@ -32,6 +35,8 @@ class Rules:
     wait: int
     remember: int
     predictions: bool
+    log: tuple[tuple[str, str], ...] = ()
+    backlog: int = 0
 
 
 @final
@@ -46,6 +51,10 @@ class Standing:
         self.version = 0  # labels learned, replacements included
         self.clock = 0.0
         self.rejected = 0
+        self.share = 1.0  # of events that are read until the next commit
+        self.learning_paused = False
+        self.obeyed = 0  # number of the last command
+        self.fits: list[Earlier] = []
 
     def reject(self, record: Record, reason: str, kind: str) -> None:
         """The data's fault: publish the record with its reason; kind is the metric's label, one of few."""

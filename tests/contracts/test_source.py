@@ -52,7 +52,7 @@ def files_log(folder: Path) -> Log:
 
 def kafka_log(address: str, prefix: str, client: str) -> Log:
     world = World(address, prefix, client)
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 0})
+    producer = Producer({"bootstrap.servers": address, "linger.ms": 0, "enable.idempotence": True})  # keeps the order
 
     def append(role: str, *values: bytes) -> None:
         for value in values:

@@ -16,6 +16,7 @@ from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.service.ports import (
     Changes,
     Commit,
+    Earlier,
     Example,
     Message,
     Pending,
@@ -175,6 +176,8 @@ changes = st.builds(
         ),
         max_size=4,
     ),
+    fits_removed=st.lists(st.integers(0, 5), max_size=2),
+    fits_added=st.lists(st.builds(Earlier, st.integers(0, 5), ordinals, st.floats(0, 1e10), blobs), max_size=3),
 )
 positions: st.SearchStrategy[dict[Position, int]] = st.dictionaries(
     st.tuples(st.sampled_from(["events", "labels"]), st.integers(0, 3)), ordinals, max_size=3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -82,7 +82,7 @@ class World:
         consumer.close()
         return found
 
-    def committed(self) -> dict[Position, tuple[int, str]]:
+    def committed(self, positions: Iterable[Position] = POSITIONS) -> dict[Position, tuple[int, str]]:
         """What the group has committed on the source partitions."""
         consumer = KafkaConsumer(
             bootstrap_servers=self.address,
@@ -91,11 +91,12 @@ class World:
             enable_auto_commit=False,
         )
         found = {}
-        for role, number in POSITIONS:
+        for role, number in positions:
             topic = self.topics.events if role == EVENTS else self.topics.labels
             each = consumer.committed(TopicPartition(topic, number), metadata=True)
             if each is not None:
-                found[role, number] = (each.offset, each.metadata.rstrip("\0"))
+                assert each.metadata.endswith("\0")  # else confluent-kafka reads on
+                found[role, number] = (each.offset, each.metadata[:-1])
         consumer.close(autocommit=False)
         return found
 

@@ -109,7 +109,8 @@ def test_what_may_do_harm_is_a_line_in_the_log_with_the_fix(
     topics = topics_of(prefix)
     make_topics(kafka, {topics.events: 1}, **{"cleanup.policy": "compact"})
     make_topics(kafka, {topics.labels: 1})
-    make_topics(kafka, {topics.queries: 1}, **{"max.message.bytes": "1000", "cleanup.policy": "compact,delete"})
+    queries = {"max.message.bytes": "1000", "cleanup.policy": "compact,delete", "retention.ms": "-1"}
+    make_topics(kafka, {topics.queries: 1}, **queries)
     make_topics(kafka, {topics.rejected: 1}, **{"min.insync.replicas": "2"})
     told = config.Kafka(kafka, client)
     with caplog.at_level(logging.WARNING, "streamlearn"):
@@ -120,7 +121,7 @@ def test_what_may_do_harm_is_a_line_in_the_log_with_the_fix(
     assert [
         f"topic '{topics.events}' has cleanup.policy=compact: {unread}; {alter} {topics.events} --add-config "
         "cleanup.policy=delete",
-        f"topic '{topics.labels}' has retention.ms=604800000: labels beyond 604800000 ms are gone when a model is "
+        f"topic '{topics.labels}' has retention.ms=604800000: labels beyond 604800000 ms are gone when a store is "
         f"rebuilt; {alter} {topics.labels} --add-config retention.ms=-1",
         f"topic '{topics.queries}' has cleanup.policy=compact,delete: {unread}; {alter} {topics.queries} --add-config "
         "cleanup.policy=delete",

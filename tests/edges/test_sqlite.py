@@ -73,7 +73,9 @@ def test_what_is_committed_is_there_though_the_process_ends_without_closing(tmp_
 @pytest.mark.parametrize("value", [SNAPSHOT[:30], b"a label that waits", b"the answer", b"a query", b"number"])
 def test_a_flipped_bit_is_refused(path: Path, value: bytes) -> None:
     flip(path, value)
-    with pytest.raises(CannotStart, match=rf"the store {path} is damaged: .*; put a copy in its place"):
+    with pytest.raises(
+        CannotStart, match=rf"the store {path} is damaged: .*; put the store of before back, or .* --rebuild"
+    ):
         SqliteStore(path).load()
 
 
@@ -148,7 +150,7 @@ def without_a_table(path: Path) -> None:
         (truncated, "is damaged"),
         (no_database, "is damaged: file is not a database"),
         (of_another_program, "not a store of streamlearn"),
-        (of_another_version, "has schema 99"),
+        (of_another_version, "has schema 99 .*: run the version that wrote it, or a later one"),
         (without_its_number, "is damaged"),
         (without_a_table, "is damaged: no such table"),
     ],

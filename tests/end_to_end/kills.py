@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -127,6 +128,9 @@ def restored(path: Path, told: Configuration = LINEAR) -> tuple[Saved, Pipeline]
     store = SqliteStore(path, read_only=True)
     saved = store.load()
     pipeline = assemble.pipeline(told, store.recall, Measurements())
+    stored = restore.stored(saved)
+    if stored is not None:  # whichever log it is of
+        pipeline.standing.rules = replace(pipeline.standing.rules, log=stored.log)
     restore.put_back(pipeline, saved)
     store.close()
     return saved, pipeline

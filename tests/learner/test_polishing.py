@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.datasets import load_digits
 
 from streamlearn.config import Configuration, Model, Regularity
 from streamlearn.core.losses import Array
 from streamlearn.edges import networks
-from streamlearn.learner import columns, learner, polishing, settings, state
+from streamlearn.learner import columns, learner, polishing, settings, state, stochastic
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.settings import Settings
@@ -73,7 +72,7 @@ def test_the_tangent_of_a_settled_network_solves_its_equation(seed: int) -> None
 
 
 def test_with_a_holdout_both_fits_are_polished_each_on_its_own_examples() -> None:
-    as_told = told("holdout")
+    as_told = replace(told("holdout"), learn_regularity=False, fixed_regularity=1e-2)
     here = settled(taught(as_told, 0)[0], as_told)
     assert here.fit is not None
     assert here.published is not None
@@ -108,14 +107,45 @@ def test_steps_go_on_from_there() -> None:
     assert cosine(after.published.log_tangent, here.published.log_tangent) > 0.8
 
 
-def test_more_examples_than_are_worth_it_are_left_to_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def left_alone(here: State, as_told: Settings) -> bool:
+    after = polishing.polished(here, as_told)
+    return after.fit is here.fit and after.published is here.published
+
+
+def test_what_would_take_too_long_is_left_to_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     here = taught(told(), 0)[0]
-    monkeypatch.setattr(polishing, "EXAMPLES_MOST", LABELS - 1)
-    after = polishing.polished(here, told())
+    size = 1210  # 64 inputs, 16 hidden units, 10 outputs, and biases
     assert here.fit is not None
+    assert size == here.fit.model.size
+    assert polishing.products_most(LABELS, size) > 1000
+    assert polishing.products_most(4000, 200_000) < polishing.PRODUCTS_LEAST
+    monkeypatch.setattr(polishing, "WORK_MOST", 0.9 * polishing.PRODUCTS_LEAST * LABELS * size)
+    assert left_alone(here, told())
+
+
+def test_a_regularizer_with_kinks_is_left_to_the_steps() -> None:
+    lasso = replace(told(), penalty=replace(told().penalty, kind="l1"))
+    assert left_alone(taught(lasso, 0)[0], lasso)
+
+
+def test_settling_that_comes_to_no_rest_ends_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = taught(told(), 0)[0]
+    monkeypatch.setattr(stochastic, "SETTLE_ROUNDS_MOST", 1)
+    after = settled(here, told())
     assert after.fit is not None
-    assert_array_equal(after.fit.theta, here.fit.theta)
-    assert_array_equal(after.fit.log_tangent, here.fit.log_tangent)
+    assert 0.1 < after.fit.residual
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_next_label_does_not_take_trust_away(optimizer: str) -> None:
+    as_told = replace(told(), optimizer=optimizer, learn_regularity=False, fixed_regularity=1e-3)
+    here, more = taught(as_told, 0)
+    here = settled(here, as_told)
+    assert here.published is not None
+    assert here.published.certificate.trusted
+    after = learner.step(here, as_told, more[0])
+    assert after.published is not None
+    assert after.published.certificate.failures == ()
 
 
 def test_a_label_given_anew_brings_a_labels_steps_on_itself_and_the_rest_when_it_is_quiet() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar, final
 
 from streamlearn.errors import Unavailable
-from streamlearn.service.ports import Commit, Position, Record, Remembered, Saved, Sink, Source, Store
+from streamlearn.service.ports import Commit, Inherited, Position, Record, Remembered, Saved, Sink, Source, Store
 
 T = TypeVar("T")
 
@@ -85,8 +85,11 @@ class FaultySink(Sink):
     def __init__(self, inner: Sink, script: Script) -> None:
         self._inner, self._script = inner, script
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
-        return self._script.around("sink.open", lambda: self._inner.open(store_id, saved_number), True)
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
+        return self._script.around("sink.open", lambda: self._inner.open(store_id, saved_number, replaces), True)
+
+    def inherit(self) -> Inherited:
+        return self._inner.inherit()
 
     def ends(self) -> dict[str, int]:
         return self._script.around("sink.ends", self._inner.ends, False)

@@ -16,6 +16,7 @@ from typing import Any, final
 
 from streamlearn import assemble
 from streamlearn.config import Configuration, Queries, Topics
+from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.sqlite import SqliteStore
@@ -38,6 +39,9 @@ class World(ABC):
     def __init__(self) -> None:
         self._fed = 0
         self.pauses = 0
+        self.forgets = True  # examples, and with them the fits that have learned them
+        self.control: ControlFile | None = None
+        self.commands: dict[int, list[tuple[str, int]]] = {}  # chunk → what an operator wants then
 
     @abstractmethod
     def ports(self) -> tuple[Source, Sink, Store]:
@@ -52,7 +56,11 @@ class World(ABC):
     def daemon(self, script: Script) -> Daemon:
         source, sink, store = self.ports()
         ports = Ports(
-            FaultySource(source, script), FaultySink(sink, script), FaultyStore(store, script), ManualClock(NOW)
+            FaultySource(source, script),
+            FaultySink(sink, script),
+            FaultyStore(store, script),
+            ManualClock(NOW),
+            self.control,
         )
         health, measurements = Health(), Measurements()
         return assemble.daemon_on(ports, CONFIGURATION, health, measurements, self._pause, poll_timeout_s=0.0)
@@ -66,6 +74,9 @@ class World(ABC):
         if chunk < self._fed:
             return
         self._fed += 1
+        for action, commit in self.commands.get(chunk, []):
+            assert self.control is not None
+            self.control.append(action, commit, 0)
         for i in range(chunk * EVENTS_A_CHUNK, (chunk + 1) * EVENTS_A_CHUNK):
             self.append(EVENTS, {"id": f"e{i}", "x": features(i)})
         asked = [query["id"] for query in self.published(QUERIES)]
@@ -77,7 +88,7 @@ class World(ABC):
         self.append(
             LABELS, {"id": f"e{chunk * EVENTS_A_CHUNK // 2}", "y": True}
         )  # of an event that was not asked about
-        if chunk == 2:
+        if chunk == 2 and self.forgets:
             self.append(LABELS, {"id": "warm-0", "y": None})  # the first of all examples is forgotten
             self.append(LABELS, {"id": asked[0], "y": None})
         self.append(EVENTS, b"not JSON")
@@ -105,6 +116,7 @@ class FilesWorld(World):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
+        self.control = ControlFile(folder / "store.db")
 
     def ports(self) -> tuple[Source, Sink, Store]:
         store = SqliteStore(self._folder / "store.db")

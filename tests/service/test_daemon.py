@@ -18,7 +18,21 @@ from streamlearn.service.daemon import COMMIT_AGAIN_S, Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import PAUSE_LEAST_S, PAUSE_MOST_S
-from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Commit, Remembered, Saved, Sink, Store
+from streamlearn.service.ports import (
+    EVENTS,
+    LABELS,
+    QUERIES,
+    Commit,
+    Inherited,
+    Position,
+    Record,
+    Remembered,
+    Saved,
+    Sink,
+    Skip,
+    Source,
+    Store,
+)
 
 TOLD = replace(Configuration(), queries=Queries(budget=0.5, expire_s=3600.0))
 
@@ -66,9 +80,12 @@ class NotingSink(Sink):
     def __init__(self, sink: MemorySink, told: Told) -> None:
         self._sink, self._told = sink, told
 
-    def open(self, store_id: str, saved_number: int) -> int | None:
+    def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         self._told("open")
-        return self._sink.open(store_id, saved_number)
+        return self._sink.open(store_id, saved_number, replaces)
+
+    def inherit(self) -> Inherited:
+        return self._sink.inherit()
 
     def ends(self) -> dict[str, int]:
         return self._sink.ends()
@@ -110,9 +127,18 @@ class Desk:
         for i in range(first, first + count):
             self.log.append(EVENTS, json.dumps({"id": f"e{i}", "x": [i % 3, i % 7]}).encode())
 
+    def batches(self, count: int, size: int) -> None:
+        """So many records of `size` events each, which are those of `events(0, count * size)`."""
+        for i in range(count):
+            values = [{"id": f"e{j}", "x": [j % 3, j % 7]} for j in range(i * size, (i + 1) * size)]
+            self.log.append(EVENTS, json.dumps(values).encode())
+
     def labels(self, first: int, count: int) -> None:
         for i in range(first, first + count):
             self.log.append(LABELS, json.dumps({"id": f"e{i}", "y": i % 3 == 0}).encode())
+
+    def measured(self, name: str, *labels: str) -> float:
+        return self.measurements.snapshot()[name].get(labels, 0.0)
 
     def queries(self) -> list[str]:
         return [json.loads(value)["id"] for value in self.log.values(QUERIES)]
@@ -135,6 +161,35 @@ def test_the_store_is_written_before_anything_is_published() -> None:
     assert 1 == daemon.number == desk.store.load().number
     assert desk.queries() == list(daemon.pipeline.ledger.pending)
     assert {(EVENTS, 0): 10} == desk.store.load().positions
+
+
+def test_a_commit_closes_between_records_when_they_hold_more_events_than_it_takes() -> None:
+    desk, single = Desk(), Desk()
+    daemon = desk.started()
+    desk.batches(5, 400)
+    assert [3, 2, 0] == [daemon.turn() for _ in range(3)]
+    assert 2 == daemon.number
+    assert {(EVENTS, 0): 5} == desk.store.load().positions
+    other = single.started()
+    single.events(0, 2000)
+    while other.turn():
+        ...
+    assert single.queries() == desk.queries()
+    assert restore.digest(other.pipeline) == restore.digest(daemon.pipeline)
+
+
+def test_what_was_polled_and_not_dealt_with_is_lag_and_is_read_again_after_a_kill() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.batches(5, 400)
+    daemon.turn()
+    assert {(EVENTS, 0): 3} == desk.store.load().positions
+    assert 2 == desk.measured("streamlearn_lag", "events", "0")
+    again = desk.started()  # the one before is never heard of again
+    assert 2 == again.turn()
+    assert 2000 == again.pipeline.ledger.count
+    assert 0 == desk.measured("streamlearn_lag", "events", "0")
+    assert 0 == desk.measured("streamlearn_rejected_total", "events", "duplicate")
 
 
 def test_a_turn_in_which_nothing_came_commits_nothing() -> None:
@@ -287,3 +342,44 @@ def test_each_label_counts_once_however_often_the_daemon_is_started_anew() -> No
         daemon.turn()
     assert (240, 160) == (daemon.pipeline.ledger.count, daemon.pipeline.state.labels)
     assert len(desk.queries()) == len({*desk.queries()})
+
+
+@final
+class MovingSource(Source):
+    """Says once that it had to move."""
+
+    def __init__(self, source: MemorySource, skips: dict[Position, Skip]) -> None:
+        self._source, self.skips = source, skips
+
+    def open(self, positions: dict[Position, int]) -> None:
+        self._source.open(positions)
+
+    def poll(self, timeout_s: float) -> list[Record]:
+        return self._source.poll(timeout_s)
+
+    def lag(self) -> dict[Position, int]:
+        return self._source.lag()
+
+    def skipped(self) -> dict[Position, Skip]:
+        skips, self.skips = self.skips, {}
+        return skips
+
+    def close(self) -> None: ...
+
+
+def test_where_reading_was_moved_to_is_committed_and_counted_and_what_was_read_there_counts_on() -> None:
+    desk = Desk()
+    source = MovingSource(MemorySource(desk.log, waits=False), {(LABELS, 0): Skip(7, None)})
+    ports = Ports(source, MemorySink(desk.log), desk.store, desk.clock)
+    daemon = assemble.daemon_on(ports, TOLD, desk.health, desk.measurements, lambda _: False, poll_timeout_s=0.0)
+    daemon.start()
+    daemon.turn()
+    assert {(LABELS, 0): 7} == desk.store.load().positions
+    desk.events(0, 3)
+    source.skips = {(EVENTS, 0): Skip(2, 2)}  # what is read comes from behind it
+    daemon.turn()
+    assert {(LABELS, 0): 7, (EVENTS, 0): 3} == desk.store.load().positions
+    assert {("events",): 2.0, ("labels",): 0.0} == desk.measurements.snapshot()["streamlearn_lost_total"]
+    assert 2 == daemon.number
+    daemon.turn()
+    assert 2 == daemon.number

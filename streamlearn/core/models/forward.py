@@ -47,7 +47,8 @@ def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     """As `torch.nn.functional.linear`, whose arguments' names these are."""
     W, b = forward_ad.unpack_dual(weight), None if bias is None else forward_ad.unpack_dual(bias)
     held = W.tangent is None or (b is not None and b.tangent is None)
-    if held or forward_ad.unpack_dual(input).tangent is not None:
+    # A module may differentiate by what goes in: that derivative has one of its own, which torch knows.
+    if held or input.requires_grad or forward_ad.unpack_dual(input).tangent is not None:
         return linear(input, weight, bias)
     with torch.no_grad():
         moved = linear(input, W.tangent, b and b.tangent)

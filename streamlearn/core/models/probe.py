@@ -62,11 +62,15 @@ def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, cur
     if forward is not None or curvature == "hessian":
         second = _works(lambda: _twice(body, first, inputs)) or _works(lambda: body.response(first, first, inputs))
         if second is not None and forward is not None:
-            raise Refused(f"has an operator without a forward and without a second derivative ({second})")
+            raise Refused(
+                f"has an operator without a forward and without a second derivative ({second}); use another (of attention: "
+                "need_weights=True, or the MATH backend of torch.nn.attention.sdpa_kernel)"
+            )
         if second is not None:
             raise Refused(
                 f'has an operator without a second derivative ({second}); set training.curvature = "gauss-newton"'
             )
+    _consistent(body, first, inputs, curvature)
     by_example = _works(lambda: body.by_example(first, inputs, torch.ones_like(f), ROWS))
     return replace(body, rules=replace(body.rules, vmap=by_example is None))
 
@@ -105,6 +109,40 @@ def _a_function(body: Body, first: Tensors, inputs: torch.Tensor, f: torch.Tenso
             "gives an event another output when others are in its batch; use LayerNorm or GroupNorm for batch "
             "normalisation, or call its eval() to hold its statistics"
         )
+
+
+def _consistent(body: Body, first: Tensors, inputs: torch.Tensor, curvature: str) -> None:
+    """Refuse a module whose derivatives contradict each other: u·(Jv) = (Jᵀu)·v and u·(Hv) = v·(Hu), away from its own
+    parameters, at which one that computes its outputs once more on the way back (checkpointing) is right by chance.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator).to(like)
+
+    at = leaves([part + 0.1 * (part.abs() + 0.1) * noise(part) for part in first])
+    u, v = [noise(part) for part in first], [noise(part) for part in first]
+    f, moved = body.response(at, v, inputs)
+    of_outputs = noise(f)
+    if not _agree([moved], [of_outputs], body.gradients(f, at, of_outputs), v):
+        raise Refused(
+            "has derivatives that contradict each other (forwards and backwards); remove what leaves some out (no_grad, "
+            "detach) or computes outputs a second time (checkpoint)"
+        )
+    if curvature == "hessian":
+        slope = body.gradients((body.outputs(at, inputs) ** 2).mean(), at, create_graph=True)
+        if not _agree(body.gradients(slope, at, u, keep=True), v, body.gradients(slope, at, v, keep=True), u):
+            raise Refused(
+                'has second derivatives that contradict each other; set training.curvature = "gauss-newton", or remove what '
+                "has wrong ones (weight_norm)"
+            )
+
+
+def _agree(a: Tensors, b: Tensors, c: Tensors, d: Tensors) -> bool:
+    """Whether a·b is c·d, as far as rounding allows."""
+    one, other = (torch.cat([(x * y).reshape(-1) for x, y in zip(*pair, strict=True)]) for pair in ((a, b), (c, d)))
+    most = SAME * (float(one.norm()) + float(other.norm()))
+    return abs(float(one.sum()) - float(other.sum())) <= most
 
 
 def _twice(body: Body, first: Tensors, inputs: torch.Tensor) -> None:

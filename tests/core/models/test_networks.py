@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from streamlearn.core.models import probe
 from streamlearn.core.models.differentiation import Rules
@@ -113,6 +114,28 @@ class Detached(Through):
         return out
 
 
+class PartlyHidden(Through):
+    """A layer that trains and that the way back does not see."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.first = nn.Linear(inputs, inputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            x = self.first(x)
+        out: torch.Tensor = self.linear(x)
+        return out
+
+
+class Checkpointed(PartlyHidden):
+    """Its outputs are computed once more on the way back, when θ is no longer in its place."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = checkpoint(lambda z: self.linear(self.first(z).tanh()), x, use_reentrant=False)
+        return out
+
+
 class Vectors(nn.Module):
     """A scale and a shift, and no matrix."""
 
@@ -162,6 +185,12 @@ REFUSED: list[tuple[str, Factory, str]] = [
     ("its calls count", Drifting, "gives other outputs when it is called again"),
     ("deaf to its parameters", Deaf, "gives outputs that do not depend on its parameters"),
     ("detached from its parameters", Detached, "gives outputs that do not depend on its parameters"),
+    (
+        "half hidden from the way back",
+        PartlyHidden,
+        "has derivatives that contradict each other (forwards and backwards)",
+    ),
+    ("checkpointed", Checkpointed, "checkpoint"),
 ]
 
 
@@ -364,6 +393,18 @@ def test_an_operator_without_a_second_derivative_is_refused_under_the_hessian_wi
     assert said.endswith('); set training.curvature = "gauss-newton"')
     assert "once_differentiable" in said
     assert "\n" not in said
+
+
+def weighed(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(inputs, 8)), nn.Tanh(), nn.Linear(8, outputs))
+
+
+def test_second_derivatives_that_torch_has_wrong_are_refused_and_not_asked_for_otherwise() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"second derivatives that contradict each other; set training\.curvature"
+    ):
+        made(weighed, curvature="hessian", dtype="float64")
+    assert made(weighed, dtype="float64").size > 0
 
 
 @pytest.mark.parametrize("curvature", ["gauss-newton", "hessian"])

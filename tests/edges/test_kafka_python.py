@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
-from tests.edges.kafka_world import PATIENCE_S, POSITIONS, STORE, World, commit
+from streamlearn.edges import kafka_settings
+from streamlearn.edges.kafka_client import Outgoing
+from tests.edges.kafka_world import PATIENCE_S, POSITIONS, STORE, World, commit, until_available
+from tests.end_to_end.daemon_process import until
+from tests.kafka_broker import LocalBroker
 
 pytestmark = pytest.mark.kafka
 
@@ -44,3 +51,32 @@ def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(wor
     assert 0 == sink.open(STORE, 1)  # aborts it
     sink.publish(commit(1, [b"a"]))
     assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
+
+
+def test_a_commit_with_a_message_that_has_expired_fails(own_broker: LocalBroker, own_world: World, closing):
+    """kafka-python's own commit would succeed, without the message."""
+    writer = kafka_settings.client(own_world.kafka).writer(own_world.name, PATIENCE_S)
+    writer.producer._accumulator.config["delivery_timeout_ms"] = (
+        1000  # before a request would, or the commit's deadline
+    )
+    writer.take_over()
+    assert writer.knows(own_world.topics.queries, PATIENCE_S)
+
+    def messages() -> Iterator[Outgoing]:
+        waiting = writer.producer._accumulator
+        yield Outgoing(own_world.topics.queries, b"k", b"sent")
+        until(
+            lambda: not waiting.has_incomplete,
+            "its acknowledgement, and with it the partition's place in the transaction",
+        )
+        own_broker.pause()
+        yield Outgoing(own_world.topics.queries, b"k", b"expired")
+        until(lambda: not waiting.has_incomplete, "that it expires")
+        own_broker.resume()
+
+    with pytest.raises(KafkaTimeoutError):
+        writer.publish(messages(), {(own_world.topics.events, 0): 5}, "store-a:1")
+    writer.close()
+    sink = closing(own_world.sink())
+    assert 0 == until_available(lambda: sink.open(STORE, 1))
+    assert [] == own_world.visible(own_world.topics.queries)

@@ -96,6 +96,11 @@ def held(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def progressive(pipeline: Pipeline) -> float:
+    """The mean loss of labels before they were learned: it tells after which others each was."""
+    return pipeline.state.progress.mean or 0.0
+
+
 def theta(pipeline: Pipeline) -> Any:
     assert pipeline.state.published is not None
     return pipeline.state.published.theta
@@ -123,6 +128,7 @@ def test_with_everything_learned_from_the_data_the_model_is_close(tmp_path: Path
     assert fits[0] is not None
     assert fits[1] is not None
     assert 0.8 < fits[1].regularity / fits[0].regularity < 1.25
+    assert abs(progressive(after) / progressive(before) - 1.0) < 1e-3, "labels were learned when they had been"
     assert float(np.linalg.norm(theta(after) - theta(before))) < 0.1 * float(np.linalg.norm(theta(before)))
 
 
@@ -226,6 +232,8 @@ def test_queries_of_two_partitions_are_taken_in_the_order_in_which_they_were_ask
     path.write_bytes(b"".join(queries[1::2] + queries[::2]))
     after = desk.rebuild()
     assert held(before) == held(after)
+    rounds = [{id: ordinal // 40 for id, ordinal in each.ledger.known.items()} for each in (before, after)]
+    assert rounds[0] == rounds[1], "within a poll, where nothing tells them apart, they may come in another order"
     np.testing.assert_allclose(theta(after), theta(before), rtol=1e-7, atol=1e-9)
 
 
@@ -245,3 +253,24 @@ def test_the_positions_of_before_are_in_the_trace(tmp_path: Path) -> None:
     trace = json.loads((desk.data / ".published").read_bytes())
     assert {"events", "labels"} >= {role for role, _, _ in trace["positions"]}
     assert (desk.data / "events.jsonl").stat().st_size in [next for _, _, next in trace["positions"]]
+
+
+def test_no_label_is_lost_where_labels_before_it_are_gone_and_none_may_wait(tmp_path: Path) -> None:
+    """Queries then name more labels than there are, and a label before its event would be rejected."""
+    desk = Desk(tmp_path, *EXACT, "labels.wait=0")
+    before = desk.rounds(8)
+    path = desk.data / "labels.jsonl"
+    given = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(given[len(given) // 2 :]))
+    after = held(desk.rebuild())["labels"]
+    assert {json.loads(line)["id"]: json.loads(line)["y"] for line in given[len(given) // 2 :]} == after
+    assert after.items() <= held(before)["labels"].items()
+
+
+def test_where_the_queries_are_gone_nothing_that_was_passed_over_is_asked_about(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "queries.outstanding=1000")
+    desk.rounds(5)
+    (desk.data / "queries.jsonl").write_bytes(b"")
+    after = desk.rebuild()
+    assert (200, (0, 0, 0), []) == (after.ledger.count, held(after)["issued"], desk.asked())
+    assert len(after.ledger.labeled) > 10, "labels find the events"

@@ -20,6 +20,7 @@ from streamlearn.service import snapshot
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
+from streamlearn.service.recipe import NOTHING, UNTOLD, Announced, Recipe
 
 
 @final
@@ -28,7 +29,7 @@ class Snapshot:
     """All of a pipeline's state but what the store keeps row by row. first: the serial from which examples are kept.
 
     log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
-    store without the configuration. obeyed: the number of the last command.
+    store without the configuration. obeyed: the number of the last command. name, recipe: for `streamlearn export`.
     """
 
     learner: State
@@ -46,6 +47,9 @@ class Snapshot:
     asking_paused: bool = False
     learning_paused: bool = False
     obeyed: int = 0
+    name: str = ""
+    recipe: Recipe = UNTOLD
+    announced: Announced = NOTHING
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -57,7 +61,8 @@ def digest(pipeline: Pipeline) -> str:
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0)))
+    told = replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, name="", recipe=UNTOLD, announced=NOTHING)
+    total = hashlib.sha256(snapshot.pack(told))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -93,6 +98,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.version, standing.rejected, standing.clock = state.version, state.rejected, state.clock
     standing.asking.paused, standing.learning_paused = state.asking_paused, state.learning_paused
     standing.obeyed, standing.fits = state.obeyed, list(saved.fits)
+    standing.announced = state.announced
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -180,6 +186,9 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.asking.paused,
         pipeline.standing.learning_paused,
         pipeline.standing.obeyed,
+        pipeline.standing.rules.name,
+        pipeline.standing.rules.recipe,
+        pipeline.standing.announced,
     )
 
 

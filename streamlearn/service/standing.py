@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from streamlearn.config import Models
 from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner
 from streamlearn.learner.settings import Settings
@@ -18,12 +19,16 @@ from streamlearn.service.asking import Asking
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
+from streamlearn.service.recipe import NOTHING, UNTOLD, Announced, Recipe
 
 
 @final
 @dataclass(frozen=True)
 class Rules:
-    """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read."""
+    """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read.
+
+    name: the daemon's; recipe: of the model; models: when it is announced, None: never.
+    """
 
     learner: Settings
     budget: Budget
@@ -33,6 +38,9 @@ class Rules:
     remember: int
     predictions: bool
     log: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    recipe: Recipe = UNTOLD
+    models: Models | None = None
 
 
 @final
@@ -50,6 +58,7 @@ class Standing:
         self.learning_paused = False
         self.obeyed = 0  # number of the last command
         self.fits: list[Earlier] = []
+        self.announced: Announced = NOTHING
 
     def reject(self, record: Record, reason: str, kind: str) -> None:
         """The data's fault: publish the record with its reason; kind is the metric's label, one of few."""

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 
 import streamlearn
 from streamlearn import assemble, settings
-from streamlearn.errors import CannotLoad, ConfigurationError
+from streamlearn.edges import model_files
+from streamlearn.errors import CannotLoad, ConfigurationError, Unavailable
 from streamlearn.service import model_snapshot
 from streamlearn.service.daemon import Daemon
 from streamlearn.service.health import Health
@@ -191,13 +193,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("exported")
     running_, _ = learned(folder, "logistic")
     running_.close()
-    return model_snapshot.encode(assemble_model(folder)) + b"\n"
-
-
-def assemble_model(folder: Path) -> model_snapshot.ModelSnapshot:
-    from streamlearn.edges import model_files
-
-    return model_files.from_store(folder / "streamlearn.db")
+    return model_snapshot.encode(model_files.from_store(folder / "streamlearn.db")) + b"\n"
 
 
 def test_bytes_that_were_changed_or_cut_are_refused_in_one_line(exported: bytes, tmp_path: Path) -> None:
@@ -217,6 +213,26 @@ def test_bytes_that_were_changed_or_cut_are_refused_in_one_line(exported: bytes,
 def load_of(path: Path, data: bytes) -> Any:
     path.write_bytes(data)
     return streamlearn.load(path)
+
+
+def test_a_file_that_could_not_be_written_leaves_the_one_before(
+    exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    before = load_of(path, exported)
+    later = replace(model_snapshot.decode(exported.rstrip()), commit=99)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(Unavailable, match="No space left"):
+            model_files.write(later, path)
+    assert before.commit == streamlearn.load(path).commit
+    assert [path] == list(tmp_path.iterdir())
+    model_files.write(later, path)
+    assert 99 == streamlearn.load(path).commit
 
 
 def test_another_format_is_refused_by_its_number(exported: bytes, tmp_path: Path, monkeypatch: Any) -> None:

@@ -21,7 +21,7 @@ from streamlearn.edges.system import SystemClock
 from streamlearn.errors import StreamlearnError
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED
+from streamlearn.service.ports import EVENTS, LABELS, MODELS, PREDICTIONS, QUERIES, REJECTED
 
 COULD_NOT_START = 3
 BROKER_S = 5.0
@@ -111,7 +111,7 @@ def _kafka(name: str, kafka: config.Kafka, topics: config.Topics) -> Iterator[Fi
         return
     yield Finding(True, "log", f"Kafka at {kafka.bootstrap_servers} answers")
     try:
-        for role in (EVENTS, LABELS, QUERIES, PREDICTIONS, REJECTED):
+        for role in (EVENTS, LABELS, QUERIES, PREDICTIONS, REJECTED, MODELS):
             topic = getattr(topics, role)
             if topic:
                 with client.faults(f"cannot look for topic '{topic}'"):

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from streamlearn import config
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
-from streamlearn.service.ports import RECORD_BYTES, Record
+from streamlearn.service.ports import MODEL_BYTES, MODELS, RECORD_BYTES, Record
 
 T = TypeVar("T")
 
@@ -182,7 +182,7 @@ class Client(ABC):
 def record(role: str, partition: int, offset: int, following: int, key: bytes | None, value: bytes | None) -> Record:
     """A record as read, cut where it is too large."""
     size = len(key or b"") + len(value or b"")
-    if size <= RECORD_BYTES:
+    if size <= (MODEL_BYTES + RECORD_BYTES if role == MODELS else RECORD_BYTES):
         return Record(role, partition, offset, following, key, value)
     return Record(role, partition, offset, following, key and key[:KEPT_BYTES], value and value[:KEPT_BYTES], size)
 

@@ -31,6 +31,7 @@ from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source
 from streamlearn.service.rebuild import Ports as RebuildPorts
 from streamlearn.service.rebuild import Rebuild
+from streamlearn.service.recipe import Recipe
 from streamlearn.service.standing import Rules
 
 
@@ -60,6 +61,9 @@ def pipeline(
         predictions=bool(configuration.topics.predictions),
         log=_log(configuration),
         backlog=configuration.kafka.backlog if configuration.kafka.overload == "sample" else 0,
+        name=configuration.name,
+        recipe=_recipe(configuration),
+        models=configuration.models if configuration.topics.models else None,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"
@@ -81,6 +85,27 @@ def codec(configuration: Configuration) -> Codec:
     from streamlearn.edges.protobuf import MESSAGES, ProtobufCodec  # a heavy import, needed only here
 
     return ProtobufCodec(Frames(ids, MESSAGES) if kafka.framing else None)
+
+
+def _recipe(configuration: Configuration) -> Recipe:
+    """What a network is built by, whoever reads its parameters."""
+    model, training, features = configuration.model, configuration.training, configuration.features
+    if model.kind == "linear":
+        return Recipe()
+    return Recipe(
+        kind=model.kind,
+        hidden=model.hidden,
+        shape=model.shape,
+        vocabulary=model.vocabulary,
+        tokens=features.kind == "tokens",
+        length=features.length,
+        dtype=model.dtype,
+        threads=model.threads,
+        seed=configuration.queries.seed,
+        curvature=training.curvature,
+        damping=training.damping,
+        parameters=configuration.regularity.parameters,
+    )
 
 
 def _log(configuration: Configuration) -> tuple[tuple[str, str], ...]:

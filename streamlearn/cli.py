@@ -71,6 +71,10 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.backup import backup
 
         return backup(options.store, options.to)
+    if options.command == "export":
+        from streamlearn.commands.export import export
+
+        return export(options.store, options.to)
     if options.command == "figures":
         from streamlearn.commands.figures import figures
 
@@ -144,6 +148,9 @@ def parser() -> _Parser:
     backup = commands.add_parser("backup", help="a copy of a store, also while a daemon runs on it")
     backup.add_argument("store", metavar="STORE", type=Path, help="the store's file")
     backup.add_argument("to", metavar="FILE", type=Path, help="the copy's; one that is there is not overwritten")
+    export = commands.add_parser("export", help="a store's model as a file, for streamlearn.load in Python")
+    export.add_argument("store", metavar="STORE", type=Path, help="the store's file")
+    export.add_argument("to", metavar="FILE", type=Path, help="the model's file; replaced if it is there")
     _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
     _add_figures(commands.add_parser("figures", parents=[as_json], help="the paper's figures, drawn and as numbers"))
     return parser

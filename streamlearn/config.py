@@ -67,6 +67,16 @@ class Topics:
     queries: str = "queries"
     predictions: str = ""
     rejected: str = "rejected"
+    models: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Models:
+    """When a model that has changed is published on `topics.models`: after so many labels, or so many seconds."""
+
+    every_labels: int = 100
+    every_s: float = 60.0
 
 
 @final
@@ -216,6 +226,7 @@ class Configuration:
     log: Log = field(default_factory=Log)
     kafka: Kafka = field(default_factory=Kafka)
     topics: Topics = field(default_factory=Topics)
+    models: Models = field(default_factory=Models)
     features: Features = field(default_factory=Features)
     model: Model = field(default_factory=Model)
     labels: Labels = field(default_factory=Labels)

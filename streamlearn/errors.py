@@ -24,6 +24,10 @@ class CannotStart(StreamlearnError):
     exit_code = 3
 
 
+class CannotLoad(StreamlearnError):
+    """A model that is damaged, or not of this version. Exit code 1."""
+
+
 class Fenced(StreamlearnError):
     """Another daemon of the same name has taken over; this one must stop. Exit code 1."""
 

@@ -105,6 +105,9 @@ LIMITS: dict[str, Limit] = {
     "topics.queries": _topic(optional=True),
     "topics.predictions": _topic(optional=True),
     "topics.rejected": _topic(optional=True),
+    "topics.models": _topic(optional=True),
+    "models.every_labels": _whole(1),
+    "models.every_s": _POSITIVE,
     "features.kind": _words("dense", "tokens", later="sparse"),
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
     "features.length": _whole(1, 4096),
@@ -164,7 +167,6 @@ LIMITS: dict[str, Limit] = {
 
 KEYS_LATER = {  # keys that are designed but not built yet, and what to do without them
     "topics.candidates": "remove it: every unlabeled event is a candidate",
-    "topics.models": "remove it, and read the model with `streamlearn inspect`",
     "features.river": "remove it, and use features.standardise",
 }
 

@@ -7,12 +7,15 @@ import re
 import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streamlearn import cli, settings
+from streamlearn import assemble, cli, settings
 from streamlearn.config import Configuration
-from streamlearn.service.metrics import METRICS
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import METRICS, Measurements
+from tests.end_to_end.daemon_process import append
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -99,3 +102,18 @@ def test_the_example_of_the_page_on_the_paper_runs() -> None:
 def test_the_pictures_are_there() -> None:
     for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_example_of_the_model_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    events = [(i, {"amount": float(i % 9), "country": "NL" if i % 2 else "DE"}) for i in range(40)]
+    labels = [{"id": str(i), "x": x, "y": "fraud" if i % 9 > 4 else "ok"} for i, x in events]
+    append(tmp_path / "streamlearn-data/labels.jsonl", *labels)
+    told = settings.read(None, {}, ["http.port=-1"])
+    daemon = assemble.daemon(told, Health(), Measurements(), lambda _: True, poll_timeout_s=0.0)
+    daemon.start()
+    daemon.turn()
+    daemon.close()
+    found: dict[str, Any] = {}
+    exec(section("The model in Python").split("```python\n")[1].split("```")[0], found)
+    assert ("fraud", "ok") == found["model"].classes

@@ -25,6 +25,7 @@ from streamlearn.errors import CannotStart
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
+    MODELS,
     POLL_BYTES,
     POLL_RECORDS,
     PREDICTIONS,
@@ -194,11 +195,16 @@ class FilesSource(Source):
 
 @final
 class FilesSink(Sink):
-    """Writes `queries`, `predictions` and `rejected` of an embedded log."""
+    """Writes the outputs of an embedded log."""
 
     def __init__(self, path: Path, topics: Topics) -> None:
         self._folder = path
-        names = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
+        names = {
+            QUERIES: topics.queries,
+            PREDICTIONS: topics.predictions,
+            REJECTED: topics.rejected,
+            MODELS: topics.models,
+        }
         self._paths = _paths(path, names)
         self._lock, self._store_id = -1, ""
 

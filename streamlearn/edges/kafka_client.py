@@ -21,7 +21,7 @@ from streamlearn import config
 from streamlearn.edges import kafka_probe, secrets
 from streamlearn.edges.kafka_security import right
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
-from streamlearn.service.ports import RECORD_BYTES, Record
+from streamlearn.service.ports import MODEL_BYTES, MODELS, RECORD_BYTES, Record
 
 T = TypeVar("T")
 
@@ -186,7 +186,7 @@ class Client(ABC):
 def record(role: str, partition: int, offset: int, following: int, key: bytes | None, value: bytes | None) -> Record:
     """A record as read, cut where it is too large."""
     size = len(key or b"") + len(value or b"")
-    if size <= RECORD_BYTES:
+    if size <= (MODEL_BYTES + RECORD_BYTES if role == MODELS else RECORD_BYTES):
         return Record(role, partition, offset, following, key, value)
     return Record(role, partition, offset, following, key and key[:KEPT_BYTES], value and value[:KEPT_BYTES], size)
 

@@ -18,14 +18,25 @@ from streamlearn import config
 from streamlearn.edges import kafka_settings, kafka_topics
 from streamlearn.edges.kafka_client import TRANSACTION_S, Outgoing, Reader, Settled, Writer
 from streamlearn.errors import REBUILD, CannotStart
-from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED, Commit, Inherited, Position, Sink
+from streamlearn.service.ports import (
+    EVENTS,
+    LABELS,
+    MODELS,
+    PREDICTIONS,
+    QUERIES,
+    REJECTED,
+    Commit,
+    Inherited,
+    Position,
+    Sink,
+)
 
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
 
 @final
 class KafkaSink(Sink):
-    """Publishes to the topics of queries, predictions and rejected records; `name` is transactional id and group."""
+    """Publishes to the topics of queries, predictions, rejected records and models; `name` is transactional id and group."""
 
     def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = 30.0) -> None:
         """timeout_s: the longest that `open` or `publish` may take."""
@@ -34,7 +45,12 @@ class KafkaSink(Sink):
         self._topics, self._prepared = topics, False
         self._name, self._timeout_s = name, timeout_s
         self._inputs = {EVENTS: topics.events, LABELS: topics.labels}
-        named = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
+        named = {
+            QUERIES: topics.queries,
+            PREDICTIONS: topics.predictions,
+            REJECTED: topics.rejected,
+            MODELS: topics.models,
+        }
         self._outputs = {role: topic for role, topic in named.items() if topic}
         self._sources: list[Position] = []
         self._writer: Writer | None = None

@@ -1,7 +1,8 @@
 """What each topic has to be: created so where the configuration says so, and looked at where it is there already.
 
-Labels and queries are what a store can be rebuilt from, so they are kept for ever. Nothing that the daemon reads or writes
-may be compacted: an event that is replaced before it was read is never learned from, and rejected records have no key.
+Labels and queries are what a store can be rebuilt from, so they are kept for ever. Models are compacted: only the newest is
+of use. Nothing else may be: an event that is replaced before it was read is never learned from, and rejected records have
+no key.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from streamlearn.edges import kafka_admin
 from streamlearn.edges.kafka_admin import Admin, Refused, Topic
 from streamlearn.edges.kafka_client import Client, scrub
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
-from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, REJECTED
+from streamlearn.service.ports import EVENTS, LABELS, MODELS, PREDICTIONS, QUERIES, REJECTED
 
 MESSAGE_BYTES = 1 << 20  # the largest that is published; Kafka's own limit is a little above
 DELETE, FOREVER = {"cleanup.policy": "delete"}, {"retention.ms": "-1", "retention.bytes": "-1"}
@@ -27,6 +28,12 @@ SETTINGS: dict[str, dict[str, str]] = {
     QUERIES: DELETE | FOREVER,
     PREDICTIONS: DELETE,
     REJECTED: DELETE,
+    MODELS: {"cleanup.policy": "compact"},
+}
+UNREAD = "records of one key replace each other unread"
+HARM = {  # of another cleanup.policy
+    LABELS: "older labels of an id are lost",
+    MODELS: "models add up, or the newest is gone when it is old",
 }
 READ, KEPT = (EVENTS, LABELS), (LABELS, QUERIES)
 
@@ -102,11 +109,11 @@ def problems(role: str, name: str, topic: Topic) -> Iterator[Problem]:
         )  # fmt: skip
         return
     settings = topic.settings
-    policy = settings.get("cleanup.policy", "delete")
-    if "compact" in policy:
-        fix = f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete"
-        harm = "older labels of an id are lost" if role == LABELS else "records of one key replace each other unread"
-        yield Problem(role, False, f"topic '{name}' has cleanup.policy={policy}: {harm}", fix)
+    policy = settings.get("cleanup.policy", SETTINGS[role]["cleanup.policy"])
+    if ("compact" in policy) is not (role == MODELS):
+        wanted = SETTINGS[role]["cleanup.policy"]
+        fix = f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy={wanted}"
+        yield Problem(role, False, f"topic '{name}' has cleanup.policy={policy}: {HARM.get(role, UNREAD)}", fix)
     if role in KEPT:
         yield from _kept(role, name, settings)
     if role not in READ:

@@ -18,6 +18,7 @@ from streamlearn.errors import Fenced
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
+    MODELS,
     POLL_BYTES,
     POLL_RECORDS,
     PREDICTIONS,
@@ -52,7 +53,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.inputs: dict[str, list[tuple[bytes | None, bytes | None]]] = {EVENTS: [], LABELS: []}
-        self.outputs: dict[str, list[Message]] = {QUERIES: [], PREDICTIONS: [], REJECTED: []}
+        self.outputs: dict[str, list[Message]] = {QUERIES: [], PREDICTIONS: [], REJECTED: [], MODELS: []}
         self.writer: object = None  # the sink that was opened last
         self.changed = Condition()
 
@@ -63,7 +64,7 @@ class MemoryLog:
             self.changed.notify_all()
 
     def values(self, role: str) -> list[bytes]:
-        """What was published to `queries`, `predictions` or `rejected`."""
+        """What was published to an output."""
         return [message.value for message in self.outputs[role]]
 
 
@@ -115,7 +116,12 @@ class MemorySink(Sink):
     def __init__(self, log: MemoryLog, topics: Topics | None = None) -> None:
         self._log = log
         topics = topics or Topics()
-        names = {QUERIES: topics.queries, PREDICTIONS: topics.predictions, REJECTED: topics.rejected}
+        names = {
+            QUERIES: topics.queries,
+            PREDICTIONS: topics.predictions,
+            REJECTED: topics.rejected,
+            MODELS: topics.models,
+        }
         self._roles = [role for role, name in names.items() if name]
 
     def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:

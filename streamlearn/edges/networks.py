@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
@@ -63,6 +65,19 @@ def _architecture(configuration: Configuration) -> NetworkArchitecture:
         for line in probe.lacking(network.body.rules):
             log.warning("model.kind %s: %s", model.kind, line, extra={"action": "model"})
     return made
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch compute with so many threads, in a process that may have set another number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def description(configuration: Configuration) -> str:

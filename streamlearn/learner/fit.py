@@ -47,6 +47,10 @@ class Frame:
     def targets(self, y: Array) -> Array:
         return (y - self.target_shift) / self.target_scale
 
+    def value(self, output: float) -> float:
+        """An output in the units of the labels."""
+        return output * self.target_scale + self.target_shift
+
 
 @final
 @dataclass(frozen=True)

@@ -164,5 +164,5 @@ def _stacked(state: State, features: list[bytes]) -> Array:
 def predicted(state: State, fit: Fit, prediction: float) -> problem.Label:
     """A prediction as a user reads it: the value in the labels' own units, or the likeliest class."""
     if not fit.model.loss.of_classes:
-        prediction = prediction * fit.frame.target_scale + fit.frame.target_shift
+        prediction = fit.frame.value(prediction)
     return problem.prediction(state.problem, prediction)

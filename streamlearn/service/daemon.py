@@ -19,6 +19,7 @@ from functools import partial
 from typing import final
 
 from streamlearn.service import fits, overload, restore
+from streamlearn.service.announcing import Announcing
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -74,6 +75,7 @@ class Daemon:
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
         self._replaces: str | None = None
         self._committed_at = 0.0
+        self._announcing = Announcing(pipeline.standing)
         self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
     @property
@@ -117,6 +119,7 @@ class Daemon:
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
+        due = due or self._announcing.due(self._ports.clock.now())
         if records or obeyed or changes.pending_removed or self.pipeline.state is not before or due:
             self._commit(records)
         for text in obeyed:
@@ -146,23 +149,26 @@ class Daemon:
         return [f"command {each.number}, {each.action}: {obey(standing, each)}" for each in commands]
 
     def drain(self) -> None:
-        """Learn what waits for a cut to fill, and commit it."""
+        """Learn what waits for a cut to fill, and commit it; the last model is announced."""
         before = self.pipeline.state
         self.pipeline.settle()
-        if self.pipeline.state is not before:
-            self._commit([])
+        if self.pipeline.state is not before or self._announcing.due(self._ports.clock.now(), ending=True):
+            self._commit([], ending=True)
         self._report()
 
     def close(self) -> None:
         for port in (self._ports.source, self._ports.sink, self._ports.store):
             port.close()
 
-    def _commit(self, records: list[Record]) -> None:
+    def _commit(self, records: list[Record], ending: bool = False) -> None:
         self._positions.update({(record.role, record.partition): record.next for record in records})
         began = self._ports.clock.monotonic()
         self._slow_down()
         number, changes, standing = self._number + 1, self.pipeline.ledger.take_changes(), self.pipeline.standing
-        standing.fits = fits.note(standing.fits, standing.state, number, self._ports.clock.now(), changes)
+        now = self._ports.clock.now()
+        standing.fits = fits.note(standing.fits, standing.state, number, now, changes)
+        if self._announcing.due(now, ending):
+            self._announcing.announce(number, now)
         commit = Commit(
             number=number,
             positions=dict(self._positions),

@@ -75,6 +75,10 @@ METRICS: tuple[Metric, ...] = (
         "streamlearn_starved", GAUGE, "1 while no event can be chosen by its score: no model yet, or the cap reached."
     ),
     Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
+    Metric(
+        "streamlearn_models_total", COUNTER, "Models for the topic, by outcome: published or too large.", ("outcome",)
+    ),
+    Metric("streamlearn_model_bytes", GAUGE, "Size of the last of them."),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
     Metric("streamlearn_commit_duration_seconds", GAUGE, "How long the last commit took."),

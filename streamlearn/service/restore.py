@@ -20,6 +20,7 @@ from streamlearn.service import snapshot
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
+from streamlearn.service.recipe import NOTHING, UNTOLD, Announced, Recipe
 
 
 @final
@@ -29,6 +30,7 @@ class Snapshot:
 
     log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
     store without the configuration. obeyed: the number of the last command; share: of events that are read from here on.
+    name, recipe: for `streamlearn export`.
     """
 
     learner: State
@@ -47,6 +49,9 @@ class Snapshot:
     learning_paused: bool = False
     obeyed: int = 0
     share: float = 1.0
+    name: str = ""
+    recipe: Recipe = UNTOLD
+    announced: Announced = NOTHING
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -58,7 +63,8 @@ def digest(pipeline: Pipeline) -> str:
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    total = hashlib.sha256(snapshot.pack(replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0)))
+    told = replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD)
+    total = hashlib.sha256(snapshot.pack(replace(told, announced=NOTHING)))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -95,6 +101,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.asking.paused, standing.learning_paused = state.asking_paused, state.learning_paused
     standing.obeyed, standing.fits = state.obeyed, list(saved.fits)
     standing.share = state.share if standing.rules.backlog else 1.0
+    standing.announced = state.announced
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -183,6 +190,9 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.learning_paused,
         pipeline.standing.obeyed,
         pipeline.standing.share,
+        pipeline.standing.rules.name,
+        pipeline.standing.rules.recipe,
+        pipeline.standing.announced,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from streamlearn.config import Models
 from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner
 from streamlearn.learner.settings import Settings
@@ -18,6 +19,7 @@ from streamlearn.service.asking import Asking
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
+from streamlearn.service.recipe import NOTHING, UNTOLD, Announced, Recipe
 
 
 @final
@@ -25,7 +27,8 @@ from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending
 class Rules:
     """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read.
 
-    backlog: events that may be unread before some are skipped; 0: none ever is.
+    backlog: events that may be unread before some are skipped; 0: none ever is. name: the daemon's; recipe: of the model;
+    models: when it is announced, None: never.
     """
 
     learner: Settings
@@ -37,6 +40,9 @@ class Rules:
     predictions: bool
     log: tuple[tuple[str, str], ...] = ()
     backlog: int = 0
+    name: str = ""
+    recipe: Recipe = UNTOLD
+    models: Models | None = None
 
 
 @final
@@ -55,6 +61,7 @@ class Standing:
         self.learning_paused = False
         self.obeyed = 0  # number of the last command
         self.fits: list[Earlier] = []
+        self.announced: Announced = NOTHING
 
     def reject(self, record: Record, reason: str, kind: str) -> None:
         """The data's fault: publish the record with its reason; kind is the metric's label, one of few."""

@@ -10,7 +10,7 @@ Position = tuple[str, int]  # (role, partition)
 
 
 class Message(NamedTuple):
-    """One message to publish. `role` is `queries`, `predictions` or `rejected`."""
+    """One message to publish. `role` is `queries`, `predictions`, `rejected` or `models`."""
 
     role: str
     key: bytes | None

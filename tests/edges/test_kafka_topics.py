@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from kafka import KafkaAdminClient
@@ -45,7 +46,7 @@ def test_what_is_missing_is_created_as_it_has_to_be(
     kafka: str, prefix: str, admin: KafkaAdminClient, client: str
 ) -> None:
     told = config.Kafka(kafka, client, create_topics=True, partitions=3, replication=1)
-    topics = topics_of(prefix)
+    topics = replace(topics_of(prefix), models=f"{prefix}-models")
     make_topics(kafka, {topics.queries: 1})
     sink = KafkaSink(prefix, told, topics)
     assert 0 == sink.open("store", 0)  # at once: what was created can be used
@@ -59,6 +60,7 @@ def test_what_is_missing_is_created_as_it_has_to_be(
     }  # fmt: skip
     labels = settings_of(admin, topics.labels)
     assert ("delete", "-1", "-1") == (labels["cleanup.policy"], labels["retention.ms"], labels["retention.bytes"])
+    assert "compact" == settings_of(admin, topics.models)["cleanup.policy"]
     assert "604800000" == settings_of(admin, topics.events)["retention.ms"]
 
 
@@ -107,11 +109,14 @@ def test_what_may_do_harm_is_a_line_in_the_log_with_the_fix(
     kafka: str, prefix: str, client: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     topics = topics_of(prefix)
+    models = f"{prefix}-models"
+    topics = replace(topics, models=models)
     make_topics(kafka, {topics.events: 1}, **{"cleanup.policy": "compact"})
     make_topics(kafka, {topics.labels: 1})
     queries = {"max.message.bytes": "1000", "cleanup.policy": "compact,delete", "retention.ms": "-1"}
     make_topics(kafka, {topics.queries: 1}, **queries)
     make_topics(kafka, {topics.rejected: 1}, **{"min.insync.replicas": "2"})
+    make_topics(kafka, {models: 1})
     told = config.Kafka(kafka, client)
     with caplog.at_level(logging.WARNING, "streamlearn"):
         prepare(topics, kafka_settings.client(told))
@@ -129,6 +134,8 @@ def test_what_may_do_harm_is_a_line_in_the_log_with_the_fix(
         f"{alter} {topics.queries} --add-config max.message.bytes=1048576",
         f"topic '{topics.rejected}' has min.insync.replicas=2 and 1 replicas: nothing can be written; "
         f"{alter} {topics.rejected} --add-config min.insync.replicas=1",
+        f"topic '{models}' has cleanup.policy=delete: models add up, or the newest is gone when it is old; "
+        f"{alter} {models} --add-config cleanup.policy=compact",
     ] == lines
 
 

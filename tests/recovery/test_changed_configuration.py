@@ -67,7 +67,9 @@ def table() -> dict[str, str]:
 
 TABLE = table()
 REFUSED = [key for key, meaning in TABLE.items() if meaning.startswith("refused")]
-TAKEN = [key for key in settings.TYPES if key not in REFUSED and key not in ("store.path", "kafka.settings")]
+OF_A_BROKER = [key for key, told in BESIDE.items() if KAFKA[0] in told]  # in `test_waiting` and `test_overload`
+ELSEWHERE = ["store.path", "kafka.settings", *OF_A_BROKER]
+TAKEN = [key for key in settings.TYPES if key not in REFUSED and key not in ELSEWHERE]
 
 
 def of(key: str) -> str:

@@ -152,3 +152,13 @@ def test_without_leave_nothing_is_skipped():
     while daemon.turn():
         pass
     assert (5000, 0.0) == (daemon.pipeline.ledger.count, desk.value("streamlearn_skipped_total"))
+
+
+def test_a_store_that_was_overloaded_skips_nothing_once_that_is_not_allowed_any_more():
+    desk = Desk()
+    desk.events(8000)
+    daemon = desk.started()
+    daemon.turn()
+    assert daemon.pipeline.standing.share < 1.0
+    desk.told = replace(TOLD, kafka=Kafka())
+    assert 1.0 == desk.started().pipeline.standing.share

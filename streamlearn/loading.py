@@ -1,0 +1,64 @@
+"""`streamlearn.load`: a daemon's model in a program of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from streamlearn import config
+from streamlearn.core.models.model import in_words
+from streamlearn.edges import model_files, networks
+from streamlearn.errors import CannotLoad
+from streamlearn.service.model_snapshot import ModelSnapshot
+from streamlearn.service.predictor import Predictor
+
+
+def load(
+    source: str | Path,
+    name: str = "",
+    settings: Mapping[str, object] | None = None,
+    client: str = "kafka-python",
+    device: str = "cpu",
+) -> Predictor:
+    """See `streamlearn.load`."""
+    if isinstance(source, str) and source.startswith("kafka://"):
+        from streamlearn.edges import kafka_models  # a heavy import, needed only here
+
+        kafka = config.Kafka(client=client, settings=dict(settings or {}))
+        return predictor(kafka_models.read(source, name, kafka), device)
+    return predictor(model_files.read(Path(source), name), device)
+
+
+def predictor(snapshot: ModelSnapshot, device: str = "cpu") -> Predictor:
+    """torch is imported for networks only."""
+    model, recipe = snapshot.model, snapshot.recipe
+    if model.kind == "linear":
+        return Predictor(snapshot, model, nullcontext)
+    told = config.Configuration(
+        features=config.Features("tokens" if recipe.tokens else "dense", length=recipe.length or 64),
+        model=config.Model(
+            kind=model.kind,
+            loss=model.loss.name,
+            classes=snapshot.classes,
+            hidden=recipe.hidden,
+            shape=recipe.shape,
+            vocabulary=recipe.vocabulary,
+            device=device,
+            dtype=recipe.dtype,
+            threads=recipe.threads,
+        ),
+        training=config.Training(curvature=recipe.curvature, damping=recipe.damping),
+        regularity=config.Regularity(parameters=recipe.parameters),
+        queries=config.Queries(seed=recipe.seed),
+    )
+    computing = partial(networks.threads, recipe.threads)
+    with computing():
+        built = networks.architecture(told).model(model.loss, model.outputs_count, model.columns)
+    if built.blocks != model.blocks:
+        raise CannotLoad(
+            f"model.kind {model.kind} has other parameters here ({', '.join(in_words(built.blocks))[:200]}) than where it "
+            f"was trained ({', '.join(in_words(model.blocks))[:200]}): use the factory of there"
+        )
+    return Predictor(snapshot, built, computing)

@@ -18,6 +18,7 @@ from typing import NoReturn, final
 
 from streamlearn import __version__, settings
 from streamlearn.config import Configuration
+from streamlearn.edges import secrets
 from streamlearn.errors import StreamlearnError
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -85,7 +86,9 @@ def _call(options: argparse.Namespace) -> int:
 
 
 def _configuration(options: argparse.Namespace) -> Configuration:
-    return settings.read(options.config, os.environ, options.set)
+    configuration = settings.read(options.config, os.environ, options.set)
+    secrets.guard(configuration.kafka.settings)
+    return configuration
 
 
 @final

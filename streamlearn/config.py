@@ -37,6 +37,7 @@ class SchemaIds:
 class Kafka:
     """How Kafka is reached. settings: passed to the client library as they are; never shown, for secrets are there.
 
+    create_topics: whether missing topics are created, with so many partitions and replicas (0: as the cluster has it).
     lost: what to do where the log does not hold what is to be read next; overload: where events come faster than they can
     be scored; backlog: events that may be unread before any are left out.
     format: of all that is read and written; framing: what is around each value; schema_ids: in what is written.
@@ -45,6 +46,9 @@ class Kafka:
     bootstrap_servers: str = "localhost:9092"
     client: str = "kafka-python"  # kafka-python | confluent
     settings: dict[str, object] = field(default_factory=dict)
+    create_topics: bool = False
+    partitions: int = 0
+    replication: int = 0
     lost: str = "stop"  # stop | earliest | latest
     overload: str = "wait"  # wait | sample
     backlog: int = 10_000

@@ -22,6 +22,10 @@ def check(configuration: Configuration) -> None:
         )
     if model.classes and values:
         raise refuse(f'model.classes is given and model.loss = "{model.loss}" has no classes; remove one of the two')
+    kafka = configuration.kafka
+    for key, value in (("kafka.partitions", kafka.partitions), ("kafka.replication", kafka.replication)):
+        if value and not kafka.create_topics:
+            raise refuse(f"{key} = {value} does nothing without kafka.create_topics = true; set that, or remove it")
     _check_overload(configuration)
     _check_regularizer(configuration)
     _check_network(configuration)

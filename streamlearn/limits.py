@@ -19,9 +19,10 @@ from streamlearn.queries import names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # also a file name, a consumer group and a transactional id
 SERVERS = re.compile(
-    r"[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*|(\[[0-9A-Fa-f:.]+\]:\d{1,5})(\s*,\s*\[[0-9A-Fa-f:.]+\]:\d{1,5})*"
+    r"[^\s,:@]+:\d{1,5}(\s*,\s*[^\s,:@]+:\d{1,5})*|(\[[0-9A-Fa-f:.]+\]:\d{1,5})(\s*,\s*\[[0-9A-Fa-f:.]+\]:\d{1,5})*"
 )
 SECRET = re.compile(r"password|secret|token|credential|^kafka\.settings\.", re.IGNORECASE)
+USER = re.compile(r".*@", re.DOTALL)  # before a host: may be a password, wherever somebody has put it
 PLUGIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # package.module:function
 KINDS = ("linear", "mlp", "cnn", "embedding-bag")
 CLASSES_MOST = 256
@@ -91,6 +92,9 @@ LIMITS: dict[str, Limit] = {
     "kafka.overload": _words("wait", "sample"),
     "kafka.backlog": _whole(1),
     "kafka.settings": Limit("a table of the client library's settings", lambda _: True),
+    "kafka.create_topics": _FLAG,
+    "kafka.partitions": _whole(0, 10_000),
+    "kafka.replication": _whole(0, 100),
     "kafka.format": _words("json", "protobuf"),
     "kafka.framing": _words("", "schema-registry"),
     "kafka.schema_ids.queries": _whole(0, 2**31 - 1),
@@ -177,6 +181,8 @@ def show(key: str, value: object) -> str:
     if SECRET.search(key) or key == "kafka.settings":
         return "***"
     text = json.dumps(value, ensure_ascii=False, default=str)
+    if key == "kafka.bootstrap_servers":
+        text = USER.sub('"***@', text)
     return text if len(text) <= SHOWN_MOST else text[:SHOWN_MOST] + "..."
 
 

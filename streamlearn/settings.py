@@ -12,12 +12,13 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from streamlearn import contradictions, limits
 from streamlearn.config import Configuration
+from streamlearn.edges import secrets
 from streamlearn.errors import ConfigurationError
 from streamlearn.limits import refuse
 
@@ -64,7 +65,10 @@ def read(path: Path | None, environment: Mapping[str, str], overrides: Sequence[
         _override(values, key, text.strip(), "--set")
     configuration: Configuration = _tree(Configuration, "", values)
     contradictions.check(configuration)
-    return configuration
+    if configuration.log.kind != "kafka":
+        return configuration
+    kafka = configuration.kafka
+    return replace(configuration, kafka=replace(kafka, settings=secrets.resolved(kafka.settings, environment)))
 
 
 def differences(configuration: Configuration) -> dict[str, str]:
@@ -77,7 +81,7 @@ def differences(configuration: Configuration) -> dict[str, str]:
         if key == TABLE:
             found.update({f"{key}.{name}": limits.show(f"{key}.{name}", each) for name, each in value.items()})
         elif value != default:
-            found[key] = limits.show(key, value)
+            found[key] = secrets.hide(limits.show(key, value), configuration.kafka.settings)
     return found
 
 
@@ -113,9 +117,10 @@ def _flat(table: Mapping[str, Any], prefix: str, origin: str) -> Iterator[tuple[
 def _override(values: dict[str, Any], key: str, text: str, origin: str) -> None:
     """Take one value that came as text."""
     if key.startswith(TABLE + "."):
-        name = key.removeprefix(TABLE + ".")
-        value = text if limits.SECRET.search(name) else _toml(text, text)
-        values[TABLE] = {**values.get(TABLE, {}), name: value}
+        name, value = key.removeprefix(TABLE + "."), _toml(text, text)
+        if secrets.is_secret(name) and not secrets.is_reference(value):
+            value = text  # a password of digits is a text
+        values[TABLE] = secrets.with_setting(values.get(TABLE, {}), name, value)
     elif key in TYPES:
         value = _checked(key, _read_as(TYPES[key], text), origin)
         values[key] = {**values.get(TABLE, {}), **value} if key == TABLE else value
@@ -170,6 +175,7 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     if isinstance(value, list) and get_origin(hint) is tuple:
         value = tuple(map(_number, value)) if hint == tuple[float, float] else tuple(value)
     value = _number(value) if hint is float else value
+    value = secrets.flat(value) if key == TABLE and isinstance(value, dict) else value
     if not _is_a(hint, value):
         raise limits.not_allowed(key, value, DEFAULTS[key], origin)
     limits.check(key, value, DEFAULTS[key], origin)

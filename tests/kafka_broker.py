@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, final
 
@@ -33,8 +34,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={folder}/log
 auto.create.topics.enable=false
 num.partitions=1
@@ -100,16 +102,30 @@ def free_ports(count: int) -> list[int]:
 class LocalBroker:
     """One broker in a folder of its own: `start`; `stop`, `kill`, `pause`, `restart` as a test likes; `discard`."""
 
-    def __init__(self, properties: str = "") -> None:
-        """properties: further lines for server.properties."""
+    def __init__(
+        self,
+        properties: str = "",
+        listeners: Mapping[str, tuple[str, int]] | None = None,
+        format_options: Sequence[str] = (),
+    ) -> None:
+        """properties: further lines for server.properties. listeners: name → (security protocol, port) of further ones."""
         self._jars = jars()
         self._folder = Path(tempfile.mkdtemp(prefix="streamlearn-kafka-"))
         port, controller = free_ports(2)
         self.address = f"127.0.0.1:{port}"
-        text = PROPERTIES.format(port=port, controller=controller, folder=self._folder) + properties
+        more = (listeners or {}).items()
+        text = PROPERTIES.format(
+            port=port,
+            controller=controller,
+            folder=self._folder,
+            listeners="".join(f",{name}://127.0.0.1:{at}" for name, (_, at) in more),
+            advertised="".join(f",{name}://localhost:{at}" for name, (_, at) in more),
+            protocols="".join(f",{name}:{protocol}" for name, (protocol, _) in more),
+        )
+        text += properties
         (self._folder / "server.properties").write_text(text)
         self._process: subprocess.Popen[str] | None = None
-        format_ = ["kafka.tools.StorageTool", "format", "-t", "streamlearn-test-clust"]
+        format_ = ["kafka.tools.StorageTool", "format", "-t", "streamlearn-test-clust", *format_options]
         done = subprocess.run(
             [*self._java(), *format_, "-c", str(self._folder / "server.properties")],
             capture_output=True,

@@ -14,6 +14,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from tests.kafka_broker import BrokerError, LocalBroker
+from tests.kafka_security import SecureBroker
 
 DOCKER_S = 5  # an engine that does not answer in this time is none
 
@@ -82,6 +83,21 @@ def own_broker() -> Iterator[LocalBroker]:
         raise
     try:
         yield broker.start()
+    finally:
+        broker.discard()
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    """A broker with every kind of security, shared by the session's tests."""
+    try:
+        broker = SecureBroker(tmp_path_factory.mktemp("secure"))
+    except BrokerError as error:
+        without_broker(str(error))
+        raise
+    try:
+        broker.broker.start()
+        yield broker
     finally:
         broker.discard()
 

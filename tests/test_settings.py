@@ -24,6 +24,9 @@ OTHER: dict[str, tuple[str, Any]] = {
     "kafka.overload": ('"sample"', "sample"),
     "kafka.backlog": ("500", 500),
     "kafka.settings": ('{ security_protocol = "SSL", request_timeout_ms = 5000 }', None),
+    "kafka.create_topics": ("true", True),
+    "kafka.partitions": ("3", 3),
+    "kafka.replication": ("2", 2),
     "kafka.format": ('"protobuf"', "protobuf"),
     "kafka.framing": ('"schema-registry"', "schema-registry"),
     "kafka.schema_ids.queries": ("7", 7),
@@ -99,6 +102,7 @@ OF_NETWORKS = {
 KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
 SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
 BESIDE = OF_NETWORKS | {
+    **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -374,6 +378,12 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
 )
 def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:
     assert refusal(overrides=overrides).startswith(beginning)
+
+
+@pytest.mark.parametrize("key", ["kafka.partitions", "kafka.replication"])
+def test_what_would_do_nothing_without_creating_topics_is_refused(key: str) -> None:
+    expected = f"{key} = 2 does nothing without kafka.create_topics = true; set that, or remove it"
+    assert expected == refusal(overrides=(f"{key}=2",))
 
 
 @pytest.mark.parametrize("key", OF_NETWORKS)

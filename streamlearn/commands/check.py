@@ -10,40 +10,29 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from streamlearn import assemble, config, settings
 from streamlearn.config import Configuration
-from streamlearn.edges import networks
+from streamlearn.edges import networks, secrets
+from streamlearn.edges.findings import Finding
 from streamlearn.edges.http import OFF, HttpServer
 from streamlearn.edges.sqlite import SqliteStore
 from streamlearn.edges.system import SystemClock
 from streamlearn.errors import StreamlearnError
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, LABELS, MODELS, PREDICTIONS, QUERIES, REJECTED
+from streamlearn.service.ports import EVENTS, LABELS, Saved
 
 COULD_NOT_START = 3
-BROKER_S = 5.0
 DISK_LEAST_BYTES = 100 << 20  # a store of the default size, its WAL and some growth of the log
 
 
-class Finding(NamedTuple):
-    """One line. hint: what to do where it is not ok."""
-
-    ok: bool
-    subject: str
-    text: str
-    hint: str = ""
-
-
 def check(configuration: Configuration) -> int:
-    """Print every finding; 0 where all are ok, else 3."""
+    """Print every finding; 0 where all are ok or harmless, else 3."""
     ok = True
     for finding in findings(configuration):
-        ok = ok and finding.ok
-        hint = f" - {finding.hint}" if finding.hint else ""
-        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.text}{hint}", flush=True)
+        ok = ok and (finding.ok or finding.harmless)
+        print(secrets.hide(str(finding), configuration.kafka.settings), flush=True)
     return 0 if ok else COULD_NOT_START
 
 
@@ -57,7 +46,7 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     if configuration.model.kind != "linear":
         yield _model(configuration)
     if configuration.log.kind == "kafka":
-        yield from _kafka(configuration.name, configuration.kafka, configuration.topics)
+        yield from _kafka(configuration)
     elif configuration.log.kind == "files":
         yield from _files(Path(configuration.log.path), configuration.topics)
     else:
@@ -100,29 +89,23 @@ def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:
             yield Finding(True, f"topic {role}", f"{path}, {_size(path.stat().st_size)}")
 
 
-def _kafka(name: str, kafka: config.Kafka, topics: config.Topics) -> Iterator[Finding]:
-    from streamlearn.edges import kafka_settings  # the client library is slow to import, and of no use elsewhere
+def _kafka(configuration: Configuration) -> Iterator[Finding]:
+    from streamlearn.edges import kafka_check  # the client library is slow to import, and of no use elsewhere
 
+    whole, path = True, assemble.store_path(configuration)
+    for finding in kafka_check.cluster(configuration):
+        whole = whole and (finding.ok or finding.harmless)
+        yield finding
+    if whole and _store(path).ok:
+        yield from kafka_check.agreement(configuration, lambda: _saved(path) if path.exists() else None)
+
+
+def _saved(path: Path) -> Saved:
+    store = SqliteStore(path, read_only=True)
     try:
-        client = kafka_settings.client(kafka)
-        reader = client.reader(f"{name}-check", name)
-    except StreamlearnError as error:
-        yield Finding(False, "log", str(error), "start the broker, or set kafka.bootstrap_servers and kafka.settings")
-        return
-    yield Finding(True, "log", f"Kafka at {kafka.bootstrap_servers} answers")
-    try:
-        for role in (EVENTS, LABELS, QUERIES, PREDICTIONS, REJECTED, MODELS):
-            topic = getattr(topics, role)
-            if topic:
-                with client.faults(f"cannot look for topic '{topic}'"):
-                    found = reader.partitions(topic, BROKER_S)
-                hint = "" if found else f"kafka-topics.sh --create --topic {topic}, or set topics.{role}"
-                text = f"'{topic}', partitions: {len(found)}" if found else f"'{topic}' does not exist"
-                yield Finding(bool(found), f"topic {role}", text, hint)
-    except StreamlearnError as error:
-        yield Finding(False, "topics", str(error), "look at the broker's log, and run this once more")
+        return store.load()
     finally:
-        reader.close()
+        store.close()
 
 
 def _store(path: Path) -> Finding:
@@ -132,11 +115,7 @@ def _store(path: Path) -> Finding:
     if not path.exists():
         return Finding(True, "store", f"{path} will be a new one")
     try:
-        store = SqliteStore(path, read_only=True)
-        try:
-            saved = store.load()
-        finally:
-            store.close()
+        saved = _saved(path)
     except StreamlearnError as error:
         return Finding(False, "store", str(error), "or set store.path")
     unpublished = f", {len(saved.outbox)} messages to publish" if saved.outbox else ""

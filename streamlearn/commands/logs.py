@@ -5,7 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from typing import final
+
+from streamlearn.edges import secrets
+
+
+@final
+class Hiding(logging.Formatter):
+    """Another formatter's lines, without the values of secret settings."""
+
+    def __init__(self, inner: logging.Formatter, settings: Mapping[str, object]) -> None:
+        super().__init__()
+        self._inner, self._settings = inner, settings
+
+    def format(self, record: logging.LogRecord) -> str:
+        return secrets.hide(self._inner.format(record), self._settings)
 
 
 @final
@@ -21,13 +36,12 @@ class JsonLines(logging.Formatter):
         )
 
 
-def set_up_logs() -> logging.Logger:
-    """Streamlearn's own logger at INFO; others' only when they warn."""
+def set_up_logs(settings: Mapping[str, object]) -> logging.Logger:
+    """Streamlearn's own logger at INFO; others' only when they warn. settings: whose secrets are not to be shown."""
     handler = logging.StreamHandler(sys.stderr)
-    if not sys.stderr.isatty():
-        handler.setFormatter(JsonLines())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    terminal = sys.stderr.isatty()
+    inner = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S") if terminal else JsonLines()
+    handler.setFormatter(Hiding(inner, settings))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     log = logging.getLogger("streamlearn")
     log.setLevel(logging.INFO)

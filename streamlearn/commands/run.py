@@ -20,7 +20,7 @@ from streamlearn.service.patience import Stopped
 
 def run(configuration: Configuration, rebuild: bool) -> int:
     """Exit code 0: drained. rebuild: build a new store from the log first."""
-    log = set_up_logs()
+    log = set_up_logs(configuration.kafka.settings)
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

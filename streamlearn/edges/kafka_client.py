@@ -9,7 +9,6 @@ callers turn into the daemon's errors by `Client.faults`. What may hang is calle
 
 from __future__ import annotations
 
-import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,8 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
 from streamlearn import config
+from streamlearn.edges import kafka_probe, secrets
+from streamlearn.edges.kafka_security import right
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
 from streamlearn.service.ports import MODEL_BYTES, MODELS, RECORD_BYTES, Record
 
@@ -30,7 +31,6 @@ FETCH_WAIT_MS = 100  # that a broker holds back an answer without records: other
 TRANSACTION_S = 60.0  # the broker ends a transaction after this time; our own deadline has to come before
 REQUEST_BYTES = 8 << 20  # the broker, not the client, says which message is too large
 KEPT_BYTES = 4096  # of a record that is too large
-SECRET = re.compile(r"password|secret|token|credential|proxy|[._]pem$|oauthbearer[._]config")
 
 
 class Whose(Enum):
@@ -157,7 +157,7 @@ class Client(ABC):
                 taken = "another daemon of the same name has taken over; stop one, or give it its own name and store"
                 return Fenced(taken)
             case Whose.OPERATORS:
-                return ConfigurationError(f"{text}; see {self.rights}, and the ACLs")
+                return ConfigurationError(f"{text}; {right(text) or f'see {self.rights}, and the ACLs'}")
             case Whose.LIMITS:
                 return ConfigurationError(f"{text}; raise max.message.bytes of the output topics")
             case Whose.LOGS:
@@ -165,6 +165,10 @@ class Client(ABC):
                 return CannotStart(f"{text}; {told}")
             case _:
                 return Unavailable(text)
+
+    def unreachable(self, error: Exception) -> StreamlearnError:
+        """Why there is no cluster: what was seen, or else what the library says."""
+        return kafka_probe.diagnose(self.kafka) or self.fault(error, "cannot connect")
 
     @contextmanager
     def faults(self, doing: str) -> Iterator[None]:
@@ -176,7 +180,7 @@ class Client(ABC):
 
     def missing(self, role: str, topic: str) -> Unavailable:
         at = self.kafka.bootstrap_servers
-        return Unavailable(f"topic '{topic}' does not exist on {at}; create it or set topics.{role}")
+        return Unavailable(scrub(f"topic '{topic}' does not exist on {at}; create it or set topics.{role}", self.kafka))
 
 
 def record(role: str, partition: int, offset: int, following: int, key: bytes | None, value: bytes | None) -> Record:
@@ -212,7 +216,4 @@ def within(timeout_s: float, call: Callable[[], T]) -> T:
 
 def scrub(text: str, kafka: config.Kafka) -> str:
     """The text on one line, without the values of secret settings."""
-    for key, value in kafka.settings.items():
-        if SECRET.search(key) and value not in (None, ""):
-            text = text.replace(str(value), "***")
-    return " ".join(text.split())
+    return " ".join(secrets.hide(text, kafka.settings).split())

@@ -14,7 +14,6 @@ environment knows no dots. What was found out about version 2.16:
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -28,27 +27,15 @@ from streamlearn.edges import kafka_client as common
 from streamlearn.edges import kafka_confluent_errors as errors
 from streamlearn.edges import kafka_settings
 from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Settled, Whose, Writer, record, within
+from streamlearn.edges.kafka_confluent_settings import RESERVED, UNKNOWN, text
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
 
 QUEUE_KB = 2 * POLL_BYTES >> 10  # what a consumer has read ahead is bounded by this ...
 QUEUE_RECORDS = 10_000  # ... and of small records by this, for each partition
 BACKOFF_MS = 10  # after a full queue; the default, a second, stalls fast readers
+COMMITTED_S = 10.0  # how long a group's offsets may be waited for
 LOOK_S = 0.1  # between two questions after what is not there yet, a topic or the leader of a partition
-UNKNOWN = re.compile(r'No such configuration property: "(.*)"')
-
-# What exactly-once rests on, or what has its own key; never taken from [kafka.settings].
-# fmt: off
-RESERVED = frozenset({
-    "acks", "allow.auto.create.topics", "auto.offset.reset", "bootstrap.servers", "debug", "delivery.timeout.ms",
-    "enable.auto.commit", "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence",
-    "enable.partition.eof", "error.cb", "group.id", "group.instance.id", "group.protocol", "isolation.level",
-    "log.level", "log.queue", "logger", "max.in.flight", "max.in.flight.requests.per.connection", "message.max.bytes",
-    "message.send.max.retries", "message.timeout.ms", "metadata.broker.list", "on.commit", "on.delivery",
-    "partitioner", "request.required.acks", "retries", "stats.cb", "throttle.cb", "transaction.timeout.ms",
-    "transactional.id",
-})
-# fmt: on
 
 
 @final
@@ -60,9 +47,9 @@ class KafkaConfluent(Client):
 
     def __init__(self, kafka: config.Kafka) -> None:
         self.kafka = kafka
-        self._settings = {key.replace("_", "."): _text(key, value) for key, value in kafka.settings.items()}
+        self._settings = {key.replace("_", "."): text(key, value) for key, value in kafka.settings.items()}
         kafka_settings.check(kafka, {key for key in kafka.settings if key.replace("_", ".") in RESERVED})
-        self._build(Consumer, {"group.id": "none"}).close()  # without a server: only the settings are looked at
+        self.build(Consumer, {"group.id": "none"}).close()  # without a server: only the settings are looked at
 
     def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         began, cause = time.monotonic(), errors.LastCause()
@@ -81,13 +68,13 @@ class KafkaConfluent(Client):
             "queued.min.messages": QUEUE_RECORDS,
             "error_cb": cause,
         }
-        reader = ConfluentReader(self._build(Consumer, own), cause)
+        reader = ConfluentReader(self.build(Consumer, own), cause)
         try:
             reader.find(common.CONNECT_S)
         except self.errors as error:
             why = reader.cause(began) or error
             reader.close()
-            raise self.fault(why, "cannot connect") from None
+            raise self.unreachable(why) from None
         return reader
 
     def writer(self, name: str, timeout_s: float) -> Writer:
@@ -102,14 +89,14 @@ class KafkaConfluent(Client):
             "partitioner": "murmur2_random",  # a key goes where other clients would put it
             "error_cb": cause,
         }
-        group = self._build(Consumer, {"group.id": name})
+        group = self.build(Consumer, {"group.id": name})
         try:
             member = group.consumer_group_metadata()
         finally:
             group.close()
-        return ConfluentWriter(self._build(Producer, own), member, cause, timeout_s)
+        return ConfluentWriter(self.build(Producer, own), member, cause, timeout_s)
 
-    def _build(self, kind: type[Any], own: dict[str, Any]) -> Any:
+    def build(self, kind: type[Any], own: dict[str, Any]) -> Any:
         """A client of this class. The operator's settings go before ours in `own`, where they are not reserved."""
         usual = {"log_level": 0, "reconnect.backoff.max.ms": common.RECONNECT_MS}
         try:
@@ -119,7 +106,7 @@ class KafkaConfluent(Client):
             unknown = UNKNOWN.match(text)
             if unknown is not None:
                 raise kafka_settings.unknown(unknown[1], self.kafka, frozenset()) from None
-            refused = f"kafka.settings or kafka.bootstrap_servers is refused by {self.kafka.client}: {text}"
+            refused = f"{kafka_settings.REFUSED} {self.kafka.client}: {text}"
             raise ConfigurationError(common.scrub(refused, self.kafka)) from None
 
     def whose(self, error: Exception) -> Whose:
@@ -127,12 +114,6 @@ class KafkaConfluent(Client):
 
     def says(self, error: Exception) -> str:
         return errors.says(error)
-
-
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str | int | float):
-        raise ConfigurationError(f"kafka.settings.{key} must be a text, a number, true or false")
-    return str(value)
 
 
 @final
@@ -173,7 +154,14 @@ class ConfluentReader(Reader):
 
     def committed(self, topic: str, partitions: Sequence[int], timeout_s: float) -> dict[int, Settled]:
         asked = [TopicPartition(topic, each) for each in partitions]
-        told = within(timeout_s, partial(self._consumer.committed, asked, timeout_s))
+        timeout_s = min(timeout_s, COMMITTED_S)
+        try:
+            told = within(timeout_s + 0.1, partial(self._consumer.committed, asked, timeout_s))
+        except (KafkaException, TimeoutError):
+            met = self._consumer.poll(0)  # a group that we may not see is told of here only
+            if met is not None and met.error() is not None:
+                raise KafkaException(met.error()) from None
+            raise
         found = [each for each in _whole(told) if each.offset >= 0]
         return {each.partition: Settled(each.offset, (each.metadata or "").rstrip("\0")) for each in found}
 

@@ -138,13 +138,13 @@ class KafkaPython(Client):
             "max_partition_fetch_bytes": RECORD_BYTES,  # ... and by this, for each partition
         }
         began = time.monotonic()
-        consumer = self._build(KafkaConsumer, own)
+        consumer = self.build(KafkaConsumer, own)
         reader = KafkaPythonReader(consumer)
         try:
             within(CONNECT_S + 1.0, lambda: consumer.bootstrap(timeout_ms=int(1000 * CONNECT_S)))
         except self.errors as error:
             reader.close()
-            raise self.fault(_cause.since(began) or error, "cannot connect") from None
+            raise self.unreachable(_cause.since(began) or error) from None
         return reader
 
     def writer(self, name: str, timeout_s: float) -> Writer:
@@ -162,18 +162,19 @@ class KafkaPython(Client):
             "max_request_size": REQUEST_BYTES,
             "retry_backoff_ms": RETRY_MS,
         }
-        return KafkaPythonWriter(self._build(KafkaProducer, own), name, timeout_s)
+        return KafkaPythonWriter(self.build(KafkaProducer, own), name, timeout_s)
 
-    def _build(self, kind: type[Any], own: dict[str, object]) -> Any:
+    def build(self, kind: type[Any], own: dict[str, object]) -> Any:
         """A client of this class. The operator's settings go before ours in `own`, where they are not reserved."""
         silence()
         settings = {key: value for key, value in self.kafka.settings.items() if key in kind.DEFAULT_CONFIG}
         servers = [each.strip() for each in self.kafka.bootstrap_servers.split(",")]
         usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS, "metadata_max_age_ms": METADATA_MS}
         try:
-            return kind(**{**usual, **own, **settings, "bootstrap_servers": servers})
+            given = {**usual, **own, **settings, "bootstrap_servers": servers}
+            return kind(**{key: value for key, value in given.items() if key in kind.DEFAULT_CONFIG})
         except (kafka_errors.KafkaConfigurationError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-            text = f"kafka.settings or kafka.bootstrap_servers is refused by {self.kafka.client}: {error}"
+            text = f"{kafka_settings.REFUSED} {self.kafka.client}: {error}"
             raise ConfigurationError(scrub(text, self.kafka)) from None
 
     def whose(self, error: Exception) -> Whose:

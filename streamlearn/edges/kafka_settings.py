@@ -9,11 +9,25 @@ from collections.abc import Set
 
 from streamlearn import config
 from streamlearn.edges.kafka_client import Client
+from streamlearn.edges.kafka_security import Security
 from streamlearn.errors import ConfigurationError
+
+REFUSED = "kafka.settings or kafka.bootstrap_servers is refused by"
 
 
 def client(kafka: config.Kafka) -> Client:
     """Raises ConfigurationError for settings that the library does not know, or that are not the operator's to set."""
+    try:
+        made = _library(kafka)
+    except ConfigurationError as error:
+        if REFUSED in str(error):
+            Security(kafka).check()  # which names the key
+        raise
+    Security(kafka).check()
+    return made
+
+
+def _library(kafka: config.Kafka) -> Client:
     if kafka.client == "confluent":
         try:
             from streamlearn.edges.kafka_confluent import KafkaConfluent

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import final
 
 from streamlearn import config
-from streamlearn.edges import kafka_settings
+from streamlearn.edges import kafka_settings, kafka_topics
 from streamlearn.edges.kafka_client import TRANSACTION_S, Outgoing, Reader, Settled, Writer
 from streamlearn.errors import REBUILD, CannotStart
 from streamlearn.service.ports import (
@@ -42,6 +42,7 @@ class KafkaSink(Sink):
         """timeout_s: the longest that `open` or `publish` may take."""
         assert 0 < timeout_s < TRANSACTION_S
         self._client = kafka_settings.client(kafka)
+        self._topics, self._prepared = topics, False
         self._name, self._timeout_s = name, timeout_s
         self._inputs = {EVENTS: topics.events, LABELS: topics.labels}
         named = {
@@ -74,6 +75,9 @@ class KafkaSink(Sink):
         self.close()
         reader = self._client.reader(f"{self._name}-sink", self._name, with_offsets=True)
         try:
+            if not self._prepared:
+                kafka_topics.prepare(self._topics, self._client)
+                self._prepared = True
             with self._client.faults("cannot open the outputs"):
                 self._sources = []
                 for role, topic in self._inputs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from streamlearn import config
 from streamlearn.core.models.model import in_words
-from streamlearn.edges import model_files, networks
+from streamlearn.edges import model_files, networks, secrets
 from streamlearn.errors import CannotLoad
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.predictor import Predictor
@@ -26,7 +27,7 @@ def load(
     if isinstance(source, str) and source.startswith("kafka://"):
         from streamlearn.edges import kafka_models  # a heavy import, needed only here
 
-        kafka = config.Kafka(client=client, settings=dict(settings or {}))
+        kafka = config.Kafka(client=client, settings=secrets.resolved(secrets.flat(settings or {}), os.environ))
         return predictor(kafka_models.read(source, name, kafka), device)
     return predictor(model_files.read(Path(source), name), device)
 

@@ -54,7 +54,7 @@ def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(wor
 def test_settings_may_be_written_with_underscores_as_the_environment_has_to(world: World):
     login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": "me"}
     refused = config.Kafka(world.address, "confluent", {**login, "sasl_password": "s3cret"})
-    with pytest.raises(ConfigurationError, match="this port has no SASL; set kafka.settings.security.protocol"):
+    with pytest.raises(ConfigurationError, match=r"this port has no SASL; set kafka.settings.security.protocol"):
         KafkaSource("n", refused, world.topics).open({})
 
 

@@ -37,6 +37,7 @@ class Unavailable(StreamlearnError):
 
 
 # What to do where the store is not there, not whole, or not of the same history as the log.
+SUCCEEDED = "another daemon of the same name has taken over; stop one, or give it its own name and store"
 REBUILD = "put the store of before back, or start once with `streamlearn run --rebuild`, which builds one from the log"
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 from streamlearn import config
 from streamlearn.edges import kafka_probe, secrets
 from streamlearn.edges.kafka_security import right
-from streamlearn.errors import CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
+from streamlearn.errors import SUCCEEDED, CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
 from streamlearn.service.ports import MODEL_BYTES, MODELS, RECORD_BYTES, Record
 
 T = TypeVar("T")
@@ -154,8 +154,7 @@ class Client(ABC):
         text = scrub(f"Kafka at {self.kafka.bootstrap_servers}: {doing}: {self.says(error)}", self.kafka)
         match self.whose(error):
             case Whose.SUCCESSORS:
-                taken = "another daemon of the same name has taken over; stop one, or give it its own name and store"
-                return Fenced(taken)
+                return Fenced(SUCCEEDED)
             case Whose.OPERATORS:
                 return ConfigurationError(f"{text}; {right(text) or f'see {self.rights}, and the ACLs'}")
             case Whose.LIMITS:

@@ -17,7 +17,7 @@ from typing import final
 from streamlearn import config
 from streamlearn.edges import kafka_settings, kafka_topics
 from streamlearn.edges.kafka_client import TRANSACTION_S, Outgoing, Reader, Settled, Writer
-from streamlearn.errors import REBUILD, CannotStart
+from streamlearn.errors import REBUILD, SUCCEEDED, CannotStart, Fenced
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
@@ -31,6 +31,7 @@ from streamlearn.service.ports import (
     Sink,
 )
 
+LOOK_S = 5.0  # how long to look for a successor
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
 
@@ -57,7 +58,8 @@ class KafkaSink(Sink):
         self._store_id = ""
 
     def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
-        traces = [each.metadata for each in self._take_over().values()]
+        again = saved_number if self._store_id == store_id else None
+        traces = [each.metadata for each in self._take_over(again).values()]
         self._store_id = store_id
         try:
             return published(traces, store_id, saved_number, replaces)
@@ -70,8 +72,10 @@ class KafkaSink(Sink):
         owners = {owner(each.metadata) for each in committed.values() if each.metadata}
         return Inherited(max(owners, default=""), {position: each.offset for position, each in committed.items()})
 
-    def _take_over(self) -> dict[Position, Settled]:
-        """Fence other writers; what is committed of the sources' partitions then."""
+    def _take_over(self, again: int | None = None) -> dict[Position, Settled]:
+        """Fence other writers; what is committed of the sources' partitions then. again: the number that this process was
+        about to publish, where it was open before.
+        """
         self.close()
         reader = self._client.reader(f"{self._name}-sink", self._name, with_offsets=True)
         try:
@@ -85,10 +89,12 @@ class KafkaSink(Sink):
                     if not numbers:
                         raise self._client.missing(role, topic)
                     self._sources += [(role, number) for number in numbers]
+                if again is not None:
+                    self._look_for_successor(reader, again)
                 writer = self._writer = self._client.writer(self._name, self._timeout_s)
                 writer.take_over()
                 self._check_outputs(writer)
-                return self._committed(reader)
+                return self._committed(reader, self._timeout_s)
         except BaseException:
             self.close()
             raise
@@ -100,12 +106,26 @@ class KafkaSink(Sink):
             if not writer.knows(topic, min(CREATE_S, self._timeout_s)):
                 raise self._client.missing(role, topic)
 
-    def _committed(self, reader: Reader) -> dict[Position, Settled]:
+    def _look_for_successor(self, reader: Reader, number: int) -> None:
+        """Raise `Fenced` where another daemon has gone on from here, while this one slept: taking over would end that one.
+
+        Where nothing can be said, since a transaction is open, the taking over decides.
+        """
+        unanswered: tuple[type[Exception], ...] = (*self._client.errors, TimeoutError)
+        try:
+            settled = self._committed(reader, min(LOOK_S, self._timeout_s))
+        except unanswered:
+            return
+        for each in settled.values():
+            if _number(each.metadata) > number or owner(each.metadata) not in ("", self._store_id):
+                raise Fenced(SUCCEEDED)
+
+    def _committed(self, reader: Reader, timeout_s: float) -> dict[Position, Settled]:
         """What is committed, stable, of every source partition that anything is committed of."""
         found: dict[Position, Settled] = {}
         for role, topic in self._inputs.items():
             numbers = [number for each, number in self._sources if each == role]
-            settled = reader.committed(topic, numbers, self._timeout_s)
+            settled = reader.committed(topic, numbers, timeout_s)
             found |= {(role, number): each for number, each in settled.items()}
         return found
 
@@ -163,3 +183,9 @@ def published(traces: Iterable[str], store_id: str, saved_number: int, replaces:
 def owner(trace: str) -> str:
     """The id of the store that left it."""
     return trace.rpartition(":")[0]
+
+
+def _number(trace: str) -> int:
+    """Of the commit that left it; 0: none did."""
+    number = trace.rpartition(":")[2]
+    return int(number) if number.isdecimal() else 0

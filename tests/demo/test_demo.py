@@ -79,7 +79,7 @@ def test_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
     seen = [process.stderr.readline(), process.stderr.readline()]  # a trial is running
     assert "trials done" in seen[1]
     os.killpg(process.pid, signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, "")
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == "streamlearn: interrupted"

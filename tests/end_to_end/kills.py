@@ -129,8 +129,8 @@ def restored(path: Path, told: Configuration = LINEAR) -> tuple[Saved, Pipeline]
     saved = store.load()
     pipeline = assemble.pipeline(told, store.recall, Measurements())
     stored = restore.stored(saved)
-    if stored is not None:  # whichever log it is of
-        pipeline.standing.rules = replace(pipeline.standing.rules, log=stored.log)
+    if stored is not None:  # whichever log it is of, and whoever it is
+        pipeline.standing.rules = replace(pipeline.standing.rules, log=stored.log, name=stored.name)
     restore.put_back(pipeline, saved)
     store.close()
     return saved, pipeline

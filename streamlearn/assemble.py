@@ -214,7 +214,7 @@ def rebuild(
             try:
                 parts = pipeline(configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements)
                 ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
-                Rebuild(parts, JsonCodec(), ports, patience).run(
+                Rebuild(parts, ports, patience).run(
                     {at: next for at, next in inherited.positions.items() if at[0] == EVENTS},
                     ControlFile(store_path(configuration)).after(0),
                 )

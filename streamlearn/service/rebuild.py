@@ -26,7 +26,6 @@ from streamlearn.service.ports import (
     LABELS,
     Asked,
     Clock,
-    Codec,
     Command,
     Commit,
     Position,
@@ -60,8 +59,9 @@ class Ports:
 class Rebuild:
     """`run` once; then the store holds what the log told, and the daemon goes on from it."""
 
-    def __init__(self, pipeline: Pipeline, codec: Codec, ports: Ports, patience: Patience) -> None:
-        self._pipeline, self._codec, self._ports, self._patiently = pipeline, codec, ports, patience
+    def __init__(self, pipeline: Pipeline, ports: Ports, patience: Patience) -> None:
+        self._pipeline, self._ports, self._patiently = pipeline, ports, patience
+        self._codec = pipeline.standing.codec
         self._asked: list[Asked] = []
         self._next = 0  # of `_asked`: how many events are counted that were asked about
         self._place: dict[str, int] = {}  # id → place among `_asked`

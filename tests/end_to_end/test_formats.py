@@ -66,7 +66,7 @@ def test_the_producer_of_the_readme_is_understood(
     assert (65, 1, 3) == (replayed["events"], replayed["labels"], replayed["rejected"])
 
 
-def test_batches_in_frames_are_dealt_with_once_though_the_daemon_is_killed(
+def test_batches_in_frames_are_dealt_with_once_though_the_daemon_is_killed_and_its_store_is_lost(
     tmp_path: Path, kafka: str, prefix: str, fresh_topics: Callable[..., dict[str, str]]
 ) -> None:
     names = fresh_topics(**dict.fromkeys(ROLES, 1))
@@ -101,3 +101,11 @@ def test_batches_in_frames_are_dealt_with_once_though_the_daemon_is_killed(
     asked = [wire.Query.FromString(value[7:]).id for value in values]
     assert len(asked) == len(set(asked)) > 10
     assert [] == published(kafka, names["rejected"])
+    for path in tmp_path.glob(f"{prefix}.db*"):
+        path.unlink()
+    with running(tmp_path, *told, "--rebuild") as daemon:
+        until(daemon.caught_up, "the end of the log")
+        assert daemon.drain() == 0
+    rebuilt = inspect(tmp_path, f"{prefix}.db")
+    assert (len(events), len(labels), len(asked)) == (rebuilt["events"], rebuilt["labels"], rebuilt["queries"])
+    assert values == published(kafka, names["queries"])

@@ -38,15 +38,15 @@ def polished(state: State, settings: Settings) -> State:
 
 def products_most(examples: int, size: int) -> float:
     """How many products with H may be taken for so many examples and parameters."""
-    return min(ROWS_MOST / examples, WORK_MOST / (examples * size))
+    return min(ROWS_MOST, WORK_MOST / size) / max(examples, 1)
 
 
 def _polished(state: State, settings: Settings, fit: Fit, which: str) -> Fit:
-    examples = data(state, settings, fit.frame, fit.end, which)
-    whole, n = objective(state, settings, fit.model, fit.frame), len(examples.y)
-    if not n or not whole.regularizer.smooth or products_most(n, fit.model.size) < PRODUCTS_LEAST:
+    examples, whole = data(state, settings, fit.frame, fit.end, which), objective(state, settings, fit.model, fit.frame)
+    most = products_most(len(examples.y), fit.model.size)
+    if not len(examples.y) or not whole.regularizer.smooth or most < PRODUCTS_LEAST:
         return fit
-    start, most = conjugate.State(fit.theta, fit.log_tangent), products_most(n, fit.model.size)
+    start = conjugate.State(fit.theta, fit.log_tangent)
     new, info = conjugate.step(start, whole, examples, fit.regularity, TOLERANCE, TANGENT_TOLERANCE, most)
     if not info.ok or not info.residual < whole.residual(fit.theta, fit.log_tangent, examples, fit.regularity):
         return fit

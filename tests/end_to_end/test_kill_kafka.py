@@ -68,7 +68,7 @@ def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
 ) -> None:
     configuration = configure(tmp_path, kafka, prefix)
     with (tmp_path / configuration).open("a") as file:
-        # Few steps: a label that is given anew brings 64 times as many, and the daemon is to keep up with the traffic.
+        # Few steps: the daemon is to keep up with the traffic.
         file.write('[model]\nkind = "mlp"\nhidden = [4]\n[training]\nsteps_per_label = 1\n')
     told = settings.read(tmp_path / configuration, {}, ())
     a_kill_after_each_commit(

@@ -7,13 +7,12 @@ one that the log was written by, or an old copy of it, is told from the right on
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import final
 
 import msgspec
 
-from streamlearn.edges.system import disk_errors
+from streamlearn.edges.system import disk_errors, write_whole
 from streamlearn.errors import REBUILD, CannotStart
 from streamlearn.service.ports import Commit, Position
 
@@ -45,14 +44,9 @@ def read(folder: Path) -> Trace | None:
 
 
 def write(folder: Path, store_id: str, commit: Commit) -> None:
-    """Durable on return."""
+    """After a power cut it is there, or the one of the commit before, which says no less of whose log this is."""
     positions = [(role, partition, next) for (role, partition), next in sorted(commit.positions.items())]
-    part = folder / f"{NAME}.part"
-    with part.open("wb") as file:
-        file.write(msgspec.json.encode(Trace(store_id, commit.number, positions)))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / NAME)
+    write_whole(folder / NAME, folder / f"{NAME}.part", msgspec.json.encode(Trace(store_id, commit.number, positions)))
 
 
 def check(folder: Path, store_id: str, saved_number: int, replaces: str | None) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 from streamlearn.config import Configuration
-from streamlearn.edges import kafka_admin, kafka_probe, kafka_settings, kafka_topics
+from streamlearn.edges import kafka_probe, kafka_settings, kafka_topics
 from streamlearn.edges.findings import Finding
+from streamlearn.edges.kafka_admin import Admin
 from streamlearn.edges.kafka_client import Client, scrub
 from streamlearn.edges.kafka_security import Security
 from streamlearn.edges.kafka_sink import published
@@ -31,7 +32,7 @@ def cluster(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(False, "log", str(found))
         return
     try:
-        with kafka_admin.admin(client) as admin:
+        with client.admin() as admin:
             yield Finding(True, "log", scrub(f"Kafka at {kafka.bootstrap_servers} answers", kafka))
             yield from _brokers(admin, client)
             yield from _topics(configuration, admin)
@@ -39,7 +40,7 @@ def cluster(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(False, "log", str(error), "look at the broker's log, and run this once more")
 
 
-def _brokers(admin: kafka_admin.Admin, client: Client) -> Iterator[Finding]:
+def _brokers(admin: Admin, client: Client) -> Iterator[Finding]:
     """Clients go on to where the brokers say that they are, which may be a name that only they know."""
     security = Security(client.kafka)
     if any(name in client.kafka.settings for name in kafka_probe.PROXIES):
@@ -53,7 +54,7 @@ def _brokers(admin: kafka_admin.Admin, client: Client) -> Iterator[Finding]:
             yield Finding(False, f"broker {broker.number}", scrub(text, client.kafka), hint)
 
 
-def _topics(configuration: Configuration, admin: kafka_admin.Admin) -> Iterator[Finding]:
+def _topics(configuration: Configuration, admin: Admin) -> Iterator[Finding]:
     names = kafka_topics.named(configuration.topics)
     found = admin.topics(list(names.values()))
     for role, name in names.items():

@@ -9,9 +9,10 @@ callers turn into the daemon's errors by `Client.faults`. What may hang is calle
 
 from __future__ import annotations
 
+import difflib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from enum import Enum
 from queue import Empty, SimpleQueue
@@ -19,6 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from streamlearn import config
 from streamlearn.edges import kafka_probe, secrets
+from streamlearn.edges.kafka_admin import Admin
 from streamlearn.edges.kafka_security import right
 from streamlearn.errors import SUCCEEDED, CannotStart, ConfigurationError, Fenced, StreamlearnError, Unavailable
 from streamlearn.service.ports import MODEL_BYTES, MODELS, RECORD_BYTES, Record
@@ -31,6 +33,7 @@ FETCH_WAIT_MS = 100  # that a broker holds back an answer without records: other
 TRANSACTION_S = 60.0  # the broker ends a transaction after this time; our own deadline has to come before
 REQUEST_BYTES = 8 << 20  # the broker, not the client, says which message is too large
 KEPT_BYTES = 4096  # of a record that is too large
+REFUSED = "kafka.settings or kafka.bootstrap_servers is refused by"
 
 
 class Whose(Enum):
@@ -147,6 +150,22 @@ class Client(ABC):
     def says(self, error: Exception) -> str:
         """The error's kind and text."""
 
+    @abstractmethod
+    def _admin(self) -> Admin:
+        """A connection of an administrator's."""
+
+    @contextmanager
+    def admin(self) -> Iterator[Admin]:
+        """The same, for as long as it is needed. Raises the daemon's errors."""
+        made: Admin | None = None
+        try:
+            with self.faults("cannot look at the topics"):
+                made = self._admin()
+                yield made
+        finally:
+            if made is not None:
+                made.close()
+
     def fault(self, error: Exception, doing: str) -> StreamlearnError:
         """The same error by whose fault it is, in one line without secrets. `doing` says what could not be done."""
         if isinstance(error, StreamlearnError):
@@ -182,6 +201,19 @@ class Client(ABC):
         return Unavailable(scrub(f"topic '{topic}' does not exist on {at}; create it or set topics.{role}", self.kafka))
 
 
+def refuse_reserved(kafka: config.Kafka, reserved: Set[str]) -> None:
+    """Refuse settings that exactly-once rests on, or that have a key of their own."""
+    for key in kafka.settings:
+        if key in reserved:
+            raise ConfigurationError(f"kafka.settings.{key} is set by streamlearn itself; remove it")
+
+
+def unknown(key: str, kafka: config.Kafka, known: Set[str]) -> ConfigurationError:
+    near = difflib.get_close_matches(key, sorted(known), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return ConfigurationError(f"kafka.settings.{key} is not a setting of {kafka.client}{hint}")
+
+
 def record(role: str, partition: int, offset: int, following: int, key: bytes | None, value: bytes | None) -> Record:
     """A record as read, cut where it is too large."""
     size = len(key or b"") + len(value or b"")
@@ -215,4 +247,4 @@ def within(timeout_s: float, call: Callable[[], T]) -> T:
 
 def scrub(text: str, kafka: config.Kafka) -> str:
     """The text on one line, without the values of secret settings."""
-    return " ".join(secrets.hide(text, kafka.settings).split())
+    return secrets.line(text, kafka.settings)

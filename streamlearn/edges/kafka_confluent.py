@@ -21,12 +21,14 @@ from functools import partial
 from typing import Any, final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streamlearn import config
 from streamlearn.edges import kafka_client as common
 from streamlearn.edges import kafka_confluent_errors as errors
-from streamlearn.edges import kafka_settings
+from streamlearn.edges.kafka_admin import Admin
 from streamlearn.edges.kafka_client import Client, Outgoing, Reader, Settled, Whose, Writer, record, within
+from streamlearn.edges.kafka_confluent_admin import ConfluentAdmin
 from streamlearn.edges.kafka_confluent_settings import RESERVED, UNKNOWN, text
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
@@ -48,7 +50,7 @@ class KafkaConfluent(Client):
     def __init__(self, kafka: config.Kafka) -> None:
         self.kafka = kafka
         self._settings = {key.replace("_", "."): text(key, value) for key, value in kafka.settings.items()}
-        kafka_settings.check(kafka, {key for key in kafka.settings if key.replace("_", ".") in RESERVED})
+        common.refuse_reserved(kafka, {key for key in kafka.settings if key.replace("_", ".") in RESERVED})
         self.build(Consumer, {"group.id": "none"}).close()  # without a server: only the settings are looked at
 
     def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
@@ -102,11 +104,11 @@ class KafkaConfluent(Client):
         try:
             return kind({**usual, **own, **self._settings})
         except (KafkaException, TypeError, ValueError) as error:
-            text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-            unknown = UNKNOWN.match(text)
+            said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+            unknown = UNKNOWN.match(said)
             if unknown is not None:
-                raise kafka_settings.unknown(unknown[1], self.kafka, frozenset()) from None
-            refused = f"{kafka_settings.REFUSED} {self.kafka.client}: {text}"
+                raise common.unknown(unknown[1], self.kafka, frozenset()) from None
+            refused = f"{common.REFUSED} {self.kafka.client}: {said}"
             raise ConfigurationError(common.scrub(refused, self.kafka)) from None
 
     def whose(self, error: Exception) -> Whose:
@@ -114,6 +116,9 @@ class KafkaConfluent(Client):
 
     def says(self, error: Exception) -> str:
         return errors.says(error)
+
+    def _admin(self) -> Admin:
+        return ConfluentAdmin(self.build(AdminClient, {"bootstrap.servers": self.kafka.bootstrap_servers}))
 
 
 @final

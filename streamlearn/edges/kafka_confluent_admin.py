@@ -8,23 +8,20 @@ from concurrent.futures import Future
 from typing import Any, final
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from streamlearn.edges.kafka_admin import ANSWER_S, DENIED, EXISTS, UNKNOWN_TOPIC, Admin, Broker, Refused, Topic
 from streamlearn.edges.kafka_client import CONNECT_S, within
-from streamlearn.edges.kafka_confluent import KafkaConfluent
 
 LOOK_S = 0.1
 
 
 @final
 class ConfluentAdmin(Admin):
-    """By librdkafka's admin client."""
-
-    def __init__(self, client: KafkaConfluent) -> None:
-        self._client: Any = client.build(AdminClient, {"bootstrap.servers": client.kafka.bootstrap_servers})
+    def __init__(self, client: Any) -> None:
+        """client: an `AdminClient`."""
+        self._client = client
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         asked = self._client.describe_topics(

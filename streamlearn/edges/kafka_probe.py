@@ -54,7 +54,7 @@ def diagnose(kafka: config.Kafka) -> StreamlearnError | None:
             look(host.strip("[]"), int(port), security)
         except StreamlearnError as error:
             text = f"Kafka at {kafka.bootstrap_servers}: cannot connect: {error}"
-            found.append(type(error)(" ".join(secrets.hide(text, kafka.settings).split())))
+            found.append(type(error)(secrets.line(text, kafka.settings)))
         else:
             return None
     return next((each for each in found if isinstance(each, ConfigurationError)), found[0])

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -20,15 +19,17 @@ from functools import partial
 from typing import Any, final
 
 import kafka.errors as kafka_errors
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streamlearn import config
-from streamlearn.edges import kafka_settings
+from streamlearn.edges import kafka_python_errors as errors
+from streamlearn.edges.kafka_admin import ANSWER_S, Admin
 from streamlearn.edges.kafka_client import (
     CONNECT_S,
     FETCH_WAIT_MS,
     RECONNECT_MS,
+    REFUSED,
     REQUEST_BYTES,
     TRANSACTION_S,
     Client,
@@ -38,9 +39,12 @@ from streamlearn.edges.kafka_client import (
     Whose,
     Writer,
     record,
+    refuse_reserved,
     scrub,
+    unknown,
     within,
 )
+from streamlearn.edges.kafka_python_admin import KafkaPythonAdmin
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 
@@ -62,53 +66,6 @@ RESERVED = frozenset({
 # fmt: on
 KNOWN = frozenset(KafkaProducer.DEFAULT_CONFIG) | frozenset(KafkaConsumer.DEFAULT_CONFIG)
 
-SUCCESSORS = (
-    kafka_errors.ProducerFencedError,
-    kafka_errors.InvalidProducerEpochError,
-    kafka_errors.TransactionCoordinatorFencedError,
-)
-OPERATORS = (
-    kafka_errors.AuthorizationError,
-    kafka_errors.IllegalSaslStateError,
-    kafka_errors.KafkaConfigurationError,
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.SecurityDisabledError,
-    kafka_errors.UnsupportedSaslMechanismError,
-)
-LIMITS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-LOGS = (kafka_errors.LogTruncationError, kafka_errors.NoOffsetForPartitionError, kafka_errors.OffsetOutOfRangeError)
-WHOSE = {Whose.SUCCESSORS: SUCCESSORS, Whose.OPERATORS: OPERATORS, Whose.LIMITS: LIMITS, Whose.LOGS: LOGS}
-
-
-@final
-class LastCause(logging.Handler):
-    """Keeps the last error that the library logged: when it retries until a deadline, only this tells why."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.error: Exception | None = None
-        self.at = 0.0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for each in record.args or ():
-            if isinstance(each, Exception) and not isinstance(each, kafka_errors.KafkaTimeoutError):
-                self.error, self.at = each, time.monotonic()
-
-    def since(self, when: float) -> Exception | None:
-        return self.error if self.at >= when else None
-
-
-_cause = LastCause()
-
-
-def silence() -> None:
-    """Keep the library's own log lines to ourselves: faults are reported once, by the daemon."""
-    log = logging.getLogger("kafka")
-    log.propagate = False
-    log.setLevel(logging.WARNING)
-    if _cause not in log.handlers:
-        log.addHandler(_cause)
-
 
 @final
 class KafkaPython(Client):
@@ -118,10 +75,10 @@ class KafkaPython(Client):
     rights = "kafka.settings.security_protocol and kafka.settings.sasl_*"
 
     def __init__(self, kafka: config.Kafka) -> None:
-        kafka_settings.check(kafka, RESERVED)
+        refuse_reserved(kafka, RESERVED)
         for key in kafka.settings:
             if key not in KNOWN:
-                raise kafka_settings.unknown(key, kafka, KNOWN - RESERVED)
+                raise unknown(key, kafka, KNOWN - RESERVED)
         self.kafka = kafka
 
     def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
@@ -144,7 +101,7 @@ class KafkaPython(Client):
             within(CONNECT_S + 1.0, lambda: consumer.bootstrap(timeout_ms=int(1000 * CONNECT_S)))
         except self.errors as error:
             reader.close()
-            raise self.unreachable(_cause.since(began) or error) from None
+            raise self.unreachable(errors.CAUSE.since(began) or error) from None
         return reader
 
     def writer(self, name: str, timeout_s: float) -> Writer:
@@ -166,7 +123,7 @@ class KafkaPython(Client):
 
     def build(self, kind: type[Any], own: dict[str, object]) -> Any:
         """A client of this class. The operator's settings go before ours in `own`, where they are not reserved."""
-        silence()
+        errors.silence()
         settings = {key: value for key, value in self.kafka.settings.items() if key in kind.DEFAULT_CONFIG}
         servers = [each.strip() for each in self.kafka.bootstrap_servers.split(",")]
         usual = {"metrics_enabled": False, "reconnect_backoff_max_ms": RECONNECT_MS, "metadata_max_age_ms": METADATA_MS}
@@ -174,15 +131,21 @@ class KafkaPython(Client):
             given = {**usual, **own, **settings, "bootstrap_servers": servers}
             return kind(**{key: value for key, value in given.items() if key in kind.DEFAULT_CONFIG})
         except (kafka_errors.KafkaConfigurationError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-            text = f"{kafka_settings.REFUSED} {self.kafka.client}: {error}"
+            text = f"{REFUSED} {self.kafka.client}: {error}"
             raise ConfigurationError(scrub(text, self.kafka)) from None
 
     def whose(self, error: Exception) -> Whose:
-        return next((whose for whose, kinds in WHOSE.items() if isinstance(error, kinds)), Whose.WORLDS)
+        return errors.whose(error)
 
     def says(self, error: Exception) -> str:
-        kind = type(error).__name__
-        return str(error) if str(error).startswith(kind) else f"{kind}: {error}"  # some name themselves
+        return errors.says(error)
+
+    def _admin(self) -> Admin:
+        own: dict[str, object] = {
+            "bootstrap_timeout_ms": int(1000 * CONNECT_S),
+            "request_timeout_ms": int(1000 * ANSWER_S),
+        }
+        return KafkaPythonAdmin(within(CONNECT_S + 1.0, lambda: self.build(KafkaAdminClient, own)))
 
 
 @final
@@ -234,7 +197,7 @@ class KafkaPythonReader(Reader):
         return self._consumer.highwater(TopicPartition(self._topic, partition)) or 0
 
     def cause(self, since: float) -> Exception | None:
-        return _cause.since(since)
+        return errors.CAUSE.since(since)
 
     def close(self) -> None:
         with suppress(kafka_errors.KafkaError, OSError):

@@ -4,15 +4,10 @@ save what the promises rest on; secrets in it are struck from every text.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Set
-
 from streamlearn import config
-from streamlearn.edges.kafka_client import Client
+from streamlearn.edges.kafka_client import REFUSED, Client
 from streamlearn.edges.kafka_security import Security
 from streamlearn.errors import ConfigurationError
-
-REFUSED = "kafka.settings or kafka.bootstrap_servers is refused by"
 
 
 def client(kafka: config.Kafka) -> Client:
@@ -40,16 +35,3 @@ def _library(kafka: config.Kafka) -> Client:
     from streamlearn.edges.kafka_python import KafkaPython
 
     return KafkaPython(kafka)
-
-
-def check(kafka: config.Kafka, reserved: Set[str]) -> None:
-    """Refuse settings that exactly-once rests on, or that have a key of their own."""
-    for key in kafka.settings:
-        if key in reserved:
-            raise ConfigurationError(f"kafka.settings.{key} is set by streamlearn itself; remove it")
-
-
-def unknown(key: str, kafka: config.Kafka, known: Set[str]) -> ConfigurationError:
-    near = difflib.get_close_matches(key, sorted(known), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return ConfigurationError(f"kafka.settings.{key} is not a setting of {kafka.client}{hint}")

@@ -117,7 +117,7 @@ class KafkaSink(Sink):
         except unanswered:
             return
         for each in settled.values():
-            if _number(each.metadata) > number or owner(each.metadata) not in ("", self._store_id):
+            if (_number(each.metadata) or 0) > number or owner(each.metadata) not in ("", self._store_id):
                 raise Fenced(SUCCEEDED)
 
     def _committed(self, reader: Reader, timeout_s: float) -> dict[Position, Settled]:
@@ -166,10 +166,10 @@ def published(traces: Iterable[str], store_id: str, saved_number: int, replaces:
     if replaces is not None and all(owner(trace) == replaces for trace in traces):
         return saved_number - 1
     for trace in traces:
-        number = trace.rpartition(":")[2]
-        if owner(trace) != store_id or not number.isdecimal():
+        number = _number(trace)
+        if owner(trace) != store_id or number is None:
             raise CannotStart(f"this name's consumer group was written by another store ({trace[:80]!r}); {REBUILD}")
-        numbers.append(int(number))
+        numbers.append(number)
     last = max(numbers, default=0)
     if not numbers and saved_number > 1:
         raise CannotStart(f"the store is at commit {saved_number} and Kafka has no trace of it; {REBUILD}")
@@ -185,7 +185,7 @@ def owner(trace: str) -> str:
     return trace.rpartition(":")[0]
 
 
-def _number(trace: str) -> int:
-    """Of the commit that left it; 0: none did."""
+def _number(trace: str) -> int | None:
+    """Of the commit that left it."""
     number = trace.rpartition(":")[2]
-    return int(number) if number.isdecimal() else 0
+    return int(number) if number.isdecimal() else None

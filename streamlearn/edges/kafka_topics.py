@@ -58,7 +58,7 @@ def named(topics: config.Topics) -> dict[str, str]:
 def prepare(topics: config.Topics, client: Client) -> None:
     """Create what is missing, if that is asked for; log what may do harm. Raises the daemon's errors for what does."""
     kafka, names = client.kafka, named(topics)
-    with kafka_admin.admin(client) as admin:
+    with client.admin() as admin:
         found = admin.topics(list(names.values()))
         if kafka.create_topics:
             missing = {role: name for role, name in names.items() if name not in found}

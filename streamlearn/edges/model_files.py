@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from streamlearn.edges.sqlite import SqliteStore
-from streamlearn.edges.system import disk_errors, sync_folder
+from streamlearn.edges.system import disk_errors, sync_folder, write_whole
 from streamlearn.errors import CannotLoad, ConfigurationError
 from streamlearn.service import model_snapshot, restore
 from streamlearn.service.model_snapshot import ModelSnapshot
@@ -22,11 +22,7 @@ def write(value: ModelSnapshot, path: Path) -> int:
     line = model_snapshot.encode(value) + b"\n"
     with disk_errors(path):
         try:
-            with part.open("xb") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(path)
+            write_whole(path, part, line, exclusive=True)
             sync_folder(path.absolute().parent)
         finally:
             part.unlink(missing_ok=True)

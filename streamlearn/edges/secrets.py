@@ -132,6 +132,11 @@ def _forms(key: str, value: object) -> Iterator[str]:
     yield from (line for line in map(str.strip, plain.splitlines()) if len(line) >= LINE_LEAST)
 
 
+def line(text: str, settings: Mapping[str, object]) -> str:
+    """The same, on one line."""
+    return " ".join(hide(text, settings).split())
+
+
 def guard(settings: Mapping[str, object]) -> None:
     """From now on a traceback of this process is without them, in any thread."""
 

@@ -65,6 +65,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_whole(path: Path, part: Path, content: bytes, exclusive: bool = False) -> None:
+    """A reader of `path` sees what was there before, or all of the content, which is on the disk by then.
+
+    part: where it is written first, in the same folder; exclusive: where nothing may be. The name is durable once the folder
+    is (`sync_folder`).
+    """
+    with part.open("xb" if exclusive else "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+
+
 def beside(path: Path, what: str) -> Path:
     """A name that says what was put beside a file, and when; no earlier one is overwritten."""
     return path.with_name(f"{path.name}.{what}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")

@@ -14,8 +14,7 @@ from typing import final
 from streamlearn.learner.fit import Fit
 from streamlearn.service import model_snapshot
 from streamlearn.service.ports import MODEL_BYTES, MODELS, Message
-from streamlearn.service.recipe import Announced
-from streamlearn.service.standing import Standing
+from streamlearn.service.standing import Announced, Standing
 
 log = logging.getLogger("streamlearn")
 

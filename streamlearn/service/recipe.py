@@ -25,14 +25,4 @@ class Recipe:
     parameters: tuple[str, ...] = ()
 
 
-@final
-@dataclass(frozen=True)
-class Announced:
-    """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing."""
-
-    time: float = 0.0
-    version: int = 0
-    mark: int = 0
-
-
-UNTOLD, NOTHING = Recipe(), Announced()
+UNTOLD = Recipe()

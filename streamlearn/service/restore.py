@@ -20,7 +20,8 @@ from streamlearn.service import snapshot
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
-from streamlearn.service.recipe import NOTHING, UNTOLD, Announced, Recipe
+from streamlearn.service.recipe import UNTOLD, Recipe
+from streamlearn.service.standing import NOTHING, Announced
 
 
 @final

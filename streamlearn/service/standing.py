@@ -19,7 +19,20 @@ from streamlearn.service.asking import Asking
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
-from streamlearn.service.recipe import NOTHING, UNTOLD, Announced, Recipe
+from streamlearn.service.recipe import UNTOLD, Recipe
+
+
+@final
+@dataclass(frozen=True)
+class Announced:
+    """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing."""
+
+    time: float = 0.0
+    version: int = 0
+    mark: int = 0
+
+
+NOTHING = Announced()
 
 
 @final

@@ -27,7 +27,7 @@ soak: $(VENV)/test  ## the long runs of faults
 proto: $(VENV)/test  ## generate the code of protos/
 	@mkdir -p build/proto
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=build/proto --pyi_out=build/proto streamlearn/v1/wire.proto
-	@cp build/proto/streamlearn/v1/wire_pb2.py build/proto/streamlearn/v1/wire_pb2.pyi streamlearn/edges/
+	@cp build/proto/streamlearn/v1/wire_pb2.py build/proto/streamlearn/v1/wire_pb2.pyi streamlearn/edges/formats/
 
 clean:  ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

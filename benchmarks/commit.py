@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service.ports import EVENTS, Changes, Commit, Example, Remembered
 
 COLUMNS, MEASURED = 30, 200

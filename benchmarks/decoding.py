@@ -9,10 +9,10 @@ import time
 import msgspec
 import numpy as np
 
-from streamlearn.edges import wire_pb2 as wire
-from streamlearn.edges.codec import WireCodec
-from streamlearn.edges.json import JsonCodec
-from streamlearn.edges.protobuf import ProtobufCodec
+from streamlearn.edges.formats import wire_pb2 as wire
+from streamlearn.edges.formats.codec import WireCodec
+from streamlearn.edges.formats.json import JsonCodec
+from streamlearn.edges.formats.protobuf import ProtobufCodec
 from streamlearn.service.ports import EVENTS, Record
 
 COUNT, SIZE, COLUMNS, ROUNDS = 64_000, 64, 20, 7

@@ -25,8 +25,8 @@ from kafka.structs import OffsetAndMetadata
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' broker
 
 from streamlearn import assemble, config
-from streamlearn.edges.kafka_sink import KafkaSink
-from streamlearn.edges.kafka_source import KafkaSource
+from streamlearn.edges.kafka.sink import KafkaSink
+from streamlearn.edges.kafka.source import KafkaSource
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import EVENTS, LABELS, QUERIES, Changes, Commit, Message

@@ -11,12 +11,12 @@ from streamlearn.core.models.architecture import Architecture, LinearArchitectur
 from streamlearn.edges import networks
 from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
-from streamlearn.edges.frames import Frames
-from streamlearn.edges.json import JsonCodec
+from streamlearn.edges.formats.frames import Frames
+from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.plugins import regularizer
-from streamlearn.edges.sqlite import SqliteStore
-from streamlearn.edges.sqlite_swap import swapping
+from streamlearn.edges.sqlite.store import SqliteStore
+from streamlearn.edges.sqlite.swap import swapping
 from streamlearn.edges.system import SystemClock
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.learner import columns, settings, state
@@ -82,7 +82,7 @@ def codec(configuration: Configuration) -> Codec:
     ids = asdict(kafka.schema_ids)
     if not protobuf:
         return JsonCodec(Frames(ids) if kafka.framing else None)
-    from streamlearn.edges.protobuf import MESSAGES, ProtobufCodec  # a heavy import, needed only here
+    from streamlearn.edges.formats.protobuf import MESSAGES, ProtobufCodec  # a heavy import, needed only here
 
     return ProtobufCodec(Frames(ids, MESSAGES) if kafka.framing else None)
 
@@ -146,7 +146,7 @@ def _origin(path: str) -> Origin:
 
 def source(configuration: Configuration) -> Source:
     if configuration.log.kind == "kafka":
-        from streamlearn.edges.kafka_source import KafkaSource  # a heavy import, needed only here
+        from streamlearn.edges.kafka.source import KafkaSource  # a heavy import, needed only here
 
         return KafkaSource(configuration.name, configuration.kafka, configuration.topics)
     return FilesSource(Path(configuration.log.path), configuration.topics)
@@ -154,7 +154,7 @@ def source(configuration: Configuration) -> Source:
 
 def sink(configuration: Configuration) -> Sink:
     if configuration.log.kind == "kafka":
-        from streamlearn.edges.kafka_sink import KafkaSink  # a heavy import, needed only here
+        from streamlearn.edges.kafka.sink import KafkaSink  # a heavy import, needed only here
 
         return KafkaSink(configuration.name, configuration.kafka, configuration.topics)
     return FilesSink(Path(configuration.log.path), configuration.topics)

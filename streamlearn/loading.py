@@ -25,7 +25,7 @@ def load(
 ) -> Predictor:
     """See `streamlearn.load`."""
     if isinstance(source, str) and source.startswith("kafka://"):
-        from streamlearn.edges import kafka_models  # a heavy import, needed only here
+        from streamlearn.edges.kafka import models as kafka_models  # a heavy import, needed only here
 
         kafka = config.Kafka(client=client, settings=secrets.resolved(secrets.flat(settings or {}), os.environ))
         return predictor(kafka_models.read(source, name, kafka), device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamlearn.edges import sqlite_backup
+from streamlearn.edges.sqlite import backup as sqlite_backup
 
 
 def backup(store: Path, to: Path) -> int:

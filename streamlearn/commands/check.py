@@ -16,7 +16,7 @@ from streamlearn.config import Configuration
 from streamlearn.edges import networks, secrets
 from streamlearn.edges.findings import Finding
 from streamlearn.edges.http import OFF, HttpServer
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.edges.system import SystemClock
 from streamlearn.errors import StreamlearnError
 from streamlearn.service.health import Health
@@ -90,7 +90,9 @@ def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:
 
 
 def _kafka(configuration: Configuration) -> Iterator[Finding]:
-    from streamlearn.edges import kafka_check  # the client library is slow to import, and of no use elsewhere
+    from streamlearn.edges.kafka import (
+        check as kafka_check,  # the client library is slow to import, and of no use elsewhere
+    )
 
     whole, path = True, assemble.store_path(configuration)
     for finding in kafka_check.cluster(configuration):

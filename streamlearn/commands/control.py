@@ -8,7 +8,7 @@ from pathlib import Path
 from streamlearn import assemble
 from streamlearn.config import Configuration
 from streamlearn.edges.control_file import ControlFile
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import ConfigurationError
 from streamlearn.service import control as service
 from streamlearn.service import fits, restore

@@ -8,7 +8,7 @@ from pathlib import Path
 from streamlearn import assemble
 from streamlearn.commands.replay import print_report
 from streamlearn.config import Configuration
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service import fits, restore
 from streamlearn.service.control import paused
 from streamlearn.service.metrics import Measurements

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.edges.system import disk_errors, sync_folder, write_whole
 from streamlearn.errors import CannotLoad, ConfigurationError
 from streamlearn.service import model_snapshot, restore

@@ -11,7 +11,7 @@ import pytest
 
 from streamlearn import settings
 from streamlearn.commands.check import check
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from tests.kafka_broker import free_ports
 
 Printed = Callable[..., Any]

@@ -12,8 +12,8 @@ from kafka.admin import ACLOperation, ResourceType
 
 from streamlearn import config, settings
 from streamlearn.commands.check import check
-from streamlearn.edges.kafka_sink import KafkaSink
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.kafka.sink import KafkaSink
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service.ports import EVENTS, LABELS, Changes, Commit
 from tests.end_to_end.daemon_process import running, until
 from tests.kafka_broker import LocalBroker, free_ports

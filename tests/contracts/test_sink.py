@@ -13,7 +13,7 @@ from streamlearn.edges.files import FilesSink
 from streamlearn.edges.memory import MemoryLog, MemorySink
 from streamlearn.errors import StreamlearnError
 from streamlearn.service.ports import PREDICTIONS, QUERIES, REJECTED, Changes, Commit, Message, Sink
-from tests.edges.kafka_world import CLIENTS, World
+from tests.edges.kafka.world import CLIENTS, World
 
 STORE_ID = "a-store"
 

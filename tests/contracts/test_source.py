@@ -19,7 +19,7 @@ from streamlearn.config import Topics
 from streamlearn.edges.files import FilesSource
 from streamlearn.edges.memory import MemoryLog, MemorySource
 from streamlearn.service.ports import EVENTS, LABELS, POLL_BYTES, POLL_RECORDS, RECORD_BYTES, Position, Record, Source
-from tests.edges.kafka_world import CLIENTS, PATIENCE_S, World
+from tests.edges.kafka.world import CLIENTS, PATIENCE_S, World
 
 
 @dataclass

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlearn.edges.memory import MemoryStore
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service.ports import (
     Changes,
     Commit,

@@ -13,7 +13,7 @@ import numpy as np
 
 from streamlearn import assemble
 from streamlearn.config import Configuration
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import ConfigurationError
 from streamlearn.learner import learner
 from streamlearn.service import restore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from streamlearn.edges import wire_pb2 as wire
+from streamlearn.edges.formats import wire_pb2 as wire
 from tests.end_to_end.daemon_process import DaemonProcess, as_json, inspect, running, until
 from tests.end_to_end.test_kill_kafka import ROLES, configure
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from streamlearn import settings
-from streamlearn.edges.kafka_source import PROBE_S
-from tests.edges.kafka_world import CLIENTS
+from streamlearn.edges.kafka.source import PROBE_S
+from tests.edges.kafka.world import CLIENTS
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import KILLS, a_kill_after_each_commit, all_answered, nothing_lost_or_doubled, thirty_kills
 from tests.end_to_end.traffic import KafkaLog, Traffic

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamlearn import settings
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from tests.end_to_end.daemon_process import DaemonProcess, command, running, until
 from tests.end_to_end.kills import all_is_whole_at_the_end
 from tests.end_to_end.test_kill_kafka import ROLES, configure

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from streamlearn import assemble
 from streamlearn.config import Configuration, Kafka, SchemaIds
-from streamlearn.edges import wire_pb2 as wire
+from streamlearn.edges.formats import wire_pb2 as wire
 from streamlearn.edges.memory import MemoryStore
 from streamlearn.service import replay, restore, waiting
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import EVENTS, Record
-from tests.edges import formats
+from tests.edges.formats import samples as formats
 from tests.laws import logs
 from tests.laws.logs import Trial
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamlearn import assemble, settings
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import CannotStart, ConfigurationError
 from streamlearn.service import restore, snapshot
 from streamlearn.service.metrics import Measurements

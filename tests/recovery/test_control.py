@@ -10,7 +10,7 @@ import pytest
 
 from streamlearn.commands.control import control, parsed
 from streamlearn.edges.control_file import ControlFile
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import ConfigurationError
 from streamlearn.service import fits
 from streamlearn.service.ports import Command, Saved

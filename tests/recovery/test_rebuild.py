@@ -12,7 +12,7 @@ import pytest
 
 from streamlearn import assemble, settings
 from streamlearn.edges.memory import ManualClock
-from streamlearn.edges.sqlite_backup import backup
+from streamlearn.edges.sqlite.backup import backup
 from streamlearn.errors import CannotStart
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements

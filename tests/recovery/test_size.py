@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamlearn import assemble, settings
 from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service.daemon import Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements

@@ -19,7 +19,7 @@ from streamlearn.config import Configuration, Queries, Topics
 from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
-from streamlearn.edges.sqlite import SqliteStore
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service.daemon import Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamlearn import assemble
-from streamlearn.edges.json import JsonCodec
+from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySource, MemoryStore
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import EVENTS, LABELS, Record

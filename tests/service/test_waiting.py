@@ -9,10 +9,10 @@ import msgspec
 
 from streamlearn import assemble
 from streamlearn.config import Configuration, Kafka
-from streamlearn.edges import wire_pb2 as wire
-from streamlearn.edges.json import JsonCodec
+from streamlearn.edges.formats import wire_pb2 as wire
+from streamlearn.edges.formats.json import JsonCodec
+from streamlearn.edges.formats.protobuf import ProtobufCodec
 from streamlearn.edges.memory import MemoryStore
-from streamlearn.edges.protobuf import ProtobufCodec
 from streamlearn.service import restore, waiting
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline

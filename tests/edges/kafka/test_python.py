@@ -1,0 +1,82 @@
+"""What kafka-python 3.0.12 is guarded against: each test fails where the guard is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
+
+from streamlearn.edges.kafka import clients
+from streamlearn.edges.kafka.client import Outgoing
+from tests.edges.kafka.world import PATIENCE_S, POSITIONS, STORE, World, commit, until_available
+from tests.end_to_end.daemon_process import until
+from tests.kafka_broker import LocalBroker
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def client() -> str:
+    return "kafka-python"
+
+
+def test_a_producer_that_is_fenced_while_sending_leaves_its_successors_open_transaction_alone(world: World, closing):
+    older, newer = closing(world.sink()), closing(world.sink())
+    older.open(STORE, 0)
+    producer = older._writer.producer
+    producer.begin_transaction()
+    producer.send(world.topics.queries, b"one").get(PATIENCE_S)
+    newer.open(STORE, 0)
+    successor = newer._writer.producer
+    successor.begin_transaction()
+    successor.send(world.topics.queries, b"newer").get(PATIENCE_S)
+    late = producer.send(world.topics.queries, b"two")  # to a partition that the broker had let it write to
+    producer.flush(PATIENCE_S)
+    assert "InvalidProducerEpochError" == type(late.exception).__name__
+    successor.commit_transaction()
+    assert [b"newer"] == world.visible(world.topics.queries)
+    newer.publish(commit(1, []))
+
+
+def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(world: World, closing):
+    sink = closing(world.sink())
+    sink.open(STORE, 0)
+    stale = sink._writer.producer
+    stale.begin_transaction()
+    offsets = {TopicPartition(world.topics.events, 0): OffsetAndMetadata(99, "store-a:99", -1)}
+    stale.send_offsets_to_transaction(offsets, world.name)
+    assert 0 == sink.open(STORE, 1)  # aborts it
+    sink.publish(commit(1, [b"a"]))
+    assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
+
+
+def test_a_commit_with_a_message_that_has_expired_fails(own_broker: LocalBroker, own_world: World, closing):
+    """kafka-python's own commit would succeed, without the message."""
+    writer = clients.client(own_world.kafka).writer(own_world.name, PATIENCE_S)
+    writer.producer._accumulator.config["delivery_timeout_ms"] = (
+        1000  # before a request would, or the commit's deadline
+    )
+    writer.take_over()
+    assert writer.knows(own_world.topics.queries, PATIENCE_S)
+
+    def messages() -> Iterator[Outgoing]:
+        waiting = writer.producer._accumulator
+        yield Outgoing(own_world.topics.queries, b"k", b"sent")
+        until(
+            lambda: not waiting.has_incomplete,
+            "its acknowledgement, and with it the partition's place in the transaction",
+        )
+        own_broker.pause()
+        yield Outgoing(own_world.topics.queries, b"k", b"expired")
+        until(lambda: not waiting.has_incomplete, "that it expires")
+        own_broker.resume()
+
+    with pytest.raises(KafkaTimeoutError):
+        writer.publish(messages(), {(own_world.topics.events, 0): 5}, "store-a:1")
+    writer.close()
+    sink = closing(own_world.sink())
+    assert 0 == until_available(lambda: sink.open(STORE, 1))
+    assert [] == own_world.visible(own_world.topics.queries)

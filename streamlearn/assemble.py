@@ -64,6 +64,7 @@ def pipeline(
         name=configuration.name,
         recipe=_recipe(configuration),
         models=configuration.models if configuration.topics.models else None,
+        count_pending=queries.count_pending,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

@@ -180,11 +180,11 @@ class Queries:
     """Which events are asked about. budget: share of the stream; outstanding: cap on unanswered queries;
     audit_share: of the budget, for queries chosen by chance; expire_s: seconds until an unanswered query is given up.
 
-    strategy: auto | uncertainty (= margin) | entropy | least-confidence | flip | committee | gradient-length | leverage |
-    sld | sld-unlabeled | si | ssi | sti, each also with -unlabeled or -doubly-unlabeled | random.
+    strategy: auto, or one of `queries/names.py`; count_pending: whether scores take unanswered queries for labels.
     """
 
     strategy: str = "auto"
+    count_pending: bool = True
     budget: float = 0.1
     outstanding: int = 100
     audit_share: float = 0.2

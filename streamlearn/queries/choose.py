@@ -15,11 +15,14 @@ from streamlearn.queries import squared_influence
 from streamlearn.queries.committee import Committee
 from streamlearn.queries.flip import Flip
 from streamlearn.queries.gradient_length import GradientLength
+from streamlearn.queries.informed import Informed
 from streamlearn.queries.leverage import Leverage
+from streamlearn.queries.periodic import Periodic
 from streamlearn.queries.random import Random
-from streamlearn.queries.sld import SquaredLossDerivative
+from streamlearn.queries.sld import ResidualSquaredLossDerivative, SquaredLossDerivative
 from streamlearn.queries.strategy import Strategy
 from streamlearn.queries.uncertainty import Uncertainty, entropy, least_confidence
+from streamlearn.queries.v_optimality import VOptimality
 
 _SLD = SquaredLossDerivative()
 _ALL: tuple[Strategy, ...] = (
@@ -27,14 +30,19 @@ _ALL: tuple[Strategy, ...] = (
     Uncertainty("margin"),
     Uncertainty("entropy", entropy),
     Uncertainty("least-confidence", least_confidence),
+    Informed(),
+    Informed("informed-boundary", boundary=True),
     Flip(),
     Committee(),
     GradientLength(),
     Leverage(),
+    VOptimality(),
     _SLD,
     SquaredLossDerivative("sld-unlabeled", labeled=False),
+    ResidualSquaredLossDerivative(),
     *squared_influence.forms(),
     Random(),
+    Periodic(),
 )
 STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 

@@ -16,6 +16,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from streamlearn.core.losses import Array
+from streamlearn.queries import rescaling
 from streamlearn.queries.strategy import Strategy, View
 
 LEAST = 1e-12  # of |f_ab|: below, the classes are tied
@@ -31,10 +32,7 @@ class Flip(Strategy):
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None or view.references is None or not view.model.loss.of_classes:
             return np.full(len(X), np.nan)
-        f, moved = _gaps(view, view.references.X)
-        w = view.references.w
-        scale = float(w @ f**2)
-        c = float(w @ (moved * f)) / scale if scale > 0.0 else 0.0
+        c = rescaling.coefficient(*_gaps(view, view.references.X), view.references.w)
         f, moved = _gaps(view, X)
         return np.asarray(np.abs(moved - c * f) / np.maximum(np.abs(f), LEAST))
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-OF_CLASSES = ("uncertainty", "margin", "entropy", "least-confidence", "flip")  # which tell classes apart
+OF_CLASSES = (
+    "uncertainty",
+    "margin",
+    "entropy",
+    "least-confidence",
+    "informed",
+    "informed-boundary",
+    "flip",
+)  # which tell classes apart
 OF_ANY = (
     "committee",
     "gradient-length",
     "leverage",
+    "v-optimality",
     "sld",
     "sld-unlabeled",
+    "sld-residual",
     *(influence + form for influence in ("si", "ssi", "sti") for form in ("", "-unlabeled", "-doubly-unlabeled")),
     "random",
+    "periodic",
 )
 NAMES = OF_CLASSES + OF_ANY

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamlearn.core.losses import Array
+from streamlearn.queries import curvature
 from streamlearn.queries.strategy import View
 
 
@@ -24,7 +25,7 @@ def count(view: View, x: Array) -> View:
     """The view after one more pending query with design row x (D,)."""
     if view.covariance is None:
         return view
-    U = _curvature_root(view, x[None, :])
+    U = curvature.root(view, x[None, :])
     G = view.covariance @ U
     S = np.linalg.inv(np.eye(U.shape[1]) + U.T @ G)
     half = G @ S
@@ -37,7 +38,7 @@ def count_all(view: View, X: Array) -> View:
     """The view after the pending queries with design rows X (m, D), none of which it counts yet."""
     if view.covariance is None or len(X) == 0:
         return view
-    U = _curvature_root(view, X)
+    U = curvature.root(view, X)
     if U.shape[1] < view.model.size:
         G = view.covariance @ U
         half = np.linalg.solve(np.eye(U.shape[1]) + U.T @ G, G.T).T
@@ -51,10 +52,3 @@ def count_all(view: View, X: Array) -> View:
         covariance[block] = np.linalg.inv(information + U[moving] @ U[moving].T)
         log_tangent[moving] = covariance[block] @ (information @ view.log_tangent[moving])
     return replace(view, covariance=0.5 * (covariance + covariance.T), log_tangent=log_tangent)
-
-
-def _curvature_root(view: View, X: Array) -> Array:
-    """U with U Uᵀ = Σ Jᵀ c J over the rows of X, shape (d, m·k)."""
-    values, vectors = np.linalg.eigh(view.model.loss.curvature(view.model.outputs(view.theta, X)))
-    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]  # (m, k, k)
-    return view.model.pulled(view.theta, root, X)

@@ -16,6 +16,7 @@ from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data
 
 REFERENCES_MOST = 100  # of the newest labeled examples: where the stream is now, at a cost that does not grow
+RECENT_MOST = 100  # of the newest events, for the same
 
 
 @final
@@ -25,7 +26,8 @@ class View:
 
     theta, log_tangent: (d,); covariance: (W H)⁻¹ counting pending queries, and base_covariance without them, (d, d), or
     None where d is too large for it. references: the newest labeled examples among those that theta was fitted on, at most
-    REFERENCES_MOST of them in the order in which they came; None unless the strategy needs them.
+    REFERENCES_MOST of them in the order in which they came; recent: design rows (n, D) of the newest events, labeled or
+    not, at most RECENT_MOST; each None unless the strategy needs them.
     """
 
     model: Model
@@ -34,6 +36,7 @@ class View:
     covariance: Array | None
     base_covariance: Array | None
     references: Data | None = None
+    recent: Array | None = None
 
 
 class Strategy(ABC):
@@ -43,6 +46,7 @@ class Strategy(ABC):
     by_tangent: ClassVar[bool] = False  # the score rests on θ̇, and is worth as much as it
     needs_inverse: ClassVar[bool] = False  # the covariance
     needs_references: ClassVar[bool] = False
+    needs_recent: ClassVar[bool] = False  # at least one event
     needs_classes: ClassVar[bool] = False  # a loss on classes
 
     @abstractmethod

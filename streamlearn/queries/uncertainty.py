@@ -49,12 +49,19 @@ class Uncertainty(Strategy):
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None or not view.model.loss.of_classes:
             return np.full(len(X), np.nan)
-        p = view.model.loss.probabilities(view.model.outputs(view.theta, X))
-        order = np.argsort(-p, axis=1, kind="stable")
-        return np.asarray(self.measure(np.take_along_axis(p, order, axis=1)) * _discount(view, X, order))
+        p, order = ranked(view, X)
+        return np.asarray(self.measure(p) * discount(view, X, order))
 
 
-def _discount(view: View, X: Array, order: NDArray[np.intp]) -> Array:
+def ranked(view: View, X: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Probabilities of the classes (n, classes), the largest first, and which classes those are."""
+    p = view.model.loss.probabilities(view.model.outputs(view.theta, X))
+    order = np.argsort(-p, axis=1, kind="stable")
+    return np.take_along_axis(p, order, axis=1), order
+
+
+def discount(view: View, X: Array, order: NDArray[np.intp]) -> Array:
+    """s_P/s₀ (n,): the share of the variance of f_a − f_b that pending queries leave; 1 where none can be counted."""
     if view.covariance is None or view.base_covariance is None or view.covariance is view.base_covariance:
         return np.ones(len(X))
     now, before = (

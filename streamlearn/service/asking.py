@@ -7,7 +7,7 @@ the events behind it (`queries/pending.py`), so the block is scored again; the l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -21,9 +21,8 @@ from streamlearn.learner.state import State
 from streamlearn.queries import choose, pending, selector
 from streamlearn.queries.budget import Budget
 from streamlearn.queries.strategy import Strategy, View
+from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.ledger import Ledger, row
-
-BLOCK = 128  # rows
 
 
 @final
@@ -61,12 +60,12 @@ class Scored:
 class Asking:
     """The strategy in force, the selector's state, and the view that counts pending queries."""
 
-    def __init__(self, name: str, budget: Budget, settings: Settings) -> None:
-        self._name, self._budget, self._settings = name, budget, settings
+    def __init__(self, name: str, budget: Budget, settings: Settings, counts_pending: bool) -> None:
+        self._name, self._budget, self._settings, self._counts_pending = name, budget, settings, counts_pending
         self.selector = selector.init()
         self.acting = ""  # the strategy whose scores fill the selector's window
         self._view: View | None = None
-        self._fresh = False
+        self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
         self.paused = False  # events are scored, and none is asked about
         # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
         # which is another rounding. None: the view is to be made anew.
@@ -101,7 +100,7 @@ class Asking:
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
         """Scores of the segment's events start … stop − 1, which lie in one block."""
         place = (segment.first + start) % BLOCK
-        view, strategy = self._current_view(state, ledger), self.strategy(state)
+        view, strategy = self._current_view(state, ledger, segment.first + start), self.strategy(state)
         if strategy.name != self.acting:
             if self.acting:
                 self.selector = selector.forget_scores(self.selector)
@@ -132,30 +131,42 @@ class Asking:
 
     def count_pending(self, state: State, rows: Array) -> bool:
         """One more query is pending, with raw row (1, columns); whether that changes the scores of other events."""
-        if self._view is None or state.published is None or self._view.covariance is None:
+        if self._view is None or state.published is None or self._view.covariance is None or not self._counts_pending:
             return False
         self._view = pending.count(self._view, state.published.frame.design(rows)[0])
         return True
 
-    def _current_view(self, state: State, ledger: Ledger) -> View | None:
+    def _current_view(self, state: State, ledger: Ledger, ordinal: int) -> View | None:
         if not self._fresh:
-            self._view = learner.view(state, self.strategy(state).needs_references)
-            if self._view is not None:
-                self._view = learner.with_inverse(self._view, state, self._settings)
-            if self._view is not None and self._view.covariance is not None and ledger.pending and state.published:
-                rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
-                X, together = state.published.frame.design(rows), self.counted_at_once
-                self._view = pending.count_all(self._view, X[:together])
-                for x in X[len(X) if together is None else together :]:
-                    self._view = pending.count(self._view, x)
+            self._view, self._looked = self._new_view(state, ledger), -1
             if self.counted_at_once is None:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
+        begin, fit = bounds(ordinal)[0], state.published
+        if self._view is not None and fit is not None and begin != self._looked and self.strategy(state).needs_recent:
+            rows = _stacked(state, ledger.recent(ordinal))
+            self._view, self._looked = replace(self._view, recent=fit.frame.design(rows)), begin
         return self._view
+
+    def _new_view(self, state: State, ledger: Ledger) -> View | None:
+        """Pending queries counted: those of before at once, those behind them one by one."""
+        view = learner.view(state, self.strategy(state).needs_references)
+        if view is None or state.published is None:
+            return None
+        view = learner.with_inverse(view, state, self._settings)
+        if view.covariance is not None and ledger.pending and self._counts_pending:
+            rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
+            X, together = state.published.frame.design(rows), self.counted_at_once
+            view = pending.count_all(view, X[:together])
+            for x in X[len(X) if together is None else together :]:
+                view = pending.count(view, x)
+        return view
 
 
 def _stacked(state: State, features: list[bytes]) -> Array:
     """Stored features as rows of today's columns, in order; at one go where no column has come since the first."""
+    if not features:
+        return np.empty((0, len(state.columns.columns)))
     if all(len(x) == 8 * len(state.columns.columns) for x in features):
         return np.frombuffer(b"".join(features), dtype=float).reshape(len(features), -1)
     return np.concatenate([columns.widen(state.columns, row(x)) for x in features])

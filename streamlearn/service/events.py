@@ -16,7 +16,8 @@ from streamlearn.learner import columns, problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
 from streamlearn.service import waiting
-from streamlearn.service.asking import BLOCK, Scored, Segment, predicted
+from streamlearn.service.asking import Scored, Segment, predicted
+from streamlearn.service.blocks import bounds
 from streamlearn.service.labels import Labels
 from streamlearn.service.ports import (
     EVENTS,
@@ -152,7 +153,7 @@ class Events:
         start = 0
         while start < len(events):
             standing.expire(times[start])
-            stop = min(len(events), start + BLOCK - (first + start) % BLOCK)
+            stop = min(len(events), bounds(first + start)[1] - first)
             expiry = min((entry.expires for entry in ledger.pending.values()), default=np.inf)
             stop = min(stop, max(start + 1, int(np.searchsorted(times, expiry))))
             scored = standing.asking.score(standing.state, ledger, batch.segment, start, stop)

@@ -10,12 +10,19 @@ Whether an id is still known depends on the count of events alone, not on when t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
 
 from streamlearn.core.losses import Array
+from streamlearn.queries.strategy import RECENT_MOST
+from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.ports import Changes, Example, Pending, Remembered, Saved, Waiting
+
+NEWEST_KEPT = BLOCK + RECENT_MOST
+
+Recall = Callable[[Sequence[str]], dict[str, Remembered]]
 
 
 @final
@@ -30,9 +37,13 @@ class Ledger:
         self.count = 0  # events so far: the ordinal of the next one
         self.changes = Changes()
         self._fresh: dict[str, bytes] = {}  # events that the store does not hold yet
+        self._newest: list[Remembered] = []  # at least those that `recent` may be asked for
 
-    def restore(self, saved: Saved, count: int) -> None:
+    def restore(self, saved: Saved, count: int, recall: Recall) -> None:
+        """recall: the store's look-up, for the newest events."""
         self.count = count
+        newest = [id for id, ordinal in saved.event_ids if ordinal >= count - NEWEST_KEPT]
+        self._newest = sorted(recall(newest).values(), key=lambda entry: entry.ordinal) if newest else []
         self.known = dict(saved.event_ids)
         self.pending = {entry.id: entry for entry in saved.pending}
         self.waiting = {entry.id: entry for entry in saved.waiting}
@@ -88,6 +99,7 @@ class Ledger:
         return self._fresh.get(id) if self._remembers(id, 0) else None
 
     def add_events(self, ids: list[str], rows: Array) -> None:
+        """Count events, with encoded rows (n, columns)."""
         ordinals = range(self.count, self.count + len(ids))
         data, size = rows.tobytes(), rows.shape[1] * rows.itemsize
         features = (
@@ -95,8 +107,19 @@ class Ledger:
         )
         self.known.update(zip(ids, ordinals, strict=True))
         self._fresh.update(zip(ids, features, strict=True))
-        self.changes.events_added += [Remembered(*entry) for entry in zip(ids, ordinals, features, strict=True)]
+        added = [Remembered(*entry) for entry in zip(ids, ordinals, features, strict=True)]
+        self.changes.events_added += added
+        self._newest = self._newest[-NEWEST_KEPT:] + added
         self.count += len(ids)
+
+    def recent(self, ordinal: int) -> list[bytes]:
+        """Features of the last events before the block of this ordinal, at most RECENT_MOST.
+
+        Only of those that are remembered until the block is full, so that a restart in the middle of it finds the same.
+        """
+        begin, end = bounds(ordinal)
+        first = max(begin - RECENT_MOST, end - self._remember)
+        return [entry.x for entry in self._newest if first <= entry.ordinal < begin]
 
     def ask(self, entry: Pending) -> None:
         self.pending[entry.id] = entry
@@ -155,6 +178,7 @@ class Ledger:
         if self.known.pop(id, None) is not None:
             self.changes.events_forgotten.append(id)
             self._fresh.pop(id, None)
+            self._newest = [entry for entry in self._newest if entry.id != id]
         serial = self.labeled.pop(id, None)
         if serial is not None:
             self.changes.examples_removed.append(serial)

@@ -37,7 +37,7 @@ class Pipeline:
         measurements: Measurements,
     ) -> None:
         self.standing = Standing(rules, state, codec, measurements)
-        self._codec = codec
+        self._codec, self.recall = codec, recall
         self._labels = Labels(self.standing, codec, recall)
         self._events = Events(self.standing, self._labels, codec)
 

@@ -18,7 +18,7 @@ from streamlearn.core.models.model import Model
 from streamlearn.learner import columns, problem
 from streamlearn.queries.sld import SquaredLossDerivative
 from streamlearn.queries.strategy import View
-from streamlearn.service.asking import BLOCK
+from streamlearn.service.blocks import BLOCK
 from streamlearn.service.model_snapshot import ModelSnapshot
 
 X = list[float | bool | None] | dict[str, float | bool | str | None]  # of an event

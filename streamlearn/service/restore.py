@@ -86,7 +86,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
         rules = pipeline.standing.rules
         told = replace(rules.learner, validation=state.validation, folds=state.folds)
         pipeline.standing.rules = replace(rules, learner=told, log=state.log)
-    pipeline.ledger.restore(saved, state.events)
+    pipeline.ledger.restore(saved, state.events, pipeline.recall)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
     fit, published = learner_state.fit, learner_state.published

@@ -41,7 +41,7 @@ class Rules:
     """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read.
 
     backlog: events that may be unread before some are skipped; 0: none ever is. name: the daemon's; recipe: of the model;
-    models: when it is announced, None: never.
+    models: when it is announced, None: never. count_pending: whether scores take unanswered queries for labels.
     """
 
     learner: Settings
@@ -56,6 +56,7 @@ class Rules:
     name: str = ""
     recipe: Recipe = UNTOLD
     models: Models | None = None
+    count_pending: bool = True
 
 
 @final
@@ -65,7 +66,7 @@ class Standing:
     def __init__(self, rules: Rules, state: State, codec: Codec, measurements: Measurements) -> None:
         self.rules, self.state, self.codec, self.measurements = rules, state, codec, measurements
         self.ledger = Ledger(rules.remember, rules.wait)
-        self.asking = Asking(rules.strategy, rules.budget, rules.learner)
+        self.asking = Asking(rules.strategy, rules.budget, rules.learner, rules.count_pending)
         self.outbox: list[Message] = []
         self.version = 0  # labels learned, replacements included
         self.clock = 0.0

@@ -84,6 +84,20 @@ def test_with_leave_one_out(log: list[Record], cuts: list[int]) -> None:
     assert_same(logs.configuration(validation="leave-one-out"), log, cuts)
 
 
+@MODERATE
+@given(
+    log=LOGS,
+    cuts=st.lists(st.integers(1, 120), max_size=6),
+    remember=st.sampled_from([100_000, 20, 5]),
+    strategy=st.sampled_from(["informed", "v-optimality"]),
+)
+def test_with_strategies_that_look_at_recent_events(
+    log: list[Record], cuts: list[int], remember: int, strategy: str
+) -> None:
+    assert_same(logs.configuration(remember=remember, strategy=strategy), log, cuts)
+
+
 def test_over_a_long_stream_with_blocks_that_the_polls_cut() -> None:
     log = logs.stream(600)
-    assert_same(logs.configuration(), log, [1, 127, 128, 129, 500, 1000, 1001])
+    for strategy in ("auto", "informed"):
+        assert_same(logs.configuration(strategy=strategy), log, [1, 127, 128, 129, 500, 1000, 1001])

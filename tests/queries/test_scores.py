@@ -116,7 +116,7 @@ def test_random_is_the_events_own_number(head: str, pending: Array | None) -> No
     np.testing.assert_array_equal(DRAWS, score("random", None))
 
 
-@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"random"}))
+@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"random", "periodic"}))
 def test_nothing_can_be_judged_without_a_model(strategy: str) -> None:
     np.testing.assert_array_equal(np.full(len(X), np.nan), score(strategy, None))
 
@@ -131,6 +131,9 @@ def test_a_strategy_judges_exactly_where_it_has_what_it_says_it_needs(head: str,
     assert np.isfinite(score(strategy, without_inverse)).all() == (judges and not needs.needs_inverse)
     without_references = replace(whole, references=None)
     assert np.isfinite(score(strategy, without_references)).all() == (judges and not needs.needs_references)
+    for recent in (None, np.empty((0, views.COLUMNS))):
+        without_recent = replace(whole, recent=recent)
+        assert np.isfinite(score(strategy, without_recent)).all() == (judges and not needs.needs_recent)
 
 
 @pytest.mark.parametrize("head", CLASSES)

@@ -26,7 +26,7 @@ LOSSES: dict[str, Loss] = {
 }
 OUTPUTS = {"squared": 1, "logistic": 1, "softmax": 4, "poisson": 1}
 COUNTS_MOST = 200  # of the Poisson loss: rates here are far below
-COLUMNS, LABELED, REGULARITY, ANCHOR = 4, 30, 0.05, 0.01
+COLUMNS, LABELED, REGULARITY, ANCHOR, RECENT = 4, 30, 0.05, 0.01, 6
 
 
 def design(rows: int, seed: int) -> Array:
@@ -67,7 +67,9 @@ def view(head: str, counted: Array | None = None) -> View:
     """The view whose covariance and tangent are those of the explicit truth."""
     base = np.linalg.inv(information(head, np.empty((0, COLUMNS))))
     covariance = base if counted is None else np.linalg.inv(information(head, counted))
-    return View(model(head), theta(head), covariance @ source(head), covariance, base, references(head))
+    return View(
+        model(head), theta(head), covariance @ source(head), covariance, base, references(head), design(RECENT, 11)
+    )
 
 
 def source(head: str) -> Array:

@@ -1,0 +1,38 @@
+"""What labels at some events would add to the Hessian, as a square root: U Uᵀ = Σ wᵢ Jᵢᵀ cᵢ Jᵢ, c = ∂²ℓ/∂f².
+
+The curvature does not depend on the label, so it is known of events that have none yet: of pending queries, which it is
+counted for (`pending.py`), and of recent events, which say where the model will have to be sure (`v_optimality.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from streamlearn.core.losses import Array
+from streamlearn.queries.strategy import View
+
+TINY = 1e-300
+
+
+def root(view: View, X: Array, w: Array | None = None) -> Array:
+    """U (d, n·k) for design rows X (n, D) of weights w (n,), 1 unless told."""
+    values, vectors = np.linalg.eigh(view.model.loss.curvature(view.model.outputs(view.theta, X)))
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    if w is not None:
+        roots = roots * np.sqrt(w)[:, None, None]
+    return view.model.pulled(view.theta, roots, X)
+
+
+def of_stream(view: View, weigh: Callable[[View, Array], Array] | None = None) -> Array | None:
+    """The same of the mean recent event: U Uᵀ = M, of at most d columns; None where there is none yet.
+
+    weigh: how much each counts, (n,), of the view and design rows.
+    """
+    if view.recent is None or not len(view.recent):
+        return None
+    w = np.ones(len(view.recent)) if weigh is None else weigh(view, view.recent)
+    U = root(view, view.recent, w / max(TINY, float(w.sum())))
+    # No more columns than rows are needed: M = RᵀR.
+    return np.asarray(np.linalg.qr(U.T, mode="r")).T if U.shape[1] > U.shape[0] else U

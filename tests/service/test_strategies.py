@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_the_same_question_is_worth_less_while_it_is_unanswered_unless_pending_q
         trial.poll([again(i) for i in range(4)])
         scores = [json.loads(query)["score"] for query in trial.queries[asked:]]
         assert len(scores) > 2
-        falling = all(after < before for before, after in itertools.pairwise(scores))
+        falling = all(after < before for before, after in pairwise(scores))
         assert falling == counts
         assert counts or len(set(scores)) == 1
 

@@ -65,6 +65,7 @@ def pipeline(
         recipe=_recipe(configuration),
         models=configuration.models if configuration.topics.models else None,
         count_pending=queries.count_pending,
+        rest_below=queries.rest_below,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

@@ -180,7 +180,8 @@ class Queries:
     """Which events are asked about. budget: share of the stream; outstanding: cap on unanswered queries;
     audit_share: of the budget, for queries chosen by chance; expire_s: seconds until an unanswered query is given up.
 
-    strategy: auto, or one of `queries/names.py`; count_pending: whether scores take unanswered queries for labels.
+    strategy: auto, or one of `queries/names.py`; count_pending: whether scores take unanswered queries for labels;
+    rest_below: what one label has to take off the mean loss for events to be asked about by their score; 0: anything.
     """
 
     strategy: str = "auto"
@@ -189,6 +190,7 @@ class Queries:
     outstanding: int = 100
     audit_share: float = 0.2
     expire_s: float = 86_400.0
+    rest_below: float = 0.0
     seed: int = 0
 
 

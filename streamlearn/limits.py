@@ -159,6 +159,7 @@ LIMITS: dict[str, Limit] = {
     "queries.outstanding": _whole(1),
     "queries.audit_share": Limit("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "queries.expire_s": _POSITIVE,
+    "queries.rest_below": _NOT_NEGATIVE,
     "queries.seed": _whole(0, SEED_MOST),
     "users.kind": _words("none", later=".+"),
     "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),

@@ -83,7 +83,7 @@ def asked(state: State, reason: str) -> State:
 
 def spent(state: State, budget: Budget) -> State:
     """The budget is as far as the queries issued have spent it: nothing was saved up that nobody knows of."""
-    return replace(state, entitled=math.ceil(state.issued / budget.share - ROUNDING))
+    return replace(state, entitled=_entitling(state.issued, budget))
 
 
 def step(
@@ -93,10 +93,11 @@ def step(
     audit: NDArray[np.bool_],
     askable: NDArray[np.bool_],
     paused: bool = False,
+    resting: bool = False,
 ) -> tuple[State, Info]:
     """Deal with events in order, up to and including the first that is to be asked about, or a renewal of the window.
 
-    paused: none is asked about, and what could have been is not caught up later.
+    paused: none is asked about; resting: audits only. What could have been asked is not caught up later.
     """
     count = min(len(scores), REFRESH - state.seen % REFRESH)
     scores, audit, askable = scores[:count], audit[:count], askable[:count]
@@ -105,9 +106,11 @@ def step(
         entitled = np.full(count, state.entitled)
     else:
         entitled = state.entitled + np.cumsum(askable)
+        if resting:  # nothing is saved up but for the next audit
+            entitled = np.minimum(entitled, max(state.entitled, _entitling(state.issued + 1, budget)))
         room_audit, room_score = budget.room(entitled.astype(float), state.issued)
         thresholds = _thresholds(state.ranked, budget.level(entitled.astype(float), state.issued))
-        passes = ~(scores < thresholds)  # also where a score is NaN: nothing can be judged yet
+        passes = ~(scores < thresholds) & (not resting)  # also where a score is NaN: nothing can be judged yet
         audits = askable & audit & room_audit
         hits = np.flatnonzero(audits | (askable & passes & room_score))
         last = int(hits[0]) if len(hits) else count - 1
@@ -124,6 +127,11 @@ def step(
             audits=state.audits + (reason == "audit"),
         )
     return state, Info(used, chosen >= 0, reason, budget.audit_rate if reason == "audit" else 1.0)
+
+
+def _entitling(issued: int, budget: Budget) -> int:
+    """The least number of events whose budget is that many queries."""
+    return math.ceil(issued / budget.share - ROUNDING)
 
 
 def _thresholds(ranked: Array, level: Array) -> Array:

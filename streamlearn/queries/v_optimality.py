@@ -30,9 +30,13 @@ class VOptimality(Strategy):
         stream = curvature.of_stream(view) if view is not None else None
         if view is None or view.covariance is None or stream is None:
             return np.full(len(X), np.nan)
-        moved = view.model.responses(view.theta, view.covariance @ stream, X)
-        shared = moved @ moved.transpose(0, 2, 1)
-        c = view.model.loss.curvature(view.model.outputs(view.theta, X))
-        V = view.model.covariance(view.theta, view.covariance, X)
-        fall = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ shared)
-        return np.asarray(np.trace(fall, axis1=1, axis2=2))
+        return fall(view, view.covariance, stream, X)
+
+
+def fall(view: View, covariance: Array, stream: Array, X: Array) -> Array:
+    """By how much tr(M A) falls with a label at each of the design rows X (n, D): (n,); M = stream streamᵀ."""
+    moved = view.model.responses(view.theta, covariance @ stream, X)
+    c = view.model.loss.curvature(view.model.outputs(view.theta, X))
+    V = view.model.covariance(view.theta, covariance, X)
+    falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ (moved @ moved.transpose(0, 2, 1)))
+    return np.asarray(np.trace(falls, axis1=1, axis2=2))

@@ -18,7 +18,8 @@ from streamlearn.learner import columns, learner, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
-from streamlearn.queries import choose, pending, selector
+from streamlearn.queries import benefit, choose, pending, selector
+from streamlearn.queries.benefit import Benefit
 from streamlearn.queries.budget import Budget
 from streamlearn.queries.strategy import Strategy, View
 from streamlearn.service.blocks import BLOCK, bounds
@@ -60,13 +61,15 @@ class Scored:
 class Asking:
     """The strategy in force, the selector's state, and the view that counts pending queries."""
 
-    def __init__(self, name: str, budget: Budget, settings: Settings, counts_pending: bool) -> None:
-        self._name, self._budget, self._settings, self._counts_pending = name, budget, settings, counts_pending
+    def __init__(self, name: str, budget: Budget, settings: Settings, counts_pending: bool, rest_below: float) -> None:
+        self._name, self._budget, self._settings = name, budget, settings
+        self._counts_pending, self._rest_below = counts_pending, rest_below
         self.selector = selector.init()
         self.acting = ""  # the strategy whose scores fill the selector's window
         self._view: View | None = None
         self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
         self.paused = False  # events are scored, and none is asked about
+        self.benefit: Benefit | None = None  # of labels, as far as is known
         # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
         # which is another rounding. None: the view is to be made anew.
         self.counted_at_once: int | None = None
@@ -126,8 +129,14 @@ class Asking:
             segment.audit[start:stop],
             segment.askable[start:stop],
             self.paused,
+            self.resting,
         )
         return info
+
+    @property
+    def resting(self) -> bool:
+        """Whether labels buy too little to be asked for."""
+        return self.benefit is not None and self.benefit.label < self._rest_below
 
     def count_pending(self, state: State, rows: Array) -> bool:
         """One more query is pending, with raw row (1, columns); whether that changes the scores of other events."""
@@ -143,9 +152,11 @@ class Asking:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
         begin, fit = bounds(ordinal)[0], state.published
-        if self._view is not None and fit is not None and begin != self._looked and self.strategy(state).needs_recent:
+        if self._view is not None and fit is not None and begin != self._looked:
             rows = _stacked(state, ledger.recent(ordinal))
             self._view, self._looked = replace(self._view, recent=fit.frame.design(rows)), begin
+            found = benefit.of(self._view)
+            self.benefit = found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
         return self._view
 
     def _new_view(self, state: State, ledger: Ledger) -> View | None:

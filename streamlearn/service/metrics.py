@@ -74,6 +74,17 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_starved", GAUGE, "1 while no event can be chosen by its score: no model yet, or the cap reached."
     ),
+    Metric(
+        "streamlearn_excess_loss",
+        GAUGE,
+        "Expected excess of the stream's mean loss over the best of this model, for want of labels.",
+    ),
+    Metric(
+        "streamlearn_label_benefit",
+        GAUGE,
+        "Expected fall of the stream's mean loss by the label of one more event, taken by chance.",
+    ),
+    Metric("streamlearn_resting", GAUGE, "1 while a label buys less than queries.rest_below: only audits are asked."),
     Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
     Metric(
         "streamlearn_models_total", COUNTER, "Models for the topic, by outcome: published or too large.", ("outcome",)

@@ -25,6 +25,11 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     capped = selector.outstanding >= pipeline.standing.rules.budget.outstanding_most
     starved = selector.seen > 0 and (state.published is None or capped)
     measurements.set("streamlearn_starved", float(starved))
+    asking = pipeline.standing.asking
+    measurements.set("streamlearn_resting", float(asking.resting))
+    if asking.benefit is not None:
+        measurements.set("streamlearn_excess_loss", asking.benefit.excess)
+        measurements.set("streamlearn_label_benefit", asking.benefit.label)
     tests = int(examples.members(state.examples, held(state, pipeline.standing.rules.learner)).sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
     measurements.set("streamlearn_examples", tests, role="test")

@@ -41,15 +41,25 @@ class Run:
     asked: dict[int, str] = field(default_factory=dict)
 
 
-def run(budget: Budget, scores: Array, audit: Array, askable: Array, cuts: list[int] | None = None) -> Run:
-    """One event after another, or cut into batches that end at `cuts`."""
+def run(
+    budget: Budget,
+    scores: Array,
+    audit: Array,
+    askable: Array,
+    cuts: list[int] | None = None,
+    resting: Array | None = None,
+) -> Run:
+    """One event after another, or cut into batches that end at `cuts`; resting: alike throughout a batch."""
     done = Run()
     stops = [*range(1, len(scores) + 1)] if cuts is None else [*sorted({*cuts, len(scores)} - {0})]
     at = 0
     for stop in stops:
         while at < stop:
             part = slice(at, stop)
-            done.state, info = selector.step(done.state, budget, scores[part], audit[part], askable[part])
+            rests = resting is not None and bool(resting[at])
+            done.state, info = selector.step(
+                done.state, budget, scores[part], audit[part], askable[part], resting=rests
+            )
             at += info.used
             if info.chosen:
                 done.asked[at - 1] = info.reason
@@ -227,6 +237,33 @@ def test_the_propensity_of_an_audit_is_known_before_its_score() -> None:
     _, score = selector.step(selector.init(), budget, np.array([0.5]), ~yes, yes)
     assert ("audit", budget.share * budget.audit_share) == (audit.reason, audit.probability)
     assert ("score", 1.0) == (score.reason, score.probability)
+
+
+@MODERATE
+@given(
+    share=st.floats(0.01, 1.0),
+    audit_share=st.floats(0.05, 0.5),
+    seed=st.integers(0, 2**32),
+    cuts=st.lists(st.integers(1, 600), max_size=20),
+)
+def test_while_it_rests_only_audits_are_asked_and_nothing_is_saved_up(
+    share: float, audit_share: float, seed: int, cuts: list[int]
+) -> None:
+    scores, audit = stream("drifting up", share, audit_share, seed, n=900)
+    budget, askable = Budget(share, audit_share, 10**9), np.ones(900, dtype=bool)
+    resting = (np.arange(900) >= 300) & (np.arange(900) < 600)
+    done = [run(budget, scores, audit, askable, each, resting) for each in (None, [*cuts, 300, 600])]
+    assert done[0].asked == done[1].asked
+    assert done[0].state.threshold == done[1].state.threshold
+    assert done[0].state.entitled == done[1].state.entitled
+    asked = done[0].asked
+    rested = {i: reason for i, reason in asked.items() if resting[i]}
+    assert set(rested.values()) <= {"audit"}
+    assert len(rested) >= 0.8 * audit[300:600].sum() - 3.0
+    awake = sum(i >= 600 for i in asked)
+    assert awake <= share * 300 + max(5.0, 2.0 * math.sqrt(share * 900)) + 1.0
+    for n, q in zip(done[0].entitled, done[0].issued, strict=True):
+        assert q <= math.ceil(share * n - 1e-9)
 
 
 def test_after_a_change_of_strategy_old_scores_are_not_compared_with_new_ones() -> None:

@@ -112,3 +112,16 @@ def test_the_same_question_is_worth_less_while_it_is_unanswered_unless_pending_q
 def again(number: int) -> Record:
     value = {"id": f"again-{number}", "x": [0.5, -0.4, 0.3, 0.2], "time": 700.0}
     return Record(EVENTS, 0, 1000 + number, 1001 + number, None, json.dumps(value).encode())
+
+
+def test_where_a_label_buys_too_little_only_audits_are_asked_and_a_restart_changes_nothing() -> None:
+    told = logs.configuration()
+    told = replace(told, queries=replace(told.queries, rest_below=1e6))
+    log = logs.stream(400)
+    compare_with_restarts(told, log)
+    trial = logs.trial(told)
+    trial.poll(log)
+    reasons = [json.loads(query)["reason"] for query in trial.queries]
+    assert set(reasons[10:]) == {"audit"}  # before, there was no model to tell what a label buys
+    assert len(reasons) > 20
+    assert trial.pipeline.standing.asking.resting

@@ -28,6 +28,7 @@ class Loss(ABC):
 
     name: str
     of_classes: bool  # whether y is the index of a class, or a value
+    dispersion: float = 1.0  # fisher = dispersion · curvature
     steepest: float  # the largest eigenvalue that the curvature has for any f; inf where there is none
 
     @abstractmethod

@@ -24,6 +24,10 @@ class Squared(Loss):
     of_classes = False
     steepest = 1.0
 
+    @property
+    def dispersion(self) -> float:  # type: ignore[override]  # an attribute elsewhere: nobody sets it
+        return self.noise
+
     def value(self, f: Array, y: Array) -> Array:
         return np.asarray(0.5 * (f[:, 0] - y) ** 2)
 

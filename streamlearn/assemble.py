@@ -66,6 +66,7 @@ def pipeline(
         models=configuration.models if configuration.topics.models else None,
         count_pending=queries.count_pending,
         rest_below=queries.rest_below,
+        shadows=queries.shadows,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

@@ -182,6 +182,7 @@ class Queries:
 
     strategy: auto, or one of `queries/names.py`; count_pending: whether scores take unanswered queries for labels;
     rest_below: what one label has to take off the mean loss for events to be asked about by their score; 0: anything.
+    shadows: strategies that score events and do not act.
     """
 
     strategy: str = "auto"
@@ -191,6 +192,7 @@ class Queries:
     audit_share: float = 0.2
     expire_s: float = 86_400.0
     rest_below: float = 0.0
+    shadows: tuple[str, ...] = ()
     seed: int = 0
 
 

@@ -77,6 +77,7 @@ def _bounds(values: tuple[float, float]) -> bool:
     return 0 < values[0] < values[1] < math.inf
 
 
+STRATEGIES = ("auto", *names.NAMES)
 _FLAG = Limit("true or false", lambda _: True)
 _PATH = Limit("a path", lambda value: value != "" and "\0" not in value)
 _POSITIVE = Limit("a number above 0", lambda value: 0 < value < math.inf)
@@ -153,13 +154,17 @@ LIMITS: dict[str, Limit] = {
     "regularity.validation": _words("progressive", "holdout", "rotating", "leave-one-out"),
     "validation.test_share": Limit("a number above 0 and below 1", lambda value: 0 < value < 1),
     "validation.folds": _whole(2, 100),
-    "queries.strategy": _words("auto", *names.NAMES),
+    "queries.strategy": _words(*STRATEGIES),
     "queries.count_pending": _FLAG,
     "queries.budget": Limit("a number above 0 and at most 1", lambda value: 0 < value <= 1),
     "queries.outstanding": _whole(1),
     "queries.audit_share": Limit("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "queries.expire_s": _POSITIVE,
     "queries.rest_below": _NOT_NEGATIVE,
+    "queries.shadows": Limit(
+        f"a list of distinct strategies: {', '.join(STRATEGIES)}",
+        lambda value: _distinct(value) and set(value) <= set(STRATEGIES),
+    ),
     "queries.seed": _whole(0, SEED_MOST),
     "users.kind": _words("none", later=".+"),
     "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),

@@ -85,6 +85,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "queries.audit_share": ("0", 0.0),
     "queries.expire_s": ("60", 60.0),
     "queries.rest_below": ("1e-4", 1e-4),
+    "queries.shadows": ('["leverage"]', ("leverage",)),
     "queries.seed": ("12", 12),
     "users.kind": ('"none"', "none"),
     "store.path": ('"s.db"', "s.db"),

@@ -7,6 +7,7 @@ the events behind it (`queries/pending.py`), so the block is scored again; the l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -24,6 +25,8 @@ from streamlearn.queries.budget import Budget
 from streamlearn.queries.strategy import Strategy, View
 from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.ledger import Ledger, row
+from streamlearn.service.ports import Shadow
+from streamlearn.service.shadows import Shadows
 
 
 @final
@@ -43,28 +46,44 @@ class Segment:
 class Scored:
     """What the model says of a segment's events from `start` on: scores (n,), NaN where it cannot judge; predictions (n,).
 
-    trusted: False where the scores rest on a tangent whose certificate fails.
+    trusted: False where the scores rest on a tangent whose certificate fails. shadows: strategies that do not act, with
+    shadow_scores (shadows, n), and asks: which events each would have asked about, as far as they were selected.
     """
 
     start: int
     scores: Array
     predictions: Array | None  # expected values or indices of classes; None without a model
     trusted: bool
+    shadows: tuple[str, ...]
+    shadow_scores: Array
+    asks: NDArray[np.bool_]
 
     def score(self, i: int) -> float | None:
         """The score of the segment's event i."""
-        score = float(self.scores[i - self.start])
-        return score if np.isfinite(score) else None
+        return finite(self.scores[i - self.start])
+
+    def of_shadows(self, i: int) -> tuple[Shadow, ...]:
+        """What the others say of it."""
+        rows = zip(self.shadows, self.shadow_scores[:, i - self.start], self.asks[:, i - self.start], strict=True)
+        return tuple(Shadow(name, finite(score), bool(asks)) for name, score, asks in rows)
 
 
 @final
 class Asking:
     """The strategy in force, the selector's state, and the view that counts pending queries."""
 
-    def __init__(self, name: str, budget: Budget, settings: Settings, counts_pending: bool, rest_below: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        settings: Settings,
+        counts_pending: bool,
+        rest_below: float,
+        shadows: Sequence[str] = (),
+    ) -> None:
         self._name, self._budget, self._settings = name, budget, settings
         self._counts_pending, self._rest_below = counts_pending, rest_below
-        self.selector = selector.init()
+        self.selector, self.shadows = selector.init(), Shadows(shadows, budget)
         self.acting = ""  # the strategy whose scores fill the selector's window
         self._view: View | None = None
         self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
@@ -97,8 +116,10 @@ class Asking:
         self.selector = selector.spent(self.selector, self._budget)
 
     def strategy(self, state: State) -> Strategy:
-        exact = state.published is None or learner.invertible(state.published)
-        return choose.choose(self._name, state.problem.loss, exact)
+        return choose.choose(self._name, state.problem.loss, self._exact(state))
+
+    def _exact(self, state: State) -> bool:
+        return state.published is None or learner.invertible(state.published)
 
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
         """Scores of the segment's events start … stop − 1, which lie in one block."""
@@ -108,17 +129,21 @@ class Asking:
             if self.acting:
                 self.selector = selector.forget_scores(self.selector)
             self.acting = strategy.name
+        shadows = self.shadows.strategies(state.problem.loss, self._exact(state))
         draws = np.zeros(BLOCK)
         draws[place : place + stop - start] = segment.draws[start:stop]
         part = slice(place, place + stop - start)
-        if view is None or state.published is None:
-            return Scored(start, strategy.score(None, np.empty((BLOCK, 0)), draws)[part], None, True)
-        block = np.zeros((BLOCK, segment.rows.shape[1]))
-        block[part] = segment.rows[start:stop]
-        X = state.published.frame.design(block)
-        trusted = not strategy.by_tangent or state.published.certificate.trusted
-        predictions = view.model.loss.prediction(view.model.outputs(view.theta, X))
-        return Scored(start, strategy.score(view, X, draws)[part], predictions[part], trusted)
+        X, predictions, trusted = np.empty((BLOCK, 0)), None, True
+        if view is not None and state.published is not None:
+            block = np.zeros((BLOCK, segment.rows.shape[1]))
+            block[part] = segment.rows[start:stop]
+            X = state.published.frame.design(block)
+            predictions = view.model.loss.prediction(view.model.outputs(view.theta, X))[part]
+            trusted = not strategy.by_tangent or state.published.certificate.trusted
+        others = self.shadows.score(shadows, view, X, draws)[:, part]
+        asks = np.zeros(others.shape, dtype=bool)
+        names = tuple(each.name for each in shadows)
+        return Scored(start, strategy.score(view, X, draws)[part], predictions, trusted, names, others, asks)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
@@ -130,6 +155,10 @@ class Asking:
             segment.askable[start:stop],
             self.paused,
             self.resting,
+        )
+        here, there = slice(start, start + info.used), slice(start - scored.start, start - scored.start + info.used)
+        scored.asks[:, there] = self.shadows.step(
+            scored.shadow_scores[:, there], segment.audit[here], segment.askable[here], self.paused, self.resting
         )
         return info
 
@@ -161,7 +190,8 @@ class Asking:
 
     def _new_view(self, state: State, ledger: Ledger) -> View | None:
         """Pending queries counted: those of before at once, those behind them one by one."""
-        view = learner.view(state, self.strategy(state).needs_references)
+        strategies = [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
+        view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
         view = learner.with_inverse(view, state, self._settings)
@@ -172,6 +202,11 @@ class Asking:
             for x in X[len(X) if together is None else together :]:
                 view = pending.count(view, x)
         return view
+
+
+def finite(score: float) -> float | None:
+    """As a message says it: what is not finite is not told."""
+    return float(score) if np.isfinite(score) else None
 
 
 def _stacked(state: State, features: list[bytes]) -> Array:

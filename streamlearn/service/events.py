@@ -16,7 +16,7 @@ from streamlearn.learner import columns, problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
 from streamlearn.service import waiting
-from streamlearn.service.asking import Scored, Segment, predicted
+from streamlearn.service.asking import Scored, Segment, finite, predicted
 from streamlearn.service.blocks import bounds
 from streamlearn.service.labels import Labels
 from streamlearn.service.ports import (
@@ -193,6 +193,8 @@ class Events:
             model_version=standing.version,
             time=now,
             expires=expires,
+            threshold=finite(standing.asking.selector.threshold),
+            shadows=scored.of_shadows(i),
         )
         standing.outbox.append(Message(QUERIES, event.id.encode(), self._codec.query(query)))
         standing.measurements.add("streamlearn_queries_issued_total", 1, reason=info.reason)
@@ -200,7 +202,9 @@ class Events:
 
     def _predict(self, batch: _Batch, scored: Scored, i: int) -> None:
         id, version = batch.events[i].id, self._standing.version
-        prediction = Prediction(id, self._prediction(scored, i), scored.score(i), scored.trusted, version)
+        prediction = Prediction(
+            id, self._prediction(scored, i), scored.score(i), scored.trusted, version, scored.of_shadows(i)
+        )
         self._standing.outbox.append(Message(PREDICTIONS, id.encode(), self._codec.prediction(prediction)))
 
     def _prediction(self, scored: Scored, i: int) -> problem.Label | None:

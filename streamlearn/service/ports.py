@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, final
 
 from streamlearn.service.stored import Changes as Changes
 from streamlearn.service.stored import Commit as Commit
@@ -76,10 +77,21 @@ class Label(NamedTuple):
     time: float | None
 
 
+@final
+@dataclass(frozen=True)
+class Shadow:
+    """What a strategy that does not act says of an event: its score, and whether it would have asked about it."""
+
+    strategy: str
+    score: float | None
+    asks: bool
+
+
 class Query(NamedTuple):
     """A query to publish; see the README's table of topics. time, expires: s since 1970.
 
-    trusted: False where the score rests on a tangent whose certificate fails.
+    trusted: False where the score rests on a tangent whose certificate fails. threshold: the score from which events were
+    asked about just then; None: whatever the score.
     """
 
     id: str
@@ -93,6 +105,8 @@ class Query(NamedTuple):
     model_version: int
     time: float
     expires: float
+    threshold: float | None = None
+    shadows: tuple[Shadow, ...] = ()
 
 
 class Prediction(NamedTuple):
@@ -103,6 +117,7 @@ class Prediction(NamedTuple):
     score: float | None
     trusted: bool
     model_version: int
+    shadows: tuple[Shadow, ...] = ()
 
 
 class Asked(NamedTuple):

@@ -21,6 +21,7 @@ from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
 from streamlearn.service.recipe import UNTOLD, Recipe
+from streamlearn.service.shadows import Kept
 from streamlearn.service.standing import NOTHING, Announced
 
 
@@ -53,6 +54,7 @@ class Snapshot:
     name: str = ""
     recipe: Recipe = UNTOLD
     announced: Announced = NOTHING
+    shadows: Kept = ()
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -103,6 +105,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.obeyed, standing.fits = state.obeyed, list(saved.fits)
     standing.share = state.share if standing.rules.backlog else 1.0
     standing.announced = state.announced
+    standing.asking.shadows.restore(state.shadows)
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -194,6 +197,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.rules.name,
         pipeline.standing.rules.recipe,
         pipeline.standing.announced,
+        pipeline.standing.asking.shadows.kept(),
     )
 
 

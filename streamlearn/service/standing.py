@@ -43,6 +43,7 @@ class Rules:
     backlog: events that may be unread before some are skipped; 0: none ever is. name: the daemon's; recipe: of the model;
     models: when it is announced, None: never. count_pending: whether scores take unanswered queries for labels.
     rest_below: what a label has to buy, in units of the loss, for events to be asked about by their score.
+    shadows: strategies that score and do not act.
     """
 
     learner: Settings
@@ -59,6 +60,7 @@ class Rules:
     models: Models | None = None
     count_pending: bool = True
     rest_below: float = 0.0
+    shadows: tuple[str, ...] = ()
 
 
 @final
@@ -68,7 +70,9 @@ class Standing:
     def __init__(self, rules: Rules, state: State, codec: Codec, measurements: Measurements) -> None:
         self.rules, self.state, self.codec, self.measurements = rules, state, codec, measurements
         self.ledger = Ledger(rules.remember, rules.wait)
-        self.asking = Asking(rules.strategy, rules.budget, rules.learner, rules.count_pending, rules.rest_below)
+        self.asking = Asking(
+            rules.strategy, rules.budget, rules.learner, rules.count_pending, rules.rest_below, rules.shadows
+        )
         self.outbox: list[Message] = []
         self.version = 0  # labels learned, replacements included
         self.clock = 0.0

@@ -15,7 +15,7 @@ from streamlearn.config import Configuration
 from streamlearn.queries.choose import STRATEGIES
 from streamlearn.service import restore
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, Record
+from streamlearn.service.ports import EVENTS, PREDICTIONS, Record
 from tests.laws import logs
 from tests.laws.logs import Trial
 
@@ -79,6 +79,10 @@ def test_neither_do_they_change_which_recent_events_are_looked_at(remember: int)
     compare_with_restarts(told, logs.stream(400))
 
 
+def predictions(trial: Trial) -> list[bytes]:
+    return [message.value for message in trial.published if message.role == PREDICTIONS]
+
+
 def compare_with_restarts(told: Configuration, log: list[Record]) -> None:
     whole, cut = logs.trial(told), logs.trial(told)
     whole.poll(log)
@@ -88,6 +92,7 @@ def compare_with_restarts(told: Configuration, log: list[Record]) -> None:
         restore.put_back(pipeline, cut.store.load())
         cut = Trial(pipeline, cut.store, cut.published)
     assert whole.queries == cut.queries
+    assert predictions(whole) == predictions(cut)
     assert restore.digest(whole.pipeline) == restore.digest(cut.pipeline)
 
 
@@ -125,3 +130,47 @@ def test_where_a_label_buys_too_little_only_audits_are_asked_and_a_restart_chang
     assert set(reasons[10:]) == {"audit"}  # before, there was no model to tell what a label buys
     assert len(reasons) > 20
     assert trial.pipeline.standing.asking.resting
+
+
+SHADOWS = ("leverage", "v-optimality", "flip", "auto")
+
+
+def test_a_strategy_in_the_shadow_says_what_it_would_say_if_it_acted_on_the_same_model() -> None:
+    """The acting one is in its own shadow: there it says the same, and asks the same, but for audits and the cap."""
+    told = logs.configuration(strategy="uncertainty")
+    told = replace(told, queries=replace(told.queries, shadows=("uncertainty", "flip"), outstanding=100))
+    trial, plain = logs.trial(told), logs.trial(replace(told, queries=replace(told.queries, shadows=())))
+    log = logs.stream(300)
+    trial.poll(log)
+    plain.poll(log)
+    assert [without_shadows(query) for query in trial.queries] == [json.loads(query) for query in plain.queries]
+    queries = [json.loads(query) for query in trial.queries]
+    assert len(queries) > 80
+    others = set()
+    for query in queries:
+        own, other = query["shadows"]
+        assert (own["strategy"], other["strategy"]) == ("uncertainty", "flip")
+        assert own["score"] == query["score"]
+        assert own["asks"]
+        others.add(other["asks"])
+    assert others == {True, False}
+
+
+def without_shadows(query: bytes) -> dict[str, object]:
+    fields: dict[str, object] = json.loads(query)
+    del fields["shadows"]
+    return fields
+
+
+def test_neither_polls_nor_restarts_change_what_shadows_say() -> None:
+    told = logs.configuration(strategy="uncertainty", keep=20)
+    told = replace(told, queries=replace(told.queries, shadows=SHADOWS), topics=replace(told.topics, predictions="p"))
+    compare_with_restarts(told, logs.stream(300, answer=three))
+
+
+def test_of_values_a_shadow_that_needs_classes_is_the_squared_loss_derivative() -> None:
+    told = logs.configuration(loss="squared")
+    trial = logs.trial(replace(told, queries=replace(told.queries, shadows=SHADOWS)))
+    trial.poll(logs.stream(80, answer=value))
+    last = json.loads(trial.queries[-1])["shadows"]
+    assert ["leverage", "v-optimality", "sld", "leverage"] == [shadow["strategy"] for shadow in last]

@@ -99,7 +99,7 @@ class JsonCodec(WireCodec):
     def _query(self, query: Query) -> bytes:
         fields = query._asdict()
         fields["time"], fields["expires"] = _iso(query.time), _iso(query.expires)
-        return msgspec.json.encode(fields)
+        return msgspec.json.encode(_with_shadows(fields))
 
     def _asked(self, payload: bytes) -> Asked | str:
         try:
@@ -111,7 +111,7 @@ class JsonCodec(WireCodec):
             return reason(error)
 
     def _prediction(self, prediction: Prediction) -> bytes:
-        return msgspec.json.encode(prediction._asdict())
+        return msgspec.json.encode(_with_shadows(prediction._asdict()))
 
     def _rejected(self, record: Record, reason: str, size: int) -> bytes:
         fields: dict[str, object] = {
@@ -147,6 +147,11 @@ def _label(wire: _Label) -> Label | str:
         return labeled(Label(identity(wire.id), wire.y, wire.x, wire.weight, time))
     except ValueError as error:
         return reason(error)
+
+
+def _with_shadows(fields: dict[str, object]) -> dict[str, object]:
+    """Without the field where there are none."""
+    return fields if fields["shadows"] else {name: value for name, value in fields.items() if name != "shadows"}
 
 
 def _seconds(value: str) -> float:

@@ -26,6 +26,7 @@ from streamlearn.service.ports import (
     Prediction,
     Query,
     Record,
+    Shadow,
 )
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class ProtobufCodec(WireCodec):
 
     def _query(self, query: Query) -> bytes:
         fields = query._asdict() | _told(query.x) | {"prediction": _answer(query.prediction)}
+        fields["shadows"] = _shadows(query.shadows)
         del fields["x"]
         fields["time"], fields["expires"] = _known(query.time), _known(query.expires)
         return _bytes(wire.Query(**fields))
@@ -97,7 +99,8 @@ class ProtobufCodec(WireCodec):
             return reason(error)
 
     def _prediction(self, prediction: Prediction) -> bytes:
-        return _bytes(wire.Prediction(**prediction._asdict() | {"prediction": _answer(prediction.prediction)}))
+        fields = prediction._asdict() | {"prediction": _answer(prediction.prediction)}
+        return _bytes(wire.Prediction(**fields | {"shadows": _shadows(prediction.shadows)}))
 
     def _rejected(self, record: Record, reason: str, size: int) -> bytes:
         message = wire.Rejected(
@@ -195,6 +198,10 @@ def _y(message: Any) -> bool | int | float | str | None:
 def _answer(value: bool | int | float | str | None) -> Any:
     kind: dict[str, Any] = {} if value is None else {FIELDS[type(value)]: value}
     return wire.Answer(**kind) if kind else None
+
+
+def _shadows(shadows: Sequence[Shadow]) -> list[Any]:
+    return [wire.Shadow(strategy=each.strategy, score=each.score, asks=each.asks) for each in shadows]
 
 
 def _told(x: object) -> dict[str, Any]:

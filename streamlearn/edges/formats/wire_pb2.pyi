@@ -47,7 +47,7 @@ class LabelBatch(_message.Message):
     def __init__(self, labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class Query(_message.Message):
-    __slots__ = ("id", "array", "map", "score", "trusted", "strategy", "reason", "probability", "prediction", "model_version", "time", "expires")
+    __slots__ = ("id", "array", "map", "score", "trusted", "strategy", "reason", "probability", "prediction", "model_version", "time", "expires", "threshold", "shadows")
     ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +60,8 @@ class Query(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SHADOWS_FIELD_NUMBER: _ClassVar[int]
     id: str
     array: Array
     map: Map
@@ -72,21 +74,35 @@ class Query(_message.Message):
     model_version: int
     time: float
     expires: float
-    def __init__(self, id: _Optional[str] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., score: _Optional[float] = ..., trusted: _Optional[bool] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., probability: _Optional[float] = ..., prediction: _Optional[_Union[Answer, _Mapping]] = ..., model_version: _Optional[int] = ..., time: _Optional[float] = ..., expires: _Optional[float] = ...) -> None: ...
+    threshold: float
+    shadows: _containers.RepeatedCompositeFieldContainer[Shadow]
+    def __init__(self, id: _Optional[str] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., score: _Optional[float] = ..., trusted: _Optional[bool] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., probability: _Optional[float] = ..., prediction: _Optional[_Union[Answer, _Mapping]] = ..., model_version: _Optional[int] = ..., time: _Optional[float] = ..., expires: _Optional[float] = ..., threshold: _Optional[float] = ..., shadows: _Optional[_Iterable[_Union[Shadow, _Mapping]]] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("id", "prediction", "score", "trusted", "model_version")
+    __slots__ = ("id", "prediction", "score", "trusted", "model_version", "shadows")
     ID_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TRUSTED_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHADOWS_FIELD_NUMBER: _ClassVar[int]
     id: str
     prediction: Answer
     score: float
     trusted: bool
     model_version: int
-    def __init__(self, id: _Optional[str] = ..., prediction: _Optional[_Union[Answer, _Mapping]] = ..., score: _Optional[float] = ..., trusted: _Optional[bool] = ..., model_version: _Optional[int] = ...) -> None: ...
+    shadows: _containers.RepeatedCompositeFieldContainer[Shadow]
+    def __init__(self, id: _Optional[str] = ..., prediction: _Optional[_Union[Answer, _Mapping]] = ..., score: _Optional[float] = ..., trusted: _Optional[bool] = ..., model_version: _Optional[int] = ..., shadows: _Optional[_Iterable[_Union[Shadow, _Mapping]]] = ...) -> None: ...
+
+class Shadow(_message.Message):
+    __slots__ = ("strategy", "score", "asks")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    ASKS_FIELD_NUMBER: _ClassVar[int]
+    strategy: str
+    score: float
+    asks: bool
+    def __init__(self, strategy: _Optional[str] = ..., score: _Optional[float] = ..., asks: _Optional[bool] = ...) -> None: ...
 
 class Rejected(_message.Message):
     __slots__ = ("topic", "partition", "offset", "index", "reason", "key", "value", "size")

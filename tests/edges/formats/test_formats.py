@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from streamlearn.edges.formats import wire_pb2 as wire
 from streamlearn.edges.formats.codec import BATCH_MOST, REJECTED_BYTES_MOST, WireCodec
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.formats.protobuf import ProtobufCodec
-from streamlearn.service.ports import EVENTS, LABELS, Event, Label, Prediction, Query, Record
+from streamlearn.service.ports import EVENTS, LABELS, Event, Label, Prediction, Query, Record, Shadow
 from tests.edges.formats.samples import CODECS, decoded, encoded, events, features, labels, plain, record
 
 MODERATE = settings(max_examples=150, deadline=None, derandomize=True)
@@ -268,10 +269,12 @@ def as_json(name: str, value: bytes, role: str) -> dict[str, Any]:
     """What was published, by the names that it has in JSON."""
     payload_ = payload(name, value, role)
     if "protobuf" not in name:
-        told: dict[str, Any] = json.loads(payload_)
+        told: dict[str, Any] = {"shadows": []} | json.loads(payload_)
         return told
     message = {"queries": wire.Query, "predictions": wire.Prediction}[role].FromString(payload_)
-    found: dict[str, Any] = {"score": None, "prediction": None, "trusted": False, "model_version": 0}
+    found: dict[str, Any] = {"score": None, "prediction": None, "trusted": False, "model_version": 0, "shadows": []}
+    if role == "queries":
+        found["threshold"] = None
     for field, each in message.ListFields():
         if field.name == "prediction":
             found["prediction"] = getattr(each, each.WhichOneof("kind"))
@@ -280,9 +283,18 @@ def as_json(name: str, value: bytes, role: str) -> dict[str, Any]:
         elif field.name == "map":
             kinds = [(part.name, part.WhichOneof("value"), part) for part in each.features]
             found["x"] = {name: getattr(part, kind) if kind else None for name, kind, part in kinds}
+        elif field.name == "shadows":
+            found["shadows"] = [
+                {"strategy": one.strategy, "score": one.score if one.HasField("score") else None, "asks": one.asks}
+                for one in each
+            ]
         elif field.name not in ("time", "expires"):
             found[field.name] = each
     return found
+
+
+def plainly(shadows: tuple[Shadow, ...]) -> list[dict[str, Any]]:
+    return [asdict(each) for each in shadows]
 
 
 scores = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -290,24 +302,33 @@ predictions = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text
 
 
 @MODERATE
-@given(x=features, score=scores, trusted=st.booleans(), prediction=predictions, version=st.integers(0, 2**53))
+@given(
+    x=features,
+    score=scores,
+    trusted=st.booleans(),
+    prediction=predictions,
+    version=st.integers(0, 2**53),
+    shadows=st.lists(st.builds(Shadow, st.sampled_from(["sld", "flip"]), scores, st.booleans()), max_size=2).map(tuple),
+)
 def test_queries_and_predictions_say_the_same_in_both_formats(
-    x: Any, score: float | None, trusted: bool, prediction: Any, version: int
+    x: Any, score: float | None, trusted: bool, prediction: Any, version: int, shadows: tuple[Shadow, ...]
 ) -> None:
-    query = Query("ä", x, score, trusted, "sld", "audit", 0.125, prediction, version, 1e9 + 0.25, 2e9)
-    short = Prediction("ä", prediction, score, trusted, version)
+    query = Query("ä", x, score, trusted, "sld", "audit", 0.125, prediction, version, 1e9 + 0.25, 2e9, score, shadows)
+    short = Prediction("ä", prediction, score, trusted, version, shadows)
     for name, codec in CODECS.items():
         told = as_json(name, codec.query(query), "queries")
         told.pop("time", None)
         told.pop("expires", None)
         expected = {each: value for each, value in query._asdict().items() if each not in ("time", "expires")}
+        expected["shadows"] = plainly(shadows)
         assert expected == told, name
         assert type(prediction) is type(told["prediction"]) or isinstance(prediction, float)
         back = codec.asked(record(EVENTS, codec.query(query)))
         assert not isinstance(back, str)
         assert ("ä", "audit", version, 1e9 + 0.25, 2e9) == (back.id, back.reason, back.model_version, *back[4:])
         assert plain(Event("ä", x, None)).x == plain(Event("ä", back.x, None)).x
-        assert short._asdict() == as_json(name, codec.prediction(short), "predictions"), name
+        told = as_json(name, codec.prediction(short), "predictions")
+        assert short._asdict() | {"shadows": plainly(shadows)} == told, name
 
 
 def test_a_querys_moments_are_seconds_and_left_out_where_nobody_told_them() -> None:

@@ -67,6 +67,12 @@ def _call(options: argparse.Namespace) -> int:
 
         options.config, action, commit = parsed(options.words)
         return control(_configuration(options), action, commit)
+    if options.command == "explain":
+        from streamlearn.commands.explain import explain
+        from streamlearn.commands.explain import parsed as words
+
+        options.config, id = words(options.words)
+        return explain(_configuration(options), id, options.json)
     if options.command == "backup":
         from streamlearn.commands.backup import backup
 
@@ -145,6 +151,8 @@ def parser() -> _Parser:
         nargs="+",
         help="pause-asking, resume-asking, pause-learning, resume-learning, rollback COMMIT, status",
     )
+    explain = commands.add_parser("explain", parents=[keys, as_json], help="why an event was asked about, or was not")
+    explain.add_argument("words", metavar="[CONFIG] ID", nargs="+", help="the event's id")
     backup = commands.add_parser("backup", help="a copy of a store, also while a daemon runs on it")
     backup.add_argument("store", metavar="STORE", type=Path, help="the store's file")
     backup.add_argument("to", metavar="FILE", type=Path, help="the copy's; one that is there is not overwritten")

@@ -188,16 +188,23 @@ class Asking:
             self.benefit = found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
         return self._view
 
-    def _new_view(self, state: State, ledger: Ledger) -> View | None:
-        """Pending queries counted: those of before at once, those behind them one by one."""
+    def look(self, state: State, ledger: Ledger, without: str) -> View | None:
+        """What the strategy would see now if this event were not asked about."""
+        view = self._new_view(state, ledger, without)
+        if view is None or state.published is None:
+            return None
+        return replace(view, recent=state.published.frame.design(_stacked(state, ledger.recent(ledger.count))))
+
+    def _new_view(self, state: State, ledger: Ledger, without: str | None = None) -> View | None:
+        """Pending queries counted: those of before at once, those behind them one by one; but for one, all at once."""
         strategies = [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
         view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
         view = learner.with_inverse(view, state, self._settings)
         if view.covariance is not None and ledger.pending and self._counts_pending:
-            rows = _stacked(state, [entry.x for entry in ledger.pending.values()])
-            X, together = state.published.frame.design(rows), self.counted_at_once
+            rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
+            X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None
             view = pending.count_all(view, X[:together])
             for x in X[len(X) if together is None else together :]:
                 view = pending.count(view, x)

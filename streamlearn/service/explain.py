@@ -1,0 +1,165 @@
+"""Why an event was asked about, or was not: what the model and the strategy make of it as things stand.
+
+    score        with all other unanswered queries counted, and alone with none; against the threshold and the last scores
+    moved by     each feature in turn is taken away (as if it had been missing): the score that is left
+    nearest      the labeled examples by influence: what each has done to the output at x, −w_j J A ∇ℓ_j to first order   (36)
+
+A = (W H)⁻¹ where it is at hand; else A Jᵀ is found by conjugate gradients, one product with H at a time. With classes the
+output is f_a − f_b of the two likeliest: a positive influence speaks for the likeliest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+
+from streamlearn.core import conjugate
+from streamlearn.core.losses import Array
+from streamlearn.errors import ConfigurationError
+from streamlearn.learner import columns, problem
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.state import State, data, objective
+from streamlearn.queries.strategy import View
+from streamlearn.service.asking import finite, predicted
+from streamlearn.service.ledger import row
+from streamlearn.service.pipeline import Pipeline
+
+NEAREST, FEATURES = 5, 8
+ENOUGH = 1e-3  # ‖H v − b‖/‖b‖ of the direction along which influence is read
+
+
+@final
+@dataclass(frozen=True)
+class Explained:
+    """One event. stands: `asked`, `labeled` or `remembered`; share_below: of the last scores that are below its own.
+
+    moved_by: (feature, score without it); nearest: (id, label, influence on the output) — both the strongest first.
+    """
+
+    id: str
+    stands: str
+    reason: str | None
+    label: problem.Label | None
+    prediction: problem.Label | None
+    probabilities: dict[str, float]
+    strategy: str
+    score: float | None
+    score_alone: float | None
+    threshold: float | None
+    share_below: float | None
+    moved_by: list[tuple[str, float]]
+    nearest: list[tuple[str, problem.Label, float]]
+
+
+def explain(pipeline: Pipeline, id: str) -> Explained:
+    """Raises ConfigurationError where nothing is kept of this event."""
+    standing, state = pipeline.standing, pipeline.state
+    stands, x = _found(pipeline, id)
+    asked, serial = pipeline.ledger.pending.get(id), pipeline.ledger.labeled.get(id)
+    fit, asking = state.published, standing.asking
+    told = Explained(
+        id=id,
+        stands=stands,
+        reason=asked.reason if asked else None,
+        label=None if serial is None else state.examples.y[serial - state.examples.first],
+        prediction=None,
+        probabilities={},
+        strategy=asking.strategy(state).name,
+        score=None,
+        score_alone=None,
+        threshold=finite(asking.selector.threshold),
+        share_below=None,
+        moved_by=[],
+        nearest=[],
+    )
+    view = asking.look(state, pipeline.ledger, without=id)
+    if fit is None or view is None:
+        return told
+    rows, names = _without_each_feature(state, x)
+    draw = np.zeros(len(rows))
+    scores = asking.strategy(state).score(view, fit.frame.design(rows), draw)
+    alone = replace(view, covariance=view.base_covariance, log_tangent=fit.log_tangent)
+    last = asking.selector.window[: min(asking.selector.written, len(asking.selector.window))]
+    X = fit.frame.design(x[None, :])
+    f = fit.model.outputs(fit.theta, X)
+    p = fit.model.loss.probabilities(f)[0]
+    moved = sorted(zip(names, scores[1:].tolist(), strict=True), key=lambda each: -abs(each[1] - scores[0]))
+    return replace(
+        told,
+        prediction=predicted(state, fit, float(fit.model.loss.prediction(f)[0])),
+        probabilities={str(label): float(each) for label, each in zip(state.problem.classes, p, strict=False)},
+        score=finite(scores[0]),
+        score_alone=finite(asking.strategy(state).score(alone, X, draw[:1])[0]),
+        share_below=float((last < scores[0]).mean()) if len(last) and np.isfinite(scores[0]) else None,
+        moved_by=moved[:FEATURES] if np.isfinite(scores).all() else [],
+        nearest=_nearest(pipeline, fit, view, X)[:NEAREST],
+    )
+
+
+def as_object(told: Explained) -> dict[str, Any]:
+    """For programs."""
+    moved = [{"feature": name, "score_without": score} for name, score in told.moved_by]
+    nearest = [{"id": id, "label": label, "influence": value} for id, label, value in told.nearest]
+    return {**vars(told), "moved_by": moved, "nearest": nearest}
+
+
+def _found(pipeline: Pipeline, id: str) -> tuple[str, Array]:
+    """How the event stands, and its features (columns,)."""
+    state, ledger = pipeline.state, pipeline.ledger
+    serial = ledger.labeled.get(id)
+    if serial is not None:
+        return "labeled", np.array(state.examples.X[serial - state.examples.first])
+    if id in ledger.pending:
+        return "asked", np.array(columns.widen(state.columns, row(ledger.pending[id].x))[0])
+    found = pipeline.recall([id]).get(id) if ledger.knows(id) else None
+    if found is None:
+        raise ConfigurationError(
+            f"nothing is kept of event '{id}': it is neither asked, labeled, nor among the last labels.remember events"
+        )
+    return "remembered", np.array(columns.widen(state.columns, row(found.x))[0])
+
+
+def _without_each_feature(state: State, x: Array) -> tuple[Array, list[str]]:
+    """The row as it is, then once without each feature that it has: (1 + features, columns), and their names."""
+    there: dict[str, list[int]] = {}
+    for place, (name, _) in enumerate(state.columns.columns):
+        if not np.isnan(x[place]):
+            there.setdefault(name, []).append(place)
+    rows = np.repeat(x[None, :], 1 + len(there), axis=0)
+    for i, places in enumerate(there.values(), start=1):
+        rows[i, places] = np.nan
+    return rows, list(there)
+
+
+def _nearest(pipeline: Pipeline, fit: Fit, view: View, X: Array) -> list[tuple[str, problem.Label, float]]:
+    """Labeled examples by what they have done to the output at the design row X (1, D), the strongest first."""
+    state, settings, model = pipeline.state, pipeline.standing.rules.learner, fit.model
+    kept, ids = state.examples, {serial: id for id, serial in pipeline.ledger.labeled.items()}
+    examples = data(state, settings, fit.frame, fit.end, "all")
+    serials = [
+        serial for serial in range(fit.end - len(kept) if settings.keep else kept.first, fit.end) if serial in ids
+    ][-len(examples.y) :]
+    towards = _towards(model.outputs(fit.theta, X), model.loss.of_classes)
+    b = model.pulled(fit.theta, towards[:, :, None], X)[:, 0]
+    if view.base_covariance is not None:
+        v = view.base_covariance @ b
+    else:
+        whole = objective(state, settings, model, fit.frame)
+        v, _ = conjugate.solve(whole.linearised(fit.theta, examples, fit.regularity), b, tolerance=ENOUGH)
+        v = v / float(examples.w.sum())
+    f, moved = model.response(fit.theta, v, examples.X)
+    influence = -examples.w * (model.loss.gradient(f, examples.y) * moved).sum(axis=1) * fit.frame.target_scale
+    order = np.argsort(-np.abs(influence), kind="stable")
+    return [(ids[serials[i]], kept.y[serials[i] - kept.first], float(influence[i])) for i in order]
+
+
+def _towards(f: Array, of_classes: bool) -> Array:
+    """The direction among the outputs f (1, k) whose move is read: from the second to the likeliest class."""
+    if f.shape[1] == 1:
+        return np.array([[-1.0 if of_classes and f[0, 0] < 0.0 else 1.0]])
+    first, second = np.argsort(-f[0], kind="stable")[:2]
+    towards = np.zeros_like(f)
+    towards[0, first], towards[0, second] = 1.0, -1.0
+    return towards

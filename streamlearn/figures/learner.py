@@ -67,7 +67,7 @@ def curve(strategy: Strategy, seed: int, salt: int = 0) -> tuple[Point, ...]:
     for query in range(QUERIES + 1):
         precision, state = learn(labeled)
         points.append(_point(given, state, query, len(labeled.y), precision))
-        scores = strategy.score(view(state, labeled), given.candidates.X, draws)
+        scores = strategy.score(view(state, labeled, given.candidates.X), given.candidates.X, draws)
         asked = int(np.argmax(np.where(closed, -np.inf, scores)))
         closed[asked] = True
         labeled = _joined(labeled, given.candidates, asked)
@@ -83,9 +83,10 @@ def learn(labeled: Data) -> tuple[float, newton.State]:
     return PRECISIONS[best], fits[best]
 
 
-def view(state: newton.State, labeled: Data) -> View:
-    """What a strategy sees: all labels are references, and none is under way."""
-    return View(OBJECTIVE.model, state.theta, state.log_tangent, state.covariance, state.covariance, labeled)
+def view(state: newton.State, labeled: Data, stream: Array) -> View:
+    """What a strategy sees: all labels are references, none is under way, and what may be asked about is the stream."""
+    A = state.covariance
+    return View(OBJECTIVE.model, state.theta, state.log_tangent, A, A, labeled, stream)
 
 
 def _point(given: Problem, state: newton.State, query: int, labels: int, precision: float) -> Point:

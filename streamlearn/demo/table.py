@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.demo.comparison import Comparison, mean_and_error, verdict
-from streamlearn.demo.rows import Dataset
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN
+from streamlearn.demo.comparison import Comparison
+from streamlearn.evaluation.curves import mean_and_error, verdict
+from streamlearn.evaluation.rows import Dataset
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN
 
 TITLES = {STREAMLEARN: "streamlearn", RANDOM: "random queries", ALL_LABELS: "every label given"}
 NAME_WIDTH, COLUMN_WIDTH = 29, 20

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from streamlearn.demo import datasets, pool
-from streamlearn.demo.pool import News
-from streamlearn.demo.trial import Plan
-from streamlearn.figures import comparison_drawing, learner, summary
-from streamlearn.figures.readings import CONTROL, RANDOM, Curve, Trials, read
+from streamlearn.evaluation import datasets, pool, summary
+from streamlearn.evaluation.curves import Curve
+from streamlearn.evaluation.pool import News
+from streamlearn.evaluation.readings import CONTROL, RANDOM, Trials, read
+from streamlearn.evaluation.trial import Plan
+from streamlearn.figures import comparison_drawing, learner
 from streamlearn.queries.choose import STRATEGIES
 
 CONTROL_SALT = 1_000_003
@@ -95,5 +97,5 @@ def of_real(name: str, seeds: int, say: Say) -> Trials:
             said = passed
             say(f"{name}: {done} of {len(plans)} trials done after {passed:.0f} s")
 
-    outcomes = pool.run(data, list(plans), show)
+    outcomes = pool.run(partial(datasets.same, data), list(plans), show)
     return Trials(name, {plans[outcome.plan]: outcome.points for outcome in outcomes})

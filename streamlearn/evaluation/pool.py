@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ from queue import Empty
 from types import FrameType
 from typing import Any, NamedTuple, final
 
-from streamlearn.demo import trial
-from streamlearn.demo.rows import Dataset
-from streamlearn.demo.trial import Outcome, Plan, Point
 from streamlearn.errors import StreamlearnError
+from streamlearn.evaluation import trial
+from streamlearn.evaluation.rows import Dataset
+from streamlearn.evaluation.trial import Outcome, Plan, Point
 
 TELL_EVERY_S, LOOK_EVERY_S = 0.3, 0.2
 
@@ -33,31 +33,51 @@ class News(NamedTuple):
     point: Point | None
 
 
+Load = Callable[[Plan], Dataset]  # has to be a function or a partial of one: it goes to other processes
+Show = Callable[[Sequence[News], int], None]
+
+
 @final
 class _Worker:
-    """What a process of the pool was given once: the data, the way back, and the sign to stop."""
+    """What a process of the pool was given once: where data come from, a folder, the way back, and the sign to stop."""
 
-    dataset: Dataset
+    load: Load
     folder: Path
     news: Any
     stop: Any
 
 
-def run(
-    dataset: Dataset, plans: Sequence[Plan], show: Callable[[Sequence[News], int], None], processes: int = 0
-) -> list[Outcome]:
-    """All plans' outcomes, in their order. show(news of running trials, trials done) is called now and then."""
+def run(load: Load, plans: Sequence[Plan], show: Show, processes: int = 0) -> list[Outcome]:
+    """All plans' outcomes, in their order; the first failure is raised."""
+    outcomes: dict[Plan, Outcome] = {}
+
+    def finished(plan: Plan, result: Outcome | Exception) -> None:
+        if isinstance(result, Exception):
+            raise result
+        outcomes[plan] = result
+
+    play(load, plans, show, finished, processes)
+    return [outcomes[plan] for plan in plans]
+
+
+def play(
+    load: Load,
+    plans: Sequence[Plan],
+    show: Show,
+    finished: Callable[[Plan, Outcome | Exception], None],
+    processes: int = 0,
+) -> None:
+    """Play all plans. finished(plan, what came of it) is called as they end, show(news of running ones, done) now and then."""
     context = multiprocessing.get_context("spawn")  # no copies of threads and locks
     news, stop = context.Queue(), context.Event()
-    with tempfile.TemporaryDirectory(prefix="streamlearn-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="streamlearn-trials-") as folder:
         pool = ProcessPoolExecutor(
-            min(processes or os.cpu_count() or 1, len(plans)), context, _begin, (dataset, Path(folder), news, stop)
+            min(processes or os.cpu_count() or 1, len(plans)), context, _begin, (load, Path(folder), news, stop)
         )
         try:
             with _interrupts_ignored():  # by the processes that are born here: the terminal's Ctrl-C reaches all
-                futures = [pool.submit(_run, plan) for plan in plans]
-            _follow(futures, plans, news, show)
-            return [future.result() for future in futures]
+                futures = {pool.submit(_run, plan): plan for plan in plans}
+            _follow(futures, news, show, finished)
         except BrokenProcessPool:
             raise StreamlearnError("a trial's process was killed, perhaps for want of memory") from None
         finally:
@@ -69,7 +89,7 @@ def run(
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a demo as Ctrl-C does: processes and folders are cleared away."""
+    """SIGTERM ends it as Ctrl-C does: processes and folders are cleared away."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -85,25 +105,27 @@ def termination_as_interrupt() -> Iterator[None]:
 
 
 def _follow(
-    futures: Sequence[Future[Outcome]],
-    plans: Sequence[Plan],
+    futures: Mapping[Future[Outcome], Plan],
     news: Any,
-    show: Callable[[Sequence[News], int], None],
+    show: Show,
+    finished: Callable[[Plan, Outcome | Exception], None],
 ) -> None:
     latest: dict[Plan, News] = {}
     left = set(futures)
     while left:
-        _, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
-        for future in futures:
-            if future.done() and future.exception() is not None:
-                return  # no use in waiting for the others
+        done, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool) or not isinstance(error, Exception | None):
+                raise error
+            finished(futures[future], future.result() if error is None else error)
         while True:
             try:
                 one = news.get_nowait()
             except Empty:
                 break
             latest[one.plan] = one
-        running = [latest[p] for p, f in zip(plans, futures, strict=True) if p in latest and not f.done()]
+        running = [latest[plan] for future, plan in futures.items() if plan in latest and not future.done()]
         show(running, len(futures) - len(left))
 
 
@@ -119,9 +141,9 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin(dataset: Dataset, folder: Path, news: Any, stop: Any) -> None:
+def _begin(load: Load, folder: Path, news: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _Worker.dataset, _Worker.folder, _Worker.news, _Worker.stop = dataset, folder, news, stop
+    _Worker.load, _Worker.folder, _Worker.news, _Worker.stop = staticmethod(load), folder, news, stop
 
 
 def _run(plan: Plan) -> Outcome:
@@ -135,4 +157,4 @@ def _run(plan: Plan) -> Outcome:
         return not _Worker.stop.is_set()
 
     with tempfile.TemporaryDirectory(dir=_Worker.folder) as folder:
-        return trial.run(_Worker.dataset, plan, Path(folder), watch)
+        return trial.run(_Worker.load(plan), plan, Path(folder), watch)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from streamlearn.demo.comparison import along, at
-from streamlearn.demo.trial import Point
+from streamlearn.evaluation.curves import Curve, along, at
 
 RANDOM, CONTROL = "random", "random again"
-
-Curve = Sequence[Point]
 
 
 class Reading(NamedTuple):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streamlearn.demo import trial
-from streamlearn.demo.datasets import load
-from streamlearn.demo.rows import split
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan
+from streamlearn.evaluation import trial
+from streamlearn.evaluation.datasets import load
+from streamlearn.evaluation.rows import split
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan
 
 
 def run(folder: Path, arm: str, name: str = "breast_cancer", seed: int = 1) -> Outcome:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamlearn.demo.comparison import mean_and_error, verdict
-from streamlearn.figures.readings import CONTROL, RANDOM, Reading
+from streamlearn.evaluation.curves import mean_and_error, verdict
+from streamlearn.evaluation.readings import CONTROL, RANDOM, Reading
 
 SCALE = 100.0  # areas of scores are told in hundredths: points of accuracy or R²
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streamlearn.demo.datasets import NAMES, load
-from streamlearn.demo.rows import split
 from streamlearn.errors import ConfigurationError
+from streamlearn.evaluation.datasets import NAMES, load
+from streamlearn.evaluation.rows import split
 
 
 def csv(folder: Path, header: str, *rows: str) -> str:

@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.evaluation.curves import along, at
+from streamlearn.evaluation.report.curves import along, at
 from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome
 
 

@@ -12,9 +12,9 @@ from streamlearn.core.losses import Array
 from streamlearn.demo.comparison import Comparison
 from streamlearn.demo.table import TITLES
 from streamlearn.errors import Unavailable
-from streamlearn.evaluation.curves import grid_of, on
+from streamlearn.evaluation.report.curves import grid_of, on
+from streamlearn.evaluation.report.style import STYLE, band
 from streamlearn.evaluation.rows import Dataset, split
-from streamlearn.evaluation.style import STYLE, band
 from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
 from streamlearn.learner import columns
 

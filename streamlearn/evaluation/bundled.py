@@ -68,14 +68,6 @@ def chick_weights() -> Dataset:
     return _dataset("chick_weights", [(cells(x), float(y)) for x, y in ChickWeights()], values=True)
 
 
-def water_flow() -> Dataset:
-    """River has nothing but the time: what repeats daily and weekly is made of it."""
-    from river.datasets import WaterFlow
-
-    rows = [({"weekday": f"{x['Time']:%A}", "hour": f"{x['Time']:%H}"}, float(y)) for x, y in WaterFlow()]
-    return _dataset("water_flow", rows, values=True, ordered=True)
-
-
 def of_scikit_learn(name: str) -> Dataset:
     """iris, wine, breast_cancer, digits or diabetes."""
     from sklearn import datasets

@@ -34,7 +34,6 @@ KNOWN: dict[str, Known] = {
     "shuttle": _fixed("3,000 readings of a space shuttle, 9 features, 7 % anomalies (river)", bundled.shuttle),
     "trump_approval": _fixed("1,001 days in order, 6 features: approval, values (river)", bundled.trump_approval),
     "chick_weights": _fixed("578 weighings of 50 chicks on 4 diets, values (river)", bundled.chick_weights),
-    "water_flow": _fixed("1,268 hours in order, weekday and hour: flow, values (river)", bundled.water_flow),
     "iris": _fixed("150 flowers, 4 features, 3 classes (scikit-learn)", lambda: bundled.of_scikit_learn("iris")),
     "wine": _fixed("178 wines, 13 features, 3 classes (scikit-learn)", lambda: bundled.of_scikit_learn("wine")),
     "breast_cancer": _fixed(
@@ -42,12 +41,12 @@ KNOWN: dict[str, Known] = {
     ),
     "digits": _fixed("1,797 digits of 8 × 8 pixels (scikit-learn)", lambda: bundled.of_scikit_learn("digits")),
     "diabetes": _fixed("442 patients, 10 features, values (scikit-learn)", lambda: bundled.of_scikit_learn("diabetes")),
-    "friedman": Known("3,000 rows, 10 features, 5 of them noise, values (made)", made.friedman, True),
-    "imbalanced": Known("3,000 rows, 10 features, 5 % of them of the second class (made)", made.imbalanced, True),
-    "sea": Known("3,000 rows in order, 3 features; the boundary jumps three times (made)", made.sea, True),
-    "agrawal": Known("3,000 loans in order, 9 features; the rule changes twice (made)", made.agrawal, True),
-    "hyperplane": Known("3,000 rows in order, 10 features; the boundary rotates (made)", made.hyperplane, True),
-    "friedman_drift": Known("3,000 rows in order, 10 features, values; three drifts (made)", made.friedman_drift, True),
+    "friedman": Known("2,000 rows, 10 features, 5 of them noise, values (made)", made.friedman, True),
+    "imbalanced": Known("2,000 rows, 10 features, 5 % of them of the second class (made)", made.imbalanced, True),
+    "sea": Known("2,000 rows in order, 3 features; the boundary jumps three times (made)", made.sea, True),
+    "agrawal": Known("2,000 loans in order, 9 features; the rule changes twice (made)", made.agrawal, True),
+    "hyperplane": Known("2,000 rows in order, 10 features; the boundary rotates (made)", made.hyperplane, True),
+    "friedman_drift": Known("2,000 rows in order, 10 features, values; three drifts (made)", made.friedman_drift, True),
 }
 NAMES = tuple(KNOWN)
 

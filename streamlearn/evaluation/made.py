@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from streamlearn.evaluation.rows import ROWS_MOST, Answer, Cell, Dataset
+from streamlearn.evaluation.rows import Answer, Cell, Dataset
 
+ROWS: Final = 2000
 SEA_VARIANTS: Final = (0, 2, 3, 1)  # sums of two features against 8, 7, 9.5 and 9
 AGRAWAL_RULES: Final = (6, 7, 8)  # those that are linear in salary, commission, loan and education
 RARE: Final = 0.05
@@ -20,23 +21,23 @@ NOISE: Final = 0.05
 def friedman(seed: int) -> Dataset:
     from river.datasets import synth
 
-    return _values("friedman", synth.Friedman(seed=seed).take(ROWS_MOST), ordered=False)
+    return _values("friedman", synth.Friedman(seed=seed).take(ROWS), ordered=False)
 
 
 def friedman_drift(seed: int) -> Dataset:
     """Locally and abruptly: more of the space follows another function after each quarter."""
     from river.datasets import synth
 
-    quarter = ROWS_MOST // 4
+    quarter = ROWS // 4
     stream = synth.FriedmanDrift("lea", position=(quarter, 2 * quarter, 3 * quarter), seed=seed)
-    return _values("friedman_drift", stream.take(ROWS_MOST), ordered=True)
+    return _values("friedman_drift", stream.take(ROWS), ordered=True)
 
 
 def imbalanced(seed: int) -> Dataset:
     from sklearn.datasets import make_classification
 
     X, y = make_classification(
-        ROWS_MOST, 10, n_informative=5, n_redundant=2, weights=[1.0 - RARE], flip_y=0.0, random_state=seed
+        ROWS, 10, n_informative=5, n_redundant=2, weights=[1.0 - RARE], flip_y=0.0, random_state=seed
     )
     xs = tuple(row.tolist() for row in X)
     return Dataset("imbalanced", xs, tuple("rare" if one else "usual" for one in y), values=False, imbalanced=True)
@@ -46,7 +47,7 @@ def sea(seed: int) -> Dataset:
     from river.datasets import synth
 
     parts = [
-        synth.SEA(variant, noise=NOISE, seed=seed * len(SEA_VARIANTS) + i).take(ROWS_MOST // len(SEA_VARIANTS))
+        synth.SEA(variant, noise=NOISE, seed=seed * len(SEA_VARIANTS) + i).take(ROWS // len(SEA_VARIANTS))
         for i, variant in enumerate(SEA_VARIANTS)
     ]
     return _classes("sea", (row for part in parts for row in part))
@@ -57,7 +58,7 @@ def agrawal(seed: int) -> Dataset:
     from river.datasets import synth
 
     parts = [
-        synth.Agrawal(rule, seed=seed * len(AGRAWAL_RULES) + i).take(ROWS_MOST // len(AGRAWAL_RULES))
+        synth.Agrawal(rule, seed=seed * len(AGRAWAL_RULES) + i).take(ROWS // len(AGRAWAL_RULES))
         for i, rule in enumerate(AGRAWAL_RULES)
     ]
     return _classes("agrawal", (row for part in parts for row in part), names=("car", "zipcode"))
@@ -67,7 +68,7 @@ def hyperplane(seed: int) -> Dataset:
     from river.datasets import synth
 
     stream = synth.Hyperplane(seed=seed, n_features=10, n_drift_features=10, mag_change=0.002, noise_percentage=NOISE)
-    return _classes("hyperplane", stream.take(ROWS_MOST))
+    return _classes("hyperplane", stream.take(ROWS))
 
 
 def _values(name: str, rows: Iterable[tuple[Any, Any]], ordered: bool) -> Dataset:

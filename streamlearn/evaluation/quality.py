@@ -4,7 +4,7 @@ Test loss: mean log loss, or half the mean squared error in the labels' own unit
 the mean over classes of the share that is recognised), or R².
 
 Where rows stand in the order of time the model is judged on the evaluation rows around its moment, `AROUND` of them, as many
-before as after: what is asked of a model in a stream that drifts is the concept as it is now, and not what was true once. That is
+before as after: what is asked of a model in a stream that drifts is the concept as it is now, not what was true once. That is
 fair because the daemon sees none of those rows, and every strategy is judged on the same ones at that moment; nothing is gained
 by having asked much about what has passed. Right after an abrupt change half of them are of the new concept already, which
 costs all alike. R² is then against the variance of the whole evaluation set, since within a moment there may be next to none.

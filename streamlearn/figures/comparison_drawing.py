@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from streamlearn.evaluation import summary
-from streamlearn.evaluation.curves import grid_of, on
-from streamlearn.evaluation.readings import CONTROL, RANDOM, Trials
-from streamlearn.evaluation.style import INK, STYLE, band
-from streamlearn.evaluation.summary import SCALE, Means
+from streamlearn.evaluation.arms import CONTROL
+from streamlearn.evaluation.report import summary
+from streamlearn.evaluation.report.curves import grid_of, on
+from streamlearn.evaluation.report.readings import Trials
+from streamlearn.evaluation.report.style import INK, STYLE, band
+from streamlearn.evaluation.report.summary import SCALE, Means
+from streamlearn.evaluation.trial import RANDOM
 
 COLORS = {"ahead": "#2c8a4b", "behind": "#c8352b", "even": "#8a8a8a"}
 LINES = ("#1f5fbf", "#2c8a4b", "#c8352b", "#8a5fbf")

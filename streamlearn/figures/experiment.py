@@ -17,15 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from streamlearn.evaluation import datasets, pool, summary
-from streamlearn.evaluation.curves import Curve
+from streamlearn.evaluation import datasets, pool
+from streamlearn.evaluation.arms import CONTROL, CONTROL_SALT
 from streamlearn.evaluation.pool import News
-from streamlearn.evaluation.readings import CONTROL, RANDOM, Trials, read
-from streamlearn.evaluation.trial import Plan
+from streamlearn.evaluation.report import summary
+from streamlearn.evaluation.report.curves import Curve
+from streamlearn.evaluation.report.readings import Trials, read
+from streamlearn.evaluation.trial import RANDOM, Plan
 from streamlearn.figures import comparison_drawing, learner
 from streamlearn.queries.choose import STRATEGIES
 
-CONTROL_SALT = 1_000_003
 POLYNOMIAL: Final = "polynomial"
 POLYNOMIALS: Final = 5  # for every seed: one takes a tenth of the time that a stream takes, and varies more
 REAL: Final = ("breast_cancer", "phishing", "diabetes", "digits")

@@ -7,7 +7,7 @@ import pytest
 
 from streamlearn.demo.comparison import compare
 from streamlearn.demo.table import sentence, text
-from streamlearn.evaluation.curves import mean_and_error, verdict
+from streamlearn.evaluation.report.curves import mean_and_error, verdict
 from streamlearn.evaluation.rows import Dataset
 from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan, Point
 

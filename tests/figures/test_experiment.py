@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from streamlearn.evaluation import summary
-from streamlearn.evaluation.readings import CONTROL, RANDOM, Reading, Trials, read
-from streamlearn.evaluation.trial import Point
+from streamlearn.evaluation.arms import CONTROL
+from streamlearn.evaluation.report import summary
+from streamlearn.evaluation.report.readings import Reading, Trials, read
+from streamlearn.evaluation.trial import RANDOM, Point
 from streamlearn.figures import experiment
 from streamlearn.figures.experiment import POLYNOMIAL
 from streamlearn.queries.choose import STRATEGIES

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamlearn.evaluation.curves import Curve, along, at
-
-RANDOM, CONTROL = "random", "random again"
+from streamlearn.evaluation.report.curves import Curve, along, at
+from streamlearn.evaluation.trial import RANDOM
 
 
 class Reading(NamedTuple):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from streamlearn.evaluation.curves import mean_and_error, verdict
-from streamlearn.evaluation.readings import CONTROL, RANDOM, Reading
+from streamlearn.core.losses import Array
+from streamlearn.evaluation.arms import NULLS
+from streamlearn.evaluation.report.curves import mean_and_error, verdict
+from streamlearn.evaluation.report.readings import Reading
+from streamlearn.evaluation.trial import RANDOM
 
 SCALE = 100.0  # areas of scores are told in hundredths: points of accuracy or R²
 
@@ -27,13 +31,14 @@ Means = dict[str, dict[str, Mean]]  # data set → strategy →
 
 
 def summarised(readings: Sequence[Reading]) -> Means:
-    """Means by data set and strategy, in order of appearance. Beyond the noise is also beyond the control's own mean."""
+    """Means by data set and strategy, in order of appearance. Beyond the noise is also beyond the null controls' own means."""
     grouped: dict[str, dict[str, list[Reading]]] = {}
     for one in readings:
         grouped.setdefault(one.dataset, {}).setdefault(one.strategy, []).append(one)
     means: Means = {}
     for dataset, by_strategy in grouped.items():
-        noise = abs(float(np.mean([one.score_area for one in by_strategy.get(CONTROL, [])] or [0.0])))
+        nulls = [own for name, own in by_strategy.items() if name in NULLS]
+        noise = max((abs(float(np.mean([one.score_area for one in own]))) for own in nulls), default=0.0)
         for name, own in by_strategy.items():
             scores, losses = (np.array([getattr(one, what) for one in own]) for what in ("score_area", "loss_area"))
             (score, score_error), (loss, loss_error) = mean_and_error(scores), mean_and_error(losses)
@@ -62,20 +67,41 @@ def csv(readings: Sequence[Reading]) -> str:
 
 
 def markdown(means: Means, seeds: int, polynomials: int) -> str:
-    """A row a strategy, a column a data set; what is beyond the noise in bold."""
-    sets = list(means)
+    """What the paper's experiment comes to."""
     lines = [
         f"Area between the learning curve and random's, in points of score × {SCALE:.0f} (accuracy; R² on diabetes;",
         f"−log₁₀ of the squared error on the polynomial), mean ± standard error over {seeds} seeds (polynomials:",
         f"{seeds * polynomials}), paired. Bold: beyond the noise (95 %, and beyond the second random). In order of mean rank.",
         "",
-        "| strategy | " + " | ".join(sets) + " |",
-        "| --- |" + " --- |" * len(sets),
     ]
-    for name in order(means):
-        if name != RANDOM:
-            lines.append(f"| `{name}` | " + " | ".join(_cell(means[dataset].get(name)) for dataset in sets) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + grid(means, order(means))
+
+
+def grid(means: Means, names: Sequence[str]) -> str:
+    """A row a strategy, a column a data set; what is beyond the noise in bold."""
+    rows = [[_cell(own.get(name)) for own in means.values()] for name in names]
+    shown = zip(names, rows, strict=True)
+    return table(["strategy", *means], [[f"`{name}`", *cells] for name, cells in shown if name != RANDOM])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def points(value: float, error: float) -> str:
+    """In hundredths, with the standard error."""
+    return f"{SCALE * value:+.1f} ± {SCALE * error:.1f}".replace("-", "−")
+
+
+def shown(values: Array, signed: bool = False) -> str:
+    """Mean ± standard error, to the error's second digit."""
+    mean, error = mean_and_error(values)
+    size = error if math.isfinite(error) and error > 0.0 else abs(mean) / 100.0
+    digits = min(4, max(0, 1 - math.floor(math.log10(size)))) if size > 0.0 else 3
+    shown = f"{mean:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    return f"{shown} ± {error:.{digits}f}" if math.isfinite(error) else shown
 
 
 def as_object(means: Means) -> dict[str, object]:
@@ -86,5 +112,5 @@ def as_object(means: Means) -> dict[str, object]:
 def _cell(mean: Mean | None) -> str:
     if mean is None:
         return "–"
-    text = f"{SCALE * mean.score_area:+.1f} ± {SCALE * mean.score_error:.1f}".replace("-", "−")
+    text = points(mean.score_area, mean.score_error)
     return text if mean.ahead == "even" else f"**{text}**"

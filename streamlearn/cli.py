@@ -180,7 +180,7 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
         "--dataset",
         metavar="NAME",
         default="phishing",
-        help="phishing (default), breast_cancer, digits, diabetes, PATH.csv",
+        help="phishing (default), breast_cancer, another that `evaluate --list` names, or PATH.csv",
     )
     demo.add_argument("--label", metavar="COLUMN", help="the column of PATH.csv that is the label")
     demo.add_argument("--budget", metavar="B", type=_share, default=0.1, help="queries per event (%(default)s)")

@@ -23,7 +23,7 @@ from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State
 
 UNHEARD = -np.log(1e-3)  # log loss where the class has not been heard of: as of a probability of 1 in 1,000
-AROUND = 150
+AROUND = 60
 
 
 class Quality(NamedTuple):

@@ -47,14 +47,19 @@ def draw(path: Path, dataset: str, panels: Sequence[tuple[Cell, Trials]]) -> Non
 def _curves(axis: Any, trials: Trials) -> None:
     names = list(dict.fromkeys(name for name, _ in trials.curves))
     own_colors = dict(zip((name for name in names if name not in CONTROLS), COLORS * len(names), strict=False))
+    shown = list[float]()
     for name in names:
         own = [points for (each, _), points in trials.curves.items() if each == name]
         grid = grid_of(own, lambda point: point.labels)
         values = on(grid, own, lambda point: point.labels, lambda point: point.score)
         mean = values.mean(axis=0)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(own)) if len(own) > 1 else np.zeros_like(mean)
+        settled = slice(len(grid) // 8, None)  # the first few labels are far off: what happens later is to be seen
+        shown += [*(mean - error)[settled], *(mean + error)[settled]]
         style = "--" if name in NULLS else "-"
         color = CONTROLS.get(name) or own_colors[name]
         band(axis, grid, mean, mean - error, mean + error, color=color, lw=1.6, ls=style, label=name)
+    rest = 0.06 * (max(shown) - min(shown)) or 0.06
+    axis.set_ylim(min(shown) - rest, max(shown) + rest)
     axis.set_xlabel("labels")
     axis.grid(True)

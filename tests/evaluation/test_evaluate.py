@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from streamlearn.evaluation.arms import NULLS
+from streamlearn.queries import names
+
 COMMAND = [sys.executable, "-m", "streamlearn", "evaluate"]
 SMALL = ("--datasets", "shop.csv", "--label", "bought", "--strategies", "auto,sld:queries.audit_share=0.5", "--budgets",
          "0.2,0.3", "--delays", "0,7", "--seeds", "3-5")  # fmt: skip
+
+
+CONTROLS = sum(name in names.NAMES for name in NULLS)
+TRIALS = 2 * 2 * 3 * (1 + CONTROLS + 2)  # budgets, delays, seeds; random, null controls and two strategies
 
 
 def evaluate(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shop.csv").write_text("\n".join(["size,kind,bought", *rows]) + "\n")
     done = evaluate(folder, *SMALL, "--processes", "2", "--out", "whole")
     assert done.returncode == 0, done.stderr
-    assert "of 48 trials done" in done.stderr
+    assert f"of {TRIALS} trials done" in done.stderr
     return folder
 
 
@@ -47,11 +54,11 @@ def test_tables_a_summary_and_a_picture_a_data_set_are_left(folder: Path) -> Non
     assert (whole / "curves-shop.png").read_bytes().startswith(b"\x89PNG")
     table = lines(whole / "table.csv")
     assert table[0].split(",")[:5] == ["dataset", "strategy", "budget", "delay", "seed"]
-    assert len(table) == 1 + 2 * 2 * 3 * 4  # budgets, delays, seeds; random twice and two strategies
+    assert len(table) == 1 + TRIALS
     text = (whole / "summary.md").read_text()
     assert text.count("\n## Budget") == 4
     assert text.count("labels needed |") == 2  # where random queries had a budget of 20 %
-    assert "- Budget b: issued ≤ ⌈b n⌉ after every event n, kept in 48 of 48 trials." in text
+    assert f"- Budget b: issued ≤ ⌈b n⌉ after every event n, kept in {TRIALS} of {TRIALS} trials." in text
     assert "| `random again` |" in text
 
 
@@ -62,7 +69,7 @@ def test_the_same_bytes_by_one_process_and_resumed_after_a_crash(folder: Path) -
     (folder / "resumed" / "trials.jsonl").write_text("\n".join(kept) + '\n{"version": "half a li')
     done = evaluate(folder, *SMALL, "--out", "resumed", "--processes", "1")
     assert done.returncode == 0, done.stderr
-    assert "48 trials, 36 of them played before" in done.stderr
+    assert f"{TRIALS} trials, 36 of them played before" in done.stderr
     for name in ("table.csv", "table.md", "summary.md", "curves-shop.png"):
         assert (folder / "resumed" / name).read_bytes() == (whole / name).read_bytes(), name
     assert lines(folder / "resumed" / "trials.jsonl")[:36] == kept
@@ -72,9 +79,9 @@ def test_what_is_there_is_not_played_again_and_json_is_one_object(folder: Path) 
     before = (folder / "whole" / "trials.jsonl").read_bytes()
     done = evaluate(folder, *SMALL, "--out", "whole", "--json")
     assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
-    assert "48 trials, 48 of them played before" in done.stderr
-    result = json.loads(done.stdout)
-    assert (result["trials"], result["failed"], len(result["cells"])) == (48, [], 4)
+    assert f"{TRIALS} trials, {TRIALS} of them played before" in done.stderr
+    result = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert (result["trials"], result["failed"], len(result["cells"])) == (TRIALS, [], 4)
     assert {row["strategy"] for row in result["cells"][0]["overall"]} >= {"random", "random again", "auto"}
     assert (folder / "whole" / "trials.jsonl").read_bytes() == before
 
@@ -89,7 +96,7 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None
     text = (tmp_path / "out" / "summary.md").read_text()
     assert "- auto on iris, budget 0.001" in text
     assert "| `auto` |" in text.split("## Budget 30 %")[1]
-    assert len(lines(tmp_path / "out" / "table.csv")) == 1 + 3
+    assert len(lines(tmp_path / "out" / "table.csv")) == 1 + 2 + CONTROLS
 
 
 def test_an_interrupt_ends_it_cleanly_and_keeps_what_is_finished(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +106,14 @@ def shown(values: Array, signed: bool = False) -> str:
 
 def as_object(means: Means) -> dict[str, object]:
     """For programs."""
-    return {dataset: {name: mean._asdict() for name, mean in own.items()} for dataset, own in means.items()}
+    return {dataset: {name: finite(mean._asdict()) for name, mean in own.items()} for dataset, own in means.items()}
+
+
+def finite(values: Mapping[str, object]) -> dict[str, object]:
+    """With null, which JSON has, for what is not a number."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def _cell(mean: Mean | None) -> str:

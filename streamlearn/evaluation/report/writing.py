@@ -89,7 +89,7 @@ def levels(played: Played) -> str:
 def text(played: Played) -> str:
     """The summary."""
     request = played.request
-    seeds = f"{len(request.seeds)} seeds ({request.seeds[0]} to {request.seeds[-1]})"
+    seeds = f"seeds {request.seeds[0]} to {request.seeds[-1]}"
     parts = [f"# Evaluation\n\n{', '.join(request.names())}; {seeds}.\n\n{HOW_TO_READ}".rstrip()]
     for cell in request.cells:
         readings = played.readings(cell)
@@ -146,7 +146,7 @@ def as_object(played: Played) -> dict[str, object]:
         if readings:
             areas = overall.areas_of(readings)
             verdict = overall.verdict(areas)._asdict()
-            rows = [row._asdict() for row in overall.overall(areas)]
+            rows = [summary.finite(row._asdict()) for row in overall.overall(areas)]
             means = summary.as_object(summary.summarised(readings))
             cells.append({**cell._asdict(), **verdict, "overall": rows, "datasets": means})
     return {"trials": len(played.lines), "failed": list(played.failed), "cells": cells, "remarks": remarks(played)}
@@ -164,7 +164,7 @@ def _overall(rows: Sequence[Overall], needed: dict[str, float]) -> str:
     cells = []
     for row in rows:
         mean, *errors = (
-            f"{summary.SCALE * value:{sign}.2f}".replace("-", "−")
+            f"{summary.SCALE * value:{sign}.2f}".replace("-", "−") if math.isfinite(value) else "–"
             for value, sign in ((row.mean, "+"), (row.error_over_seeds, ""), (row.error_over_sets, ""))
         )
         share = needed.get(row.strategy, math.nan)

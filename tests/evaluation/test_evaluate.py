@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from streamlearn.evaluation.arms import NULLS
 from streamlearn.queries import names
 
 COMMAND = [sys.executable, "-m", "streamlearn", "evaluate"]
@@ -20,7 +19,7 @@ SMALL = ("--datasets", "shop.csv", "--label", "bought", "--strategies", "auto,sl
          "0.2,0.3", "--delays", "0,7", "--seeds", "3-5")  # fmt: skip
 
 
-CONTROLS = sum(name in names.NAMES for name in NULLS)
+CONTROLS = 1 + ("periodic" in names.NAMES)
 TRIALS = 2 * 2 * 3 * (1 + CONTROLS + 2)  # budgets, delays, seeds; random, null controls and two strategies
 
 

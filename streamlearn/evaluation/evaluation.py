@@ -1,4 +1,4 @@
-"""An evaluation: data sets × arms × budgets × delays × seeds, played in parallel, recorded, and read side by side.
+"""An evaluation: data sets × arms × budgets × delays × seeds, played in parallel and recorded.
 
 Seeds are the outermost loop: what is there when it is interrupted covers all data sets, and the time that is left can be told
 from the time that has passed.
@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, final
 
+from streamlearn.errors import ConfigurationError
 from streamlearn.evaluation import datasets, pool
 from streamlearn.evaluation.arms import Arm
 from streamlearn.evaluation.pool import Show
 from streamlearn.evaluation.record import Line, Record, fingerprint
-from streamlearn.evaluation.report.curves import Curve
-from streamlearn.evaluation.report.readings import Reading, Trials, read
-from streamlearn.evaluation.trial import RANDOM, Outcome, Plan
+from streamlearn.evaluation.trial import Outcome, Plan
 
 
 class Cell(NamedTuple):
@@ -56,6 +55,8 @@ class Request:
     def plans(self) -> dict[Plan, Place]:
         """Data sets are loaded to see what suits them; what cannot be is refused here."""
         loaded = {name: datasets.load(name, self.label) for name in self.datasets}
+        if len(set(self.names())) < len(loaded):
+            raise ConfigurationError("two files of one name would be one column; rename one")
         return {
             arm.plan(name, seed, cell.budget, cell.delay): Place(cell, loaded[name].name, arm.name, seed)
             for seed in self.seeds
@@ -81,22 +82,6 @@ class Played:
     request: Request
     lines: dict[Place, Line]
     failed: tuple[str, ...]
-
-    def trials(self, cell: Cell) -> list[Trials]:
-        """By data set. A trial without random queries of its seed to compare with is left out."""
-        found = []
-        for name in self.request.names():
-            own = {p: line.outcome.points for p, line in self.lines.items() if (p.cell, p.dataset) == (cell, name)}
-            compared = {place.seed for place in own if place.arm == RANDOM}
-            curves: dict[tuple[str, int], Curve] = {
-                (place.arm, place.seed): points for place, points in own.items() if place.seed in compared
-            }
-            if curves:
-                found.append(Trials(name, curves))
-        return found
-
-    def readings(self, cell: Cell) -> list[Reading]:
-        return [reading for trials in self.trials(cell) for reading in read(trials)]
 
 
 def play(request: Request, record: Record, show: Show, say: Callable[[str], None], processes: int) -> Played:

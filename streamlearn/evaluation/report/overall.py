@@ -25,13 +25,14 @@ from streamlearn.core.losses import Array
 from streamlearn.evaluation.arms import NULLS
 from streamlearn.evaluation.report.curves import margin, mean_and_error
 from streamlearn.evaluation.report.readings import Reading
+from streamlearn.evaluation.report.summary import mean_ranks
 from streamlearn.evaluation.trial import RANDOM
 
 Areas = Mapping[str, Mapping[str, Mapping[int, float]]]  # strategy → data set → seed → area in score
 
 
 class Overall(NamedTuple):
-    """sets: how many data sets; rank: mean of its places on them, 1 the best; see above for the errors."""
+    """sets: how many data sets; rank: see `mean_ranks`; see above for the errors."""
 
     strategy: str
     sets: int
@@ -58,16 +59,17 @@ def areas_of(readings: Sequence[Reading]) -> Areas:
 
 def overall(areas: Areas) -> list[Overall]:
     """The best mean rank first; random queries, with an area of 0, among them."""
-    ranks: dict[str, list[float]] = {}
-    for dataset in {dataset: None for own in areas.values() for dataset in own}:
-        means = {name: float(np.mean(list(own[dataset].values()))) for name, own in areas.items() if dataset in own}
-        for name, mean in means.items():
-            above, level = (sum(test) for test in zip(*((m > mean, m == mean) for m in means.values()), strict=True))
-            ranks.setdefault(name, []).append(above + (level + 1) / 2.0)
+    sets = list(dict.fromkeys(dataset for own in areas.values() for dataset in own))
+    ranks = mean_ranks(
+        [
+            {name: float(np.mean(list(own[each].values()))) for name, own in areas.items() if each in own}
+            for each in sets
+        ]
+    )
     rows = []
     for name, own in areas.items():
-        (mean, over_seeds), sets = mean_and_error(by_seed(own, own)), set_means(own)
-        rows.append(Overall(name, len(own), mean, over_seeds, mean_and_error(sets)[1], float(np.mean(ranks[name]))))
+        (mean, over_seeds), over_sets = mean_and_error(by_seed(own, own)), mean_and_error(set_means(own))[1]
+        rows.append(Overall(name, len(own), mean, over_seeds, over_sets, ranks[name]))
     return sorted(rows, key=lambda row: row.rank)
 
 

@@ -48,13 +48,20 @@ def summarised(readings: Sequence[Reading]) -> Means:
 
 
 def order(means: Means) -> list[str]:
-    """Strategies by their mean rank, as a share, over the data sets that they were tried on; the best first."""
+    """Strategies by their mean rank; the best first."""
+    ranks = mean_ranks([{name: mean.score_area for name, mean in own.items()} for own in means.values()])
+    return sorted(ranks, key=lambda name: ranks[name])
+
+
+def mean_ranks(sets: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """From areas by strategy on each data set. 0: the first of all that were tried there, 1: the last; equals share a rank."""
     shares: dict[str, list[float]] = {}
-    for by_strategy in means.values():
-        ranked = sorted(by_strategy, key=lambda name: -by_strategy[name].score_area)
-        for place, name in enumerate(ranked):
-            shares.setdefault(name, []).append(place / max(1, len(ranked) - 1))
-    return sorted(shares, key=lambda name: float(np.mean(shares[name])))
+    for areas in sets:
+        for name, area in areas.items():
+            before = sum(other > area for other in areas.values())
+            level = sum(other == area for other in areas.values()) - 1
+            shares.setdefault(name, []).append((before + level / 2.0) / max(1, len(areas) - 1))
+    return {name: float(np.mean(own)) for name, own in shares.items()}
 
 
 def csv(readings: Sequence[Reading]) -> str:

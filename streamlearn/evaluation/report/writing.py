@@ -17,7 +17,7 @@ from streamlearn.evaluation.evaluation import Cell, Place, Played
 from streamlearn.evaluation.report import curve_drawing, overall, summary
 from streamlearn.evaluation.report.curves import labels_needed
 from streamlearn.evaluation.report.overall import Overall
-from streamlearn.evaluation.report.readings import Reading, Trials
+from streamlearn.evaluation.report.readings import Reading, Trials, readings_of, trials_of
 from streamlearn.evaluation.report.summary import shown, table
 from streamlearn.evaluation.trial import RANDOM
 
@@ -29,8 +29,8 @@ HOW_TO_READ: Final = f"""\
 Area: between a strategy's learning curve and random queries', at the same number of labels, the mean over all numbers that both
 have; paired by seed, in points of score × {summary.SCALE:.0f} (accuracy, balanced accuracy or R²). `{CONTROL}` and
 `periodic` are null controls: what they differ by is noise. A mean over data sets has two errors, over seeds (these data sets,
-played anew) and over data sets (others like them). In bold: beyond the 95 % interval and beyond the null controls; of many
-cells some are by chance.
+played anew) and over data sets (others like them). Mean rank: 0 is the first on every data set, 1 the last. In bold: beyond the
+95 % interval and beyond the null controls; of many cells some are by chance.
 Labels needed: at which share of random queries' labels the mean curve first reaches what theirs ends with, at a budget of
 {GOAL_BUDGET:g}; the null controls say how far that is from 1 by chance.
 """
@@ -46,7 +46,7 @@ def write(folder: Path, played: Played) -> list[Path]:
         own = [
             (cell, trials)
             for cell in played.request.cells
-            for trials in played.trials(cell)
+            for trials in trials_of(played, cell)
             if trials.dataset == dataset
         ]
         if own:
@@ -59,7 +59,7 @@ def csv(played: Played) -> str:
     """A line a trial."""
     lines = [COLUMNS]
     for cell in played.request.cells:
-        for one in played.readings(cell):
+        for one in readings_of(played, cell):
             line = played.lines[Place(cell, one.dataset, one.strategy, one.seed)]
             name = f'"{one.strategy}"' if "," in one.strategy else one.strategy
             numbers = [
@@ -80,7 +80,7 @@ def levels(played: Played) -> str:
         "# Score and loss\n\nAt the last number of labels that a strategy and random queries both have; ± standard error."
     ]
     for cell in played.request.cells:
-        readings = played.readings(cell)
+        readings = readings_of(played, cell)
         for what in ("score", "loss"):
             parts.append(f"## {what.capitalize()}: {_titled(cell)}\n\n{_grid(readings, what)}".rstrip())
     return "\n\n".join(parts) + "\n"
@@ -92,12 +92,12 @@ def text(played: Played) -> str:
     seeds = f"seeds {request.seeds[0]} to {request.seeds[-1]}"
     parts = [f"# Evaluation\n\n{', '.join(request.names())}; {seeds}.\n\n{HOW_TO_READ}".rstrip()]
     for cell in request.cells:
-        readings = played.readings(cell)
+        readings = readings_of(played, cell)
         if not readings:
             continue
         areas, means = overall.areas_of(readings), summary.summarised(readings)
         rows = [row for row in overall.overall(areas) if row.strategy != RANDOM]
-        needed = needs(played.trials(cell)) if cell.budget == GOAL_BUDGET else {}
+        needed = needs(trials_of(played, cell)) if cell.budget == GOAL_BUDGET else {}
         parts.append(f"## {_titled(cell).capitalize()}\n\n{overall.verdict(areas).text}")
         parts += [_overall(rows, needed).rstrip(), summary.grid(means, [row.strategy for row in rows]).rstrip()]
     parts.append("## What else is to be known\n\n" + "\n".join(f"- {line}" for line in remarks(played)))
@@ -142,7 +142,7 @@ def as_object(played: Played) -> dict[str, object]:
     """For programs."""
     cells = []
     for cell in played.request.cells:
-        readings = played.readings(cell)
+        readings = readings_of(played, cell)
         if readings:
             areas = overall.areas_of(readings)
             verdict = overall.verdict(areas)._asdict()
@@ -169,7 +169,7 @@ def _overall(rows: Sequence[Overall], needed: dict[str, float]) -> str:
         )
         share = needed.get(row.strategy, math.nan)
         last = [f"{share:.2f}" if math.isfinite(share) else "not reached"] if needed else []
-        cells.append([f"`{row.strategy}`", mean, *errors, str(row.sets), f"{row.rank:.1f}", *last])
+        cells.append([f"`{row.strategy}`", mean, *errors, str(row.sets), f"{row.rank:.2f}", *last])
     return table(header, cells)
 
 

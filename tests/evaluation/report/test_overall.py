@@ -101,7 +101,7 @@ def test_means_errors_and_ranks() -> None:
     assert (rows["a"].mean, rows["a"].sets) == (pytest.approx(0.3), 2)
     assert rows["a"].error_over_seeds == pytest.approx(0.0)  # 0.3 by either seed
     assert rows["a"].error_over_sets == pytest.approx(0.1)  # 0.2 and 0.4
-    assert [rows[name].rank for name in ("a", "b", "random")] == [1.5, 1.5, 3.0]
+    assert [rows[name].rank for name in ("a", "b", "random")] == [0.25, 0.25, 1.0]
 
 
 def test_a_strategy_is_compared_on_the_sets_that_it_was_played_on() -> None:

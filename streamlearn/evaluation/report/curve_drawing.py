@@ -14,6 +14,7 @@ from streamlearn.evaluation.evaluation import Cell
 from streamlearn.evaluation.report.curves import grid_of, on
 from streamlearn.evaluation.report.readings import Trials
 from streamlearn.evaluation.report.style import STYLE, band
+from streamlearn.evaluation.rows import Dataset
 from streamlearn.evaluation.trial import RANDOM
 
 COLORS: Final = ("#1f5fbf", "#2c8a4b", "#c8352b", "#8a5fbf", "#1b9aaa", "#b5651d", "#d04a9a", "#6b6b00")
@@ -21,7 +22,7 @@ CONTROLS: Final = {RANDOM: "#d9822b", **dict.fromkeys(NULLS, "#aaaaaa")}
 ACROSS, PANEL_INCHES, DPI = 3, (4.8, 3.6), 90
 
 
-def draw(path: Path, dataset: str, panels: Sequence[tuple[Cell, Trials]]) -> None:
+def draw(path: Path, dataset: Dataset, panels: Sequence[tuple[Cell, Trials]]) -> None:
     """A PNG. Raises OSError where it cannot be written."""
     import matplotlib  # a heavy import, needed only here
 
@@ -36,7 +37,8 @@ def draw(path: Path, dataset: str, panels: Sequence[tuple[Cell, Trials]]) -> Non
             axis.set_visible(False)
         for axis, (cell, trials) in zip(axes.flat, panels, strict=False):
             _curves(axis, trials)
-            axis.set_title(f"{dataset}: budget {100 * cell.budget:g} %, {cell.delay} events late", fontsize=10)
+            axis.set_title(f"{dataset.name}: budget {100 * cell.budget:g} %, {cell.delay} events late", fontsize=10)
+        axes.flat[0].set_ylabel(dataset.score_name)
         axes.flat[0].legend(loc="lower right", fontsize=8)
         try:
             figure.savefig(path, dpi=DPI, format="png", metadata={"Software": None})

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from streamlearn.evaluation import datasets
 from streamlearn.evaluation.arms import CONTROL
 from streamlearn.evaluation.evaluation import Cell, Place, Played
 from streamlearn.evaluation.report import curve_drawing, overall, summary
@@ -42,16 +43,17 @@ def write(folder: Path, played: Played) -> list[Path]:
     for name, content in texts.items():
         (folder / name).write_text(content, encoding="utf-8", newline="\n")
     pictures = []
-    for dataset in played.request.names():
-        own = [
+    for each in played.request.datasets:
+        dataset = datasets.load(each, played.request.label)
+        panels = [
             (cell, trials)
             for cell in played.request.cells
             for trials in trials_of(played, cell)
-            if trials.dataset == dataset
+            if trials.dataset == dataset.name
         ]
-        if own:
-            pictures.append(folder / f"curves-{dataset}.png")
-            curve_drawing.draw(pictures[-1], dataset, own)
+        if panels:
+            pictures.append(folder / f"curves-{dataset.name}.png")
+            curve_drawing.draw(pictures[-1], dataset, panels)
     return [*(folder / name for name in texts), *pictures]
 
 

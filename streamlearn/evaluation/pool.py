@@ -74,17 +74,18 @@ def play(
         pool = ProcessPoolExecutor(
             min(processes or os.cpu_count() or 1, len(plans)), context, _begin, (load, Path(folder), news, stop)
         )
-        try:
-            with _interrupts_ignored():  # by the processes that are born here: the terminal's Ctrl-C reaches all
-                futures = {pool.submit(_run, plan): plan for plan in plans}
-            _follow(futures, news, show, finished)
-        except BrokenProcessPool:
-            raise StreamlearnError("a trial's process was killed, perhaps for want of memory") from None
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            news.close()
-            news.join_thread()
+        with _interrupts_noted() as interrupts:
+            try:
+                with _interrupts_ignored():  # by the processes born here: the terminal's Ctrl-C reaches all
+                    futures = {pool.submit(_run, plan): plan for plan in plans}
+                _follow(futures, news, show, finished, interrupts)
+            except BrokenProcessPool:
+                raise StreamlearnError("a trial's process was killed, perhaps for want of memory") from None
+            finally:
+                stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                news.close()
+                news.join_thread()
 
 
 @contextmanager
@@ -109,11 +110,14 @@ def _follow(
     news: Any,
     show: Show,
     finished: Callable[[Plan, Outcome | Exception], None],
+    interrupts: Sequence[int],
 ) -> None:
     latest: dict[Plan, News] = {}
     left = set(futures)
     while left:
         done, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+        if interrupts:
+            raise KeyboardInterrupt
         for future in done:
             error = future.exception()
             if isinstance(error, BrokenProcessPool) or not isinstance(error, Exception | None):
@@ -127,6 +131,28 @@ def _follow(
             latest[one.plan] = one
         running = [latest[plan] for future, plan in futures.items() if plan in latest and not future.done()]
         show(running, len(futures) - len(left))
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[Sequence[int]]:
+    """Signals that would end it, as they come: to be raised between two looks, and not amid the pool's own locks.
+
+    Those would stay held, and the pool's end would be waited for in vain.
+    """
+    noted = list[int]()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

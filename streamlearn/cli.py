@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, final
+from typing import NoReturn, TypeVar, final
 
 from streamlearn import __version__, settings
 from streamlearn.config import Configuration
@@ -23,6 +23,7 @@ from streamlearn.errors import StreamlearnError
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 FAILED, USAGE = 1, 2
+T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,10 +86,21 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.figures import figures
 
         return figures(options.out, not options.without_experiment, options.seeds, options.json)
+    if options.command == "evaluate":
+        return _evaluate(options)
     assert options.command == "demo", "the parser knows no other"
     from streamlearn.commands.demo import demo
 
     return demo(options.dataset, options.label, options.budget, options.delay, options.seeds, options.out, options.json)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from streamlearn.commands import evaluate
+
+    if options.list:
+        return evaluate.known_names()
+    told = {**vars(options), "settings": options.set, "as_json": options.json}
+    return evaluate.evaluate(evaluate.Options(**{name: told[name] for name in evaluate.Options._fields}))
 
 
 def _configuration(options: argparse.Namespace) -> Configuration:
@@ -161,6 +173,13 @@ def parser() -> _Parser:
     export.add_argument("to", metavar="FILE", type=Path, help="the model's file; replaced if it is there")
     _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
     _add_figures(commands.add_parser("figures", parents=[as_json], help="the paper's figures, drawn and as numbers"))
+    _add_evaluate(
+        commands.add_parser(
+            "evaluate",
+            parents=[keys, as_json],
+            help="strategies side by side over data sets, budgets, delays and seeds",
+        )
+    )
     return parser
 
 
@@ -169,7 +188,7 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
         "--dataset",
         metavar="NAME",
         default="phishing",
-        help="phishing (default), breast_cancer, digits, diabetes, PATH.csv",
+        help="phishing (default), breast_cancer, another that `evaluate --list` names, or PATH.csv",
     )
     demo.add_argument("--label", metavar="COLUMN", help="the column of PATH.csv that is the label")
     demo.add_argument("--budget", metavar="B", type=_share, default=0.1, help="queries per event (%(default)s)")
@@ -190,6 +209,50 @@ def _add_figures(figures: argparse.ArgumentParser) -> None:
     figures.add_argument(
         "--seeds", metavar="N", type=_whole(1), default=20, help="repetitions of the experiment (%(default)s)"
     )
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument(
+        "--out", metavar="DIR", type=Path, help="the folder to write to; what is there is not played again"
+    )
+    evaluate.add_argument("--list", action="store_true", help="name the data sets and strategies that there are")
+    evaluate.add_argument(
+        "--datasets",
+        metavar="NAMES",
+        default="phishing,breast_cancer,diabetes,hyperplane,friedman_drift",
+        help="names with commas, all, or FILE.csv (%(default)s)",
+    )
+    evaluate.add_argument("--label", metavar="COLUMN", help="the column of FILE.csv that is the label")
+    evaluate.add_argument(
+        "--strategies",
+        metavar="NAMES",
+        default="auto",
+        help="names with commas, all, or variants such as sld:queries.audit_share=0.5 (%(default)s)",
+    )
+    budgets, delays = _list(_share), _list(_whole(0))
+    evaluate.add_argument("--budgets", metavar="B,B", type=budgets, default=(0.05, 0.2), help="shares (0.05,0.2)")
+    evaluate.add_argument("--delays", metavar="N,N", type=delays, default=(20,), help="events until an answer (20)")
+    evaluate.add_argument(
+        "--seeds", metavar="N|A-B", type=_seeds, default=tuple(range(10)), help="how many, or from A to B (10)"
+    )
+    evaluate.add_argument("--processes", metavar="N", type=_whole(1), default=0, help="at a time (one a core)")
+
+
+def _list(one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    def several(text: str) -> tuple[T, ...]:
+        return tuple(one(each.strip()) for each in text.split(","))
+
+    return several
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    first, dash, last = text.partition("-")
+    if not dash:
+        return tuple(range(_whole(1)(first)))
+    begin, end = _whole(0)(first), _whole(0)(last)
+    if end < begin:
+        raise argparse.ArgumentTypeError(f"'{text}' ends before it begins")
+    return tuple(range(begin, end + 1))
 
 
 def _whole(least: int) -> Callable[[str], int]:

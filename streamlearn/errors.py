@@ -5,6 +5,9 @@ The data's fault is not an exception: it is a `Rejected` record. Our own fault i
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class StreamlearnError(Exception):
     """What all of streamlearn's own errors have in common: an exit code."""
@@ -44,3 +47,8 @@ REBUILD = "put the store of before back, or start once with `streamlearn run --r
 def line(error: BaseException) -> str:
     """What a user's code raised, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The known word that is most like a mistyped one."""
+    return (difflib.get_close_matches(word, known, 1, 0.0) or known)[0]

@@ -37,7 +37,9 @@ def test_the_version_is_told(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"streamlearn {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["", "run", "replay", "check", "inspect", "backup", "control", "demo", "figures"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "replay", "check", "inspect", "backup", "control", "demo", "figures", "evaluate"]
+)
 def test_every_command_has_help(command: str, tmp_path: Path) -> None:
     done = run(tmp_path, *command.split(), "--help")
     assert done.returncode == 0

@@ -6,14 +6,16 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from streamlearn.demo import datasets, picture, pool, rows, table
+from streamlearn.demo import picture, table
 from streamlearn.demo.comparison import Comparison, compare
-from streamlearn.demo.pool import News
-from streamlearn.demo.rows import Dataset
-from streamlearn.demo.trial import ARMS, STREAMLEARN, Outcome, Plan
 from streamlearn.errors import ConfigurationError
+from streamlearn.evaluation import datasets, pool, rows
+from streamlearn.evaluation.pool import News
+from streamlearn.evaluation.rows import Dataset
+from streamlearn.evaluation.trial import ARMS, STREAMLEARN, Outcome, Plan
 
 PROGRESS_EVERY_S = 2.0
 SEEDS, SEEDS_OF_LARGE, LARGE_CELLS = 16, 6, 100_000  # such that a demo on two cores is over well within a minute
@@ -36,7 +38,7 @@ def demo(
     )
     plans = [Plan(arm, seed, budget, delay) for seed in range(seeds) for arm in ARMS]
     with pool.termination_as_interrupt():
-        outcomes = pool.run(data, plans, _progress(len(plans), len(stream.ids)))
+        outcomes = pool.run(partial(datasets.same, data), plans, _progress(len(plans), len(stream.ids)))
         comparison = compare(outcomes)
         picture.draw(out, data, outcomes, comparison)
     if as_json:

@@ -6,7 +6,6 @@ curves are read, by linear interpolation, at the number of labels that both of a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -14,31 +13,8 @@ from typing import final
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
-
-# Student's t at 97.5 % for 1, 2, … degrees of freedom: few seeds make wide intervals.
-T_975 = (
-    12.71,
-    4.30,
-    3.18,
-    2.78,
-    2.57,
-    2.45,
-    2.36,
-    2.31,
-    2.26,
-    2.23,
-    2.20,
-    2.18,
-    2.16,
-    2.14,
-    2.13,
-    2.12,
-    2.11,
-    2.10,
-    2.09,
-)
-T_975_BEYOND = 2.05
+from streamlearn.evaluation.report.curves import along, at
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome
 
 
 @final
@@ -80,40 +56,6 @@ def compare(outcomes: Sequence[Outcome]) -> Comparison:
     }
     areas = np.array([along(a.points, b.points) for a, b in zip(ours, theirs, strict=True)])
     return Comparison(seeds, arms, areas[:, 0], areas[:, 1])
-
-
-def at(points: Sequence[Point], labels: Array) -> tuple[Array, Array]:
-    """(loss, score) of a curve at these numbers of labels; beyond its ends, its ends."""
-    x = [point.labels for point in points]
-    return (
-        np.interp(labels, x, [point.loss for point in points]),
-        np.interp(labels, x, [point.score for point in points]),
-    )
-
-
-def mean_and_error(values: Array) -> tuple[float, float]:
-    """Mean and standard error; NaN as the error of a single one."""
-    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), error
-
-
-def verdict(difference: Array, higher_is_better: bool) -> str:
-    """`ahead`, `behind`, or `even` where the 95 % interval of the mean holds 0 (as with a single seed)."""
-    mean, error = mean_and_error(difference)
-    degrees = len(difference) - 1
-    quantile = T_975[degrees - 1] if 0 < degrees <= len(T_975) else T_975_BEYOND
-    if degrees == 0 or abs(mean) <= quantile * error or mean == 0.0:
-        return "even"
-    return "ahead" if (mean > 0.0) == higher_is_better else "behind"
-
-
-def along(ours: Sequence[Point], theirs: Sequence[Point]) -> tuple[float, float]:
-    """Mean of ours − theirs, (loss, score), over the numbers of labels that both curves have: the area between them."""
-    begin = max(ours[0].labels, theirs[0].labels)
-    end = max(begin, min(ours[-1].labels, theirs[-1].labels))
-    grid = np.arange(begin, end + 1).astype(float)
-    (loss, score), (other_loss, other_score) = at(ours, grid), at(theirs, grid)
-    return float((loss - other_loss).mean()), float((score - other_score).mean())
 
 
 def _arm(outcomes: Sequence[Outcome], labels: Sequence[int]) -> Arm:

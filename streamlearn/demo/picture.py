@@ -10,30 +10,17 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.demo.comparison import Comparison
-from streamlearn.demo.rows import Dataset, split
 from streamlearn.demo.table import TITLES
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
 from streamlearn.errors import Unavailable
+from streamlearn.evaluation.report.curves import grid_of, on
+from streamlearn.evaluation.report.style import STYLE, band
+from streamlearn.evaluation.rows import Dataset, split
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
 from streamlearn.learner import columns
 
 COLORS = {STREAMLEARN: "#1f5fbf", RANDOM: "#d9822b", ALL_LABELS: "#555555"}
-INK, FAINT = "#222222", "#dddddd"
 SIZE_INCHES, DPI = (12.0, 8.6), 120
 SPREAD = (0.1, 0.9)  # quantiles over seeds
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.titleweight": "bold",
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.labelcolor": INK,
-    "legend.frameon": False,
-    "grid.color": "#eeeeee",
-    "axes.axisbelow": True,
-}
 
 
 def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: Comparison) -> None:
@@ -78,8 +65,7 @@ def _curves(
         grid = grid_of(own, lambda point: point.labels)
         values = on(grid, own, lambda point: point.labels, read)
         low, high = np.quantile(values, SPREAD, axis=0)
-        axes.fill_between(grid, low, high, color=COLORS[arm], alpha=0.15, lw=0)
-        axes.plot(grid, values.mean(axis=0), color=COLORS[arm], lw=2.2, label=TITLES[arm])
+        band(axes, grid, values.mean(axis=0), low, high, color=COLORS[arm], lw=2.2, label=TITLES[arm])
         shown += [low[len(grid) // 8 :], high[len(grid) // 8 :]]
     level = float(getattr(comparison.arms[ALL_LABELS], what).mean())
     given = int(comparison.arms[ALL_LABELS].labels.mean())
@@ -167,18 +153,3 @@ def _two_directions(rows: Array) -> Array:
     _, vectors = np.linalg.eigh(scaled.T @ scaled)
     plane = scaled @ vectors[:, ::-1][:, :2]
     return plane if plane.shape[1] == 2 else np.column_stack([plane[:, 0], np.arange(len(plane))])
-
-
-def grid_of(curves: Sequence[Sequence[Point]], read: Callable[[Point], float]) -> Array:
-    """From where the first half of the seeds has a model to where the last seed ends."""
-    begin, end = np.median([read(points[0]) for points in curves]), max(read(points[-1]) for points in curves)
-    return np.linspace(float(begin), float(end), 200)
-
-
-def on(
-    grid: Array, curves: Sequence[Sequence[Point]], x: Callable[[Point], float], y: Callable[[Point], float]
-) -> Array:
-    """Every curve at the grid's places, (curves, places)."""
-    return np.array(
-        [np.interp(grid, [x(point) for point in points], [y(point) for point in points]) for points in curves]
-    )

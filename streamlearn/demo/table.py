@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.demo.comparison import Comparison, mean_and_error, verdict
-from streamlearn.demo.rows import Dataset
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN
+from streamlearn.demo.comparison import Comparison
+from streamlearn.evaluation.report.curves import verdict
+from streamlearn.evaluation.report.summary import shown
+from streamlearn.evaluation.rows import Dataset
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN
 
 TITLES = {STREAMLEARN: "streamlearn", RANDOM: "random queries", ALL_LABELS: "every label given"}
 NAME_WIDTH, COLUMN_WIDTH = 29, 20
@@ -20,13 +20,13 @@ def text(comparison: Comparison, dataset: Dataset) -> str:
     lines = [_line("", "labels", dataset.score_name, "test loss")]
     for name, title in TITLES.items():
         arm = comparison.arms[name]
-        lines.append(_line(title, _labels(arm.labels), cell(arm.score), cell(arm.loss)))
+        lines.append(_line(title, _labels(arm.labels), shown(arm.score), shown(arm.loss)))
     score, loss = comparison.difference("score"), comparison.difference("loss")
     lines += [
         "",
         _line("streamlearn − random", "", "", ""),
-        _line("  with these labels", "", cell(score, True), cell(loss, True)),
-        _line("  mean along the way", "", cell(comparison.along_score, True), cell(comparison.along_loss, True)),
+        _line("  with these labels", "", shown(score, True), shown(loss, True)),
+        _line("  mean along the way", "", shown(comparison.along_score, True), shown(comparison.along_loss, True)),
         "",
         _given(comparison),
     ]
@@ -50,15 +50,6 @@ def sentence(comparison: Comparison, dataset: Dataset) -> str:
     else:
         what = f"{words[by_score]} in {dataset.score_name}, and {words[by_loss]} in test loss"
     return f"At {labels} labels streamlearn is {what} ({len(comparison.seeds)} seeds, paired, 95 %)."
-
-
-def cell(values: Array, signed: bool = False) -> str:
-    """Mean ± standard error, to the error's second digit."""
-    mean, error = mean_and_error(values)
-    size = error if math.isfinite(error) and error > 0.0 else abs(mean) / 100.0
-    digits = min(4, max(0, 1 - math.floor(math.log10(size)))) if size > 0.0 else 3
-    shown = f"{mean:{'+' if signed else ''}.{digits}f}".replace("-", "−")
-    return f"{shown} ± {error:.{digits}f}" if math.isfinite(error) else shown
 
 
 def _line(name: str, labels: str, score: str, loss: str) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from streamlearn.demo.picture import INK, STYLE, grid_of, on
-from streamlearn.figures import summary
-from streamlearn.figures.readings import CONTROL, RANDOM, Trials
-from streamlearn.figures.summary import SCALE, Means
+from streamlearn.evaluation.arms import CONTROL
+from streamlearn.evaluation.report import summary
+from streamlearn.evaluation.report.curves import grid_of, on
+from streamlearn.evaluation.report.readings import Trials
+from streamlearn.evaluation.report.style import INK, STYLE, band
+from streamlearn.evaluation.report.summary import SCALE, Means
+from streamlearn.evaluation.trial import RANDOM
 
 COLORS = {"ahead": "#2c8a4b", "behind": "#c8352b", "even": "#8a8a8a"}
 LINES = ("#1f5fbf", "#2c8a4b", "#c8352b", "#8a5fbf")
@@ -82,8 +85,7 @@ def _curves(axis: Any, trials: Trials, means: dict[str, summary.Mean]) -> None:
         grid = grid_of(own, lambda point: point.labels)
         values = on(grid, own, lambda point: point.labels, lambda point: point.score)
         mean, error = values.mean(axis=0), values.std(axis=0) / np.sqrt(len(own))
-        axis.fill_between(grid, mean - error, mean + error, color=color, alpha=0.15, lw=0)
-        axis.plot(grid, mean, color=color, lw=1.8, label=name)
+        band(axis, grid, mean, mean - error, mean + error, color=color, lw=1.8, label=name)
     axis.legend(loc="lower right")
     axis.set_title(TITLES.get(trials.dataset, trials.dataset), fontsize=10)
     axis.set_xlabel("labels")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from streamlearn.demo.picture import FAINT, INK, STYLE
+from streamlearn.evaluation.report.style import FAINT, INK, STYLE
 from streamlearn.figures import curves
 from streamlearn.figures.curves import Numbers
 

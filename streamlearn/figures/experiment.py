@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from streamlearn.demo import datasets, pool
-from streamlearn.demo.pool import News
-from streamlearn.demo.trial import Plan
-from streamlearn.figures import comparison_drawing, learner, summary
-from streamlearn.figures.readings import CONTROL, RANDOM, Curve, Trials, read
+from streamlearn.evaluation import datasets, pool
+from streamlearn.evaluation.arms import CONTROL, CONTROL_SALT
+from streamlearn.evaluation.pool import News
+from streamlearn.evaluation.report import summary
+from streamlearn.evaluation.report.curves import Curve
+from streamlearn.evaluation.report.readings import Trials, read
+from streamlearn.evaluation.trial import RANDOM, Plan
+from streamlearn.figures import comparison_drawing, learner
 from streamlearn.queries.choose import STRATEGIES
 
-CONTROL_SALT = 1_000_003
 POLYNOMIAL: Final = "polynomial"
 POLYNOMIALS: Final = 5  # for every seed: one takes a tenth of the time that a stream takes, and varies more
 REAL: Final = ("breast_cancer", "phishing", "diabetes", "digits")
@@ -96,5 +99,5 @@ def of_real(name: str, seeds: int, say: Say) -> Trials:
             said = passed
             say(f"{name}: {done} of {len(plans)} trials done after {passed:.0f} s")
 
-    outcomes = pool.run(data, list(plans), show)
+    outcomes = pool.run(partial(datasets.same, data), list(plans), show)
     return Trials(name, {plans[outcome.plan]: outcome.points for outcome in outcomes})

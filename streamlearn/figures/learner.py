@@ -23,7 +23,7 @@ import numpy as np
 from streamlearn.core import least_squares, leave_one_out, newton
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
-from streamlearn.demo.trial import Point
+from streamlearn.evaluation.trial import Point
 from streamlearn.figures.polynomial import DEGREE, OBJECTIVE, POINTS, design
 from streamlearn.queries.strategy import Strategy, View
 

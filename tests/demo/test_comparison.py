@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamlearn.demo.comparison import compare, mean_and_error, verdict
-from streamlearn.demo.rows import Dataset
+from streamlearn.demo.comparison import compare
 from streamlearn.demo.table import sentence, text
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan, Point
+from streamlearn.evaluation.report.curves import mean_and_error, verdict
+from streamlearn.evaluation.rows import Dataset
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan, Point
 
 DATA = Dataset("made", ([1.0],), ("a",), values=False)
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from streamlearn.demo.trial import Point
-from streamlearn.figures import experiment, summary
+from streamlearn.evaluation.arms import CONTROL
+from streamlearn.evaluation.report import summary
+from streamlearn.evaluation.report.readings import Reading, Trials, read
+from streamlearn.evaluation.trial import RANDOM, Point
+from streamlearn.figures import experiment
 from streamlearn.figures.experiment import POLYNOMIAL
-from streamlearn.figures.readings import CONTROL, RANDOM, Reading, Trials, read
 from streamlearn.queries.choose import STRATEGIES
 
 

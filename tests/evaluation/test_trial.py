@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streamlearn.demo import trial
-from streamlearn.demo.datasets import load
-from streamlearn.demo.rows import split
-from streamlearn.demo.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan
+from streamlearn.evaluation import trial
+from streamlearn.evaluation.datasets import load
+from streamlearn.evaluation.rows import split
+from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Plan
 
 
 def run(folder: Path, arm: str, name: str = "breast_cancer", seed: int = 1) -> Outcome:
@@ -52,3 +52,19 @@ def test_a_trial_stops_when_it_is_told_to(tmp_path: Path) -> None:
     with pytest.raises(trial.Interrupted):
         trial.run(load("diabetes", None), Plan(RANDOM, 0, 0.1, 20), tmp_path, lambda events, point: events < 50)
     assert len(ids(tmp_path / "events.jsonl")) == 50
+
+
+def test_overspending_is_counted_from_what_was_asked() -> None:
+    assert trial.overspent([], 0.1) == 0
+    assert trial.overspent([1, 11, 21], 0.1) == 0
+    assert trial.overspent([1, 10, 21], 0.1) == 1  # the second one event early
+    assert trial.overspent([1, 2, 3, 41], 0.1) == 2
+    assert trial.overspent(list(range(1, 101, 13)), 0.07) == 1  # eight of 100, though 0.07 * 100 is above 7
+
+
+def test_a_trial_that_asks_more_than_its_budget_would_be_found(tmp_path: Path) -> None:
+    outcome = run(tmp_path / "a", STREAMLEARN)
+    stream, _ = split(load("breast_cancer", None), 1)
+    places = [stream.ids.index(asked.id) + 1 for asked in outcome.asked]
+    assert (outcome.events, outcome.overspent, trial.overspent(places, 0.1)) == (398, 0, 0)
+    assert trial.overspent(places, 0.05) > 0

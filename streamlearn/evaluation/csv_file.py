@@ -7,17 +7,14 @@ Rows without a label are skipped. Every refusal is one line that names the fix.
 from __future__ import annotations
 
 import csv
-import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+from streamlearn.errors import ConfigurationError, nearest
+from streamlearn.evaluation.rows import ROWS_MOST, Answer, Cell, Dataset, taken
 
-from streamlearn.demo.rows import Answer, Cell, Dataset
-from streamlearn.errors import ConfigurationError
-
-ROWS_LEAST, ROWS_MOST = 50, 3000  # a demo is over in a minute
+ROWS_LEAST = 50
 CLASSES_MOST = 10  # distinct whole numbers that are classes
 MISSING = {"", "na", "n/a", "nan", "null", "?"}
 DELIMITERS = ",;\t|"
@@ -30,9 +27,8 @@ def read(path: Path, label: str | None) -> Dataset:
         raise ConfigurationError(f"which column of {path} is the label? say --label COLUMN: {_listed(header)}")
     if label not in header:
         folded = {name.casefold(): name for name in header}
-        near = difflib.get_close_matches(label.casefold(), list(folded), 1, 0.0)
-        nearest = folded[near[0]] if near else header[0]
-        raise ConfigurationError(f"{path} has no column '{label}'; did you mean '{nearest}'? It has {_listed(header)}")
+        near = folded[nearest(label.casefold(), list(folded))]
+        raise ConfigurationError(f"{path} has no column '{label}'; did you mean '{near}'? It has {_listed(header)}")
     at, notes = header.index(label), list[str]()
     answered = [row for row in rows if row[at] is not None]
     if len(answered) < len(rows):
@@ -41,8 +37,7 @@ def read(path: Path, label: str | None) -> Dataset:
         raise ConfigurationError(f"{path} has {len(answered)} rows with a label; the demo needs at least {ROWS_LEAST}")
     if len(answered) > ROWS_MOST:
         notes.append(f"{ROWS_MOST} rows of {len(answered)} taken, by chance")
-        taken = np.sort(np.random.default_rng(0).permutation(len(answered))[:ROWS_MOST])
-        answered = [answered[i] for i in taken.tolist()]
+        answered = [answered[i] for i in taken(len(answered))]
     ys, values = _answers(path, label, [row[at] or "" for row in answered])
     columns = _columns(header, answered, at, notes)
     if not columns:

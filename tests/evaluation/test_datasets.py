@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streamlearn.demo.datasets import NAMES, load
-from streamlearn.demo.rows import split
 from streamlearn.errors import ConfigurationError
+from streamlearn.evaluation.datasets import KNOWN, NAMES, load
+from streamlearn.evaluation.rows import ROWS_MOST, split
 
 
 def csv(folder: Path, header: str, *rows: str) -> str:
@@ -46,6 +46,29 @@ def test_a_split_is_the_same_every_time_and_shares_no_row() -> None:
     assert stream.ids != other[0].ids
     assert sorted(stream.ids + aside.ids) == sorted(f"row-{i}" for i in range(442))
     assert len(aside.ids) == 133
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_data_set_is_there_is_the_same_every_time_and_of_its_kind(name: str) -> None:
+    data = load(name, None, 3)
+    assert data.name == name
+    assert 100 < len(data.xs) == len(data.ys) <= ROWS_MOST
+    assert {type(y) for y in data.ys} == {float if data.values else str}
+    assert len(set(data.ys)) > 1
+    if not data.values:
+        rare = min(data.ys.count(label) for label in set(data.ys)) / len(data.ys)
+        assert data.imbalanced == (rare < 0.08)
+    assert KNOWN[name].make(3) == data
+    assert (KNOWN[name].make(4) == data) != KNOWN[name].seeded
+
+
+def test_where_time_has_an_order_one_row_of_every_three_is_aside_at_its_place() -> None:
+    stream, aside = split(load("sea", None), 3)
+    assert list(stream.places) == sorted(stream.places)
+    assert [place // 3 for place in aside.places] == list(range(666))
+    assert len({place % 3 for place in aside.places}) == 3
+    assert sorted(stream.places + aside.places) == list(range(1998))
+    assert split(load("sea", None), 4)[1].places != aside.places
 
 
 def test_columns_become_numbers_texts_and_nulls(tmp_path: Path) -> None:

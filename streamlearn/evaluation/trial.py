@@ -1,7 +1,7 @@
 """One trial: the whole daemon on an embedded log, one arm, one order of the stream.
 
 Events are appended in small chunks, the daemon turns once, the labeler reads and answers: what a user would see, with the
-waiting left out. Time is the count of events, so that a trial depends on data, arm and seed only.
+waiting left out. Time is the count of events, so that a trial depends on its data and its plan only.
 
 arm           asks by              is answered
 streamlearn   its own strategy     what it asked, late
@@ -12,18 +12,20 @@ all_labels    —                    every event, at once
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple, final
 
-from streamlearn import assemble
-from streamlearn.config import Configuration, Log, Model, Queries
-from streamlearn.demo.evaluation import Evaluation
-from streamlearn.demo.labeler import Asked, Labeler, write
-from streamlearn.demo.rows import Dataset, Part, split
+from streamlearn import assemble, settings
+from streamlearn.config import Configuration
 from streamlearn.edges.memory import ManualClock
 from streamlearn.errors import StreamlearnError
+from streamlearn.evaluation.labeler import Asked, Labeler, write
+from streamlearn.evaluation.quality import Evaluation
+from streamlearn.evaluation.rows import Dataset, Part, split
 from streamlearn.service.daemon import Daemon
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -41,6 +43,7 @@ class Plan:
     """What a trial is to be. delay: events until a query is answered.
 
     seed: of the stream's order and, plus salt, of what is asked by chance: another salt is another chance on one stream.
+    dataset: its name, where there are several; settings: KEY=VALUE of the daemon's configuration.
     """
 
     arm: str
@@ -48,6 +51,8 @@ class Plan:
     budget: float
     delay: int
     salt: int = 0
+    dataset: str = ""
+    settings: tuple[str, ...] = ()
 
 
 class Point(NamedTuple):
@@ -64,25 +69,30 @@ class Point(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial. points: one a change of the labels; asked: queries in order."""
+    """What came of a trial. labels: learned; points: one a change of the labels; asked: queries in order.
+
+    events: in the stream; overspent: by how many queries more than ⌈budget · n⌉ were issued after n events, at worst.
+    """
 
     plan: Plan
     labels: int
     points: tuple[Point, ...]
     asked: tuple[Asked, ...]
+    events: int = 0
+    overspent: int = 0
 
 
 @final
 class Interrupted(Exception):
-    """The demo was told to stop."""
+    """The trial was told to stop."""
 
 
 def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point | None], bool]) -> Outcome:
     """Run it in an empty folder. watch(events, last point) is told how it goes; False stops."""
     stream, aside = split(dataset, plan.seed)
-    clock, evaluation = ManualClock(BEGIN_S), Evaluation(aside)
+    clock, evaluation = ManualClock(BEGIN_S), Evaluation(dataset, aside)
     daemon = assemble.daemon(
-        _configuration(dataset, plan, folder), Health(), Measurements(), lambda _: True, clock, poll_timeout_s=0.0
+        configuration(plan, dataset.values, folder), Health(), Measurements(), lambda _: True, clock, poll_timeout_s=0.0
     )
     labeler = Labeler(folder, dict(zip(stream.ids, stream.ys, strict=True)), plan.delay)
     points = list[Point]()
@@ -98,14 +108,14 @@ def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point 
                 write(folder / "labels.jsonl", _answers(stream, begin, end))
             else:
                 labeler.turn(end)
-            _record(points, daemon, evaluation, end)
+            _record(points, daemon, evaluation, end, stream.places[end - 1])
             if not watch(end, points[-1] if points else None):
                 raise Interrupted
         labeler.finish()
         while daemon.turn():
             pass
         daemon.drain()
-        _record(points, daemon, evaluation, len(stream.ids), last=True)
+        _record(points, daemon, evaluation, len(stream.ids), stream.places[-1], last=True)
     except Stopped as stopped:
         raise StreamlearnError(str(stopped.__cause__)) from None  # the disk: a demo does not wait for it
     finally:
@@ -113,18 +123,34 @@ def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point 
     labels = daemon.pipeline.state.labels
     if not points:
         raise StreamlearnError(f"{labels} labels brought no model of {dataset.name}; give more: raise --budget")
-    return Outcome(plan, labels, tuple(points), tuple(labeler.asked))
+    count = {id: i for i, id in enumerate(stream.ids, 1)}
+    spent = overspent([count[each.id] for each in labeler.asked], plan.budget)
+    return Outcome(plan, labels, tuple(points), tuple(labeler.asked), len(stream.ids), spent)
 
 
-def _configuration(dataset: Dataset, plan: Plan, folder: Path) -> Configuration:
-    """The defaults, but for what the arm is about."""
-    strategy, budget = {STREAMLEARN: ("auto", plan.budget), ALL_LABELS: ("random", NO_BUDGET)}.get(
+def configuration(plan: Plan, values: bool, folder: Path) -> Configuration:
+    """The defaults, but for what the plan is about; its own settings have the last word. Raises ConfigurationError."""
+    arm, budget = {STREAMLEARN: ("auto", plan.budget), ALL_LABELS: (RANDOM, NO_BUDGET)}.get(
         plan.arm, (plan.arm, plan.budget)
     )
-    queries = Queries(strategy=strategy, budget=budget, seed=plan.seed + plan.salt)
-    return Configuration(
-        log=Log(kind="files", path=str(folder)), model=Model(loss="squared" if dataset.values else ""), queries=queries
-    )
+    told = {
+        "queries.strategy": arm,
+        "queries.budget": budget,
+        "queries.seed": plan.seed + plan.salt,
+        "log.path": folder,
+    }
+    loss = ["model.loss=squared"] if values else []
+    return settings.read(None, {}, [*(f"{key}={value}" for key, value in told.items()), *loss, *plan.settings])
+
+
+def overspent(places: Sequence[int], budget: float) -> int:
+    """By how many queries more than ⌈budget · n⌉ were issued after n events, at worst; 0: never.
+
+    places: for each query, how many events had come with the one that it is about. Counted anew from what was published, in
+    whole numbers: 0.07 of 100 events are 7, which 0.07 · 100 is not.
+    """
+    share = Fraction(str(budget))
+    return max((issued - math.ceil(share * place) for issued, place in enumerate(sorted(places), 1)), default=0)
 
 
 def _append(folder: Path, stream: Part, begin: int, end: int) -> None:
@@ -135,12 +161,14 @@ def _answers(stream: Part, begin: int, end: int) -> list[dict[str, object]]:
     return [{"id": stream.ids[i], "y": stream.ys[i]} for i in range(begin, end)]
 
 
-def _record(points: list[Point], daemon: Daemon, evaluation: Evaluation, events: int, last: bool = False) -> None:
+def _record(
+    points: list[Point], daemon: Daemon, evaluation: Evaluation, events: int, place: int, last: bool = False
+) -> None:
     """A point where labels were learned since the one before; the last model counts though no label is new."""
     state = daemon.pipeline.state
     if points and points[-1].labels == state.labels and not last:
         return
-    quality, fit = evaluation.quality(state), state.published
+    quality, fit = evaluation.quality(state, place), state.published
     if quality is None or fit is None:
         return
     if points and points[-1].labels == state.labels:

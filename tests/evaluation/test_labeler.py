@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from streamlearn.demo.labeler import Asked, Labeler
+from streamlearn.evaluation.labeler import Asked, Labeler
 
 ANSWERS = {f"row-{i}": float(i) for i in range(10)}
 

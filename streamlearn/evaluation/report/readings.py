@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from streamlearn.demo.comparison import along, at
-from streamlearn.demo.trial import Point
-
-RANDOM, CONTROL = "random", "random again"
-
-Curve = Sequence[Point]
+from streamlearn.evaluation.evaluation import Cell, Played
+from streamlearn.evaluation.report.curves import Curve, along, at
+from streamlearn.evaluation.trial import RANDOM
 
 
 class Reading(NamedTuple):
@@ -44,3 +40,21 @@ def read(trials: Trials) -> list[Reading]:
         (loss, score), (loss_area, score_area) = at(points, np.array(float(labels))), along(points, theirs)
         readings.append(Reading(trials.dataset, name, seed, labels, float(score), float(loss), score_area, loss_area))
     return readings
+
+
+def trials_of(played: Played, cell: Cell) -> list[Trials]:
+    """By data set. A trial without random queries of its seed to compare with is left out."""
+    found = []
+    for name in played.request.names():
+        own = {p: line.outcome.points for p, line in played.lines.items() if (p.cell, p.dataset) == (cell, name)}
+        compared = {place.seed for place in own if place.arm == RANDOM}
+        curves: dict[tuple[str, int], Curve] = {
+            (place.arm, place.seed): points for place, points in own.items() if place.seed in compared
+        }
+        if curves:
+            found.append(Trials(name, curves))
+    return found
+
+
+def readings_of(played: Played, cell: Cell) -> list[Reading]:
+    return [reading for trials in trials_of(played, cell) for reading in read(trials)]

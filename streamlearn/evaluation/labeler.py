@@ -12,14 +12,15 @@ from typing import NamedTuple, final
 
 import msgspec
 
-from streamlearn.demo.rows import Answer
+from streamlearn.evaluation.rows import Answer
 
 
 class Asked(NamedTuple):
-    """One query as the labeler read it. reason: `score` or `audit`."""
+    """One query as the labeler read it. reason: `score` or `audit`; strategy: the one that acted."""
 
     id: str
     reason: str
+    strategy: str = ""
 
 
 @final
@@ -58,7 +59,8 @@ class Labeler:
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]  # a half-written last line is read again
         self._read_to += len(whole)
-        return [Asked(query["id"], query["reason"]) for query in map(msgspec.json.decode, whole.splitlines())]
+        queries = map(msgspec.json.decode, whole.splitlines())
+        return [Asked(query["id"], query["reason"], query.get("strategy", "")) for query in queries]
 
     def _answer(self, ids: list[str]) -> int:
         if ids:

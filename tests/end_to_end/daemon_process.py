@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, final
@@ -75,14 +75,17 @@ def append(path: Path, *values: object) -> None:
 
 @final
 class DaemonProcess:
-    """`streamlearn run ARGUMENTS` in a folder, its log in `daemon.log` there. HTTP is on any free port."""
+    """`streamlearn run ARGUMENTS` in a folder, its log in `daemon.log` there. HTTP is on any free port.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    launcher: what Python is told to run instead, and that program's own arguments.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, launcher: Sequence[str] = ("-m", "streamlearn")) -> None:
         self._folder, self._log = folder, folder / "daemon.log"
         self._said_before = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamlearn", "run", *arguments, "--set", "http.port=0"],
+                [sys.executable, *launcher, "run", *arguments, "--set", "http.port=0"],
                 cwd=folder,
                 env=environment(),
                 stdout=log,

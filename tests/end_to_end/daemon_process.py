@@ -33,10 +33,13 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("STREAMLEARN")}
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+STREAMLEARN = ("-m", "streamlearn")
+
+
+def command(folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself. launcher: see `DaemonProcess`."""
     return subprocess.run(
-        [sys.executable, "-m", "streamlearn", *arguments],
+        [sys.executable, *launcher, *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -80,7 +83,7 @@ class DaemonProcess:
     launcher: what Python is told to run instead, and that program's own arguments.
     """
 
-    def __init__(self, folder: Path, *arguments: str, launcher: Sequence[str] = ("-m", "streamlearn")) -> None:
+    def __init__(self, folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN) -> None:
         self._folder, self._log = folder, folder / "daemon.log"
         self._said_before = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,17 @@ def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(worl
     assert 1 == sink.open(STORE, 2)
     assert [b"a"] == world.visible(world.topics.queries)
     assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
+
+
+def test_a_message_whose_time_the_broker_refuses_is_tried_again_and_the_clocks_are_named(world, closing):
+    strict = f"{world.name}-strict"
+    make_topics(world.address, {strict: 1}, **{"message.timestamp.before.max.ms": "0"})  # what is on its way is too old
+    world.topics = replace(world.topics, queries=strict)
+    sink = closing(world.sink())
+    sink.open(STORE, 0)
+    told = until_unavailable(lambda: sink.publish(commit(1, [b"a"])))
+    assert "timestamp" in told
+    assert "put this machine's clock right, or the broker's, or raise message.timestamp.*.max.ms" in told
 
 
 def test_messages_of_a_topic_that_is_switched_off_are_dropped(world, closing):

@@ -70,12 +70,16 @@ class Desk:
         return self.asked()[len(before) :]
 
     def rests(self) -> None:
-        """It lives; and while nothing comes it neither commits nor computes."""
+        """It lives; and once it has learned what it can, it neither commits nor computes."""
         assert self.daemon.get("/healthz")[0] == 200
+        until(self._rested, "rest")
+
+    def _rested(self) -> bool:
         committed, used, began = self.daemon.metrics()["streamlearn_commit_number"], self._cpu_s(), time.monotonic()
         time.sleep(QUIET_S)
-        assert self.daemon.metrics()["streamlearn_commit_number"] == committed
-        assert self._cpu_s() - used < 0.5 * (time.monotonic() - began)
+        if self.daemon.metrics()["streamlearn_commit_number"] != committed:
+            return False
+        return self._cpu_s() - used < 0.5 * (time.monotonic() - began)
 
     def _learned(self) -> float:
         return self.daemon.metrics().get('streamlearn_examples{role="train"}', 0.0)

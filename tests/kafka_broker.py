@@ -191,6 +191,11 @@ class LocalBroker:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def resume(self) -> None:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)

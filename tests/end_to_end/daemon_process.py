@@ -60,6 +60,11 @@ def inspect(folder: Path, store: str = "streamlearn-data/streamlearn.db") -> dic
     return as_json(folder, "inspect", store)
 
 
+def frozen(pid: int) -> bool:
+    """Whether the process was stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file; every line has to be one. A line that is being written is left out."""
     if not path.exists():
@@ -172,10 +177,12 @@ class DaemonProcess:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[DaemonProcess]:
-    """A daemon that is ready; killed at the end, if it still runs."""
-    daemon = DaemonProcess(folder, *arguments)
+def running(
+    folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN, wait: bool = True
+) -> Iterator[DaemonProcess]:
+    """A daemon that is ready, if that is waited for; killed at the end, if it still runs."""
+    daemon = DaemonProcess(folder, *arguments, launcher=launcher)
     try:
-        yield daemon.wait_ready()
+        yield daemon.wait_ready() if wait else daemon
     finally:
         daemon.kill()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.end_to_end import dying
+from tests.end_to_end import strike
 from tests.end_to_end.daemon_process import DaemonProcess, until
 from tests.end_to_end.kills import LINEAR, all_is_whole_at_the_end, restored, what_is_restored
 from tests.end_to_end.test_kill_kafka import ROLES, configure
@@ -20,16 +20,16 @@ pytestmark = pytest.mark.kafka
 IN_FLOW, RECOVERING = 2, 0
 # Each one finds what the one before has left: from "before the publication" to "before the outbox is cleared" the same commit.
 EVERY_STEP = (
-    *((step, IN_FLOW) for step in dying.STORED),
-    *((step, RECOVERING) for step in (*dying.PUBLISHED[:3], "before the outbox is cleared")),
-    *((step, IN_FLOW) for step in dying.STEPS[3:]),
+    *((step, IN_FLOW) for step in strike.STORED),
+    *((step, RECOVERING) for step in (*strike.PUBLISHED[:3], "before the outbox is cleared")),
+    *((step, IN_FLOW) for step in strike.STEPS[3:]),
 )
 THE_CLIENTS_STEPS = (  # to spare time: the soak has every step for both
-    (dying.STORED[-1], IN_FLOW),
-    *((step, RECOVERING) for step in dying.PUBLISHED),
-    (dying.PUBLISHED[2], IN_FLOW),
+    (strike.STORED[-1], IN_FLOW),
+    *((step, RECOVERING) for step in strike.PUBLISHED),
+    (strike.PUBLISHED[2], IN_FLOW),
 )
-KEPT_BACK = {"before the publication", *dying.PUBLISHED[:3]}  # steps at which the store is one commit ahead of Kafka
+KEPT_BACK = {"before the publication", *strike.PUBLISHED[:3]}  # steps at which the store is one commit ahead of Kafka
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_kill_at_each_step_of_a_commit_loses_and_doubles_nothing(
     configuration, store, traffic = configure(tmp_path, kafka, prefix, client), f"{prefix}.db", Traffic(log, seed=11)
     traffic.start()
     for step, nth in steps:
-        daemon = DaemonProcess(tmp_path, configuration, launcher=(dying.__file__, step, str(nth)))
+        daemon = DaemonProcess(tmp_path, configuration, launcher=strike.launcher(step, nth))
         try:
             assert daemon.wait() == -signal.SIGKILL, f"{step}: {daemon.said}"
         finally:

@@ -366,13 +366,25 @@ def test_a_run_drains_and_closes_everything() -> None:
     desk.labels(0, 203)
     desk.turns = 1
     daemon = desk.daemon()
-    daemon.run()
+    assert daemon.run()
     assert 0 == daemon.pipeline.state.unfitted
     assert ["close sink", "close store"] == desk.told.calls[-2:]
     assert {(EVENTS, 0): 400, (LABELS, 0): 203} == desk.store.load().positions
     again = desk.daemon()
     again.start()
     assert restore.digest(daemon.pipeline) == restore.digest(again.pipeline)
+
+
+def test_a_run_that_is_stopped_while_the_log_is_away_says_so_and_the_next_one_publishes() -> None:
+    desk = Desk()
+    desk.events(0, 10)
+    desk.told.away = {"publish": 10**9}
+    assert not desk.daemon(pause=bool).run()
+    assert ["close sink", "close store"] == desk.told.calls[-2:]
+    assert [] == desk.queries()
+    desk.told.away, desk.turns = {}, 1
+    assert desk.daemon().run()
+    assert len(desk.queries()) == len({*desk.queries()}) > 0
 
 
 def test_each_label_counts_once_however_often_the_daemon_is_started_anew() -> None:

@@ -57,7 +57,7 @@ def freezing(broker: LocalBroker, step: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("frozen_s", [2.0, pytest.param(TRANSACTION_S + 10.0, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("frozen_s", [1.0, pytest.param(TRANSACTION_S + 10.0, marks=pytest.mark.soak)])
 def test_a_broker_that_was_frozen_is_waited_for_and_nothing_is_lost(
     frozen_s: float, client: str, tmp_path: Path, broker: LocalBroker, prefix: str
 ) -> None:
@@ -74,13 +74,13 @@ def test_a_broker_that_was_frozen_is_waited_for_and_nothing_is_lost(
         broker.resume()
         began, seen = time.monotonic(), traffic.answers()
         daemon.wait_ready()
-        until(lambda: traffic.answers() > seen + 20, "more answers")
+        until(lambda: traffic.answers() > seen + 5, "more answers")
         print(f"{client}, {frozen_s:.0f} s frozen: answers again after {time.monotonic() - began:.1f} s")
         assert daemon.drain() == 0
         whole_at_the_end(tmp_path, told, prefix, log, traffic)
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ["kafka-python", pytest.param("confluent", marks=pytest.mark.soak)])
 def test_a_second_sigterm_ends_a_daemon_whose_broker_is_frozen_at_once(
     client: str, tmp_path: Path, broker: LocalBroker, prefix: str
 ) -> None:

@@ -22,7 +22,7 @@ from tests.kafka_fixtures import without_broker
 
 pytestmark = pytest.mark.kafka
 
-ENDS_S = 40.0  # after SIGTERM, while the broker is frozen; measured: 31 s at most
+ENDS_S = 30.0  # after SIGTERM, while the broker is frozen: what platforms grant
 
 
 @pytest.fixture(scope="module")

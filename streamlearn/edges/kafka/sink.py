@@ -32,6 +32,7 @@ from streamlearn.service.ports import (
     Sink,
 )
 
+TIMEOUT_S = 25.0  # so that SIGTERM ends a daemon that waits here within 30 s, after which platforms kill
 LOOK_S = 5.0  # how long to look for a successor
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
@@ -40,7 +41,7 @@ CREATE_S = 5.0  # how long to wait for an output topic that brokers may create b
 class KafkaSink(Sink):
     """Publishes to the topics of queries, predictions, rejected records and models; `name` is transactional id and group."""
 
-    def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = TIMEOUT_S) -> None:
         """timeout_s: the longest that `open` or `publish` may take."""
         assert 0 < timeout_s < TRANSACTION_S
         self._client = clients.client(kafka)

@@ -7,6 +7,8 @@
 - Commit, abort and offsets wait for ever. So a transaction runs under a deadline, on a thread that is left behind when
   it is missed; its producer is ended, so that nothing that it does later reaches the broker.
 - Pausing a partition loses what was fetched of it (it is parked and not always taken back): nothing is paused.
+- A poll that finds nothing leaves a circle of an error and all frames that called it, with what they hold, until Python's
+  collector comes by, which counts objects and not bytes. So a poll has a thread of its own, where nobody holds records.
 - It tries again until a deadline and then tells that there was one: the reason is only in its log.
 """
 
@@ -51,6 +53,7 @@ from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 CONSUMER_API = (4, 1)  # the newest protocol that the consumer speaks: given, so that its constructor does not connect
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
 METADATA_MS = 5000  # it asks for partitions by itself this often, and is asked for what it knows
+POLL_LATE_S = 10.0  # beyond its time, after which a poll counts as hung
 END = "\0"  # of metadata: confluent-kafka writes it too, and without it reads what happens to lie behind
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 
@@ -181,13 +184,15 @@ class KafkaPythonReader(Reader):
             self._consumer.seek(TopicPartition(topic, each), offset)
 
     def poll(self, wait_s: float, most: int) -> list[Record]:
-        fetched = self._consumer.poll(timeout_ms=max(0, int(1000 * wait_s)), max_records=most)
+        poll = partial(self._consumer.poll, timeout_ms=max(0, int(1000 * wait_s)), max_records=most)
+        fetched = within(wait_s + POLL_LATE_S, poll)
         records: list[Record] = []
         for partition in sorted(fetched):
             batch = fetched[partition]
             following = [each.offset for each in batch[1:]] + [self.position(partition.partition)]
             for each, after in zip(batch, following, strict=True):
                 records.append(record(self._role, each.partition, each.offset, after, each.key, each.value))
+        fetched.clear()  # the library's frames may hold it
         return records
 
     def position(self, partition: int) -> int:

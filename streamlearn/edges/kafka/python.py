@@ -4,6 +4,7 @@
   in it failed. So every future is looked at before the commit, and after any fault the producer is thrown away.
 - A producer that is fenced while it sends asks for a new epoch, and that request ends the transaction that its
   successor has open. It does so only where brokers are 2.5 or newer; told that this one is not, it stops instead.
+- A request to a coordinator that refuses the connection is forgotten, and its sender spins: `Connection` is for that.
 - Commit, abort and offsets wait for ever. So a transaction runs under a deadline, on a thread that is left behind when
   it is missed; its producer is ended, so that nothing that it does later reaches the broker.
 - Pausing a partition loses what was fetched of it (it is parked and not always taken back): nothing is paused.
@@ -22,6 +23,7 @@ from typing import Any, final
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from streamlearn import config
@@ -121,6 +123,7 @@ class KafkaPython(Client):
             "linger_ms": 100,  # `flush` does not wait for it
             "max_request_size": REQUEST_BYTES,
             "retry_backoff_ms": RETRY_MS,
+            "kafka_client": Connection,
         }
         return KafkaPythonWriter(self.build(KafkaProducer, own), name, timeout_s)
 
@@ -149,6 +152,17 @@ class KafkaPython(Client):
             "request_timeout_ms": int(1000 * ANSWER_S),
         }
         return KafkaPythonAdmin(within(CONNECT_S + 1.0, lambda: self.build(KafkaAdminClient, own)))
+
+
+@final
+class Connection(KafkaNetClient):  # type: ignore[misc]  # it has no types
+    """A producer's, as its sender takes it to be: one that cannot be made is told, and what was to be sent is kept."""
+
+    def await_ready(self, node_id: Any, timeout_ms: int = 30_000) -> bool:
+        try:
+            return bool(super().await_ready(node_id, timeout_ms=timeout_ms))
+        except kafka_errors.KafkaConnectionError:
+            return False
 
 
 @final

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from tests.edges.kafka.world import CLIENTS
+from tests.end_to_end.conftest import mostly
 from tests.end_to_end.daemon_process import running, until
 from tests.end_to_end.test_kill_kafka import configure, topics
 from tests.end_to_end.traffic import KafkaLog
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.kafka
 
 LARGE = "x" * 100_000
 GROWTH_MB, PATIENCE_S = 24, 300.0
-
-
-@pytest.fixture(params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 @pytest.fixture
@@ -84,6 +78,7 @@ def test_memory_does_not_depend_on_whether_a_hundred_thousand_records_wait(peak_
     assert much < little + 2 * GROWTH_MB  # ids of 100,000 events are remembered
 
 
+@mostly("kafka-python")
 def test_of_what_waits_labels_are_learned_before_events_are_scored(
     tmp_path: Path, kafka: str, prefix: str, client: str
 ) -> None:

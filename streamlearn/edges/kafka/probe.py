@@ -106,7 +106,8 @@ def may_publish(kafka: config.Kafka, name: str) -> bool:
         if security.sasl:
             _log_in(connection, security)
         told = _ask(connection, ADD_OFFSETS, text + struct.pack(">qh", -1, -1) + text)
-        return struct.unpack(">ih", told[:6])[1] != TRANSACTIONAL_ID_DENIED
+        _, error = struct.unpack(">ih", told[:6])  # behind how long the broker wants us to wait
+        return bool(error != TRANSACTIONAL_ID_DENIED)
     return True
 
 

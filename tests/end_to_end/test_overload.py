@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from streamlearn.config import Configuration
 from tests.end_to_end.conftest import mostly
-from tests.end_to_end.daemon_process import DaemonProcess, inspect, running, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import restored
 from tests.end_to_end.test_kill_kafka import configure, create
 from tests.end_to_end.test_pressure import events, fill, labels
@@ -125,3 +125,32 @@ def test_partitions_that_are_added_while_it_runs_and_while_it_is_down_are_read_w
     saved, _ = restored(tmp_path / store, Configuration())
     places = {(role, number) for role in ("events", "labels") for number in range(5)}
     assert places == saved.positions.keys()
+
+
+@pytest.mark.parametrize("way", [("--set", "kafka.lost=earliest"), ("--rebuild",)], ids=["lost", "rebuild"])
+def test_events_that_were_deleted_unread_stop_it_with_ways_out_that_work(
+    tmp_path: Path, kafka: str, prefix: str, log: KafkaLog, way: tuple[str, ...]
+) -> None:
+    configuration, topic = configure(tmp_path, kafka, prefix), f"{prefix}-events"
+    with running(tmp_path, configuration) as daemon:
+        fill(kafka, f"{prefix}-labels", labels("l", 20))
+        fill(kafka, topic, events("e", 50))
+        until(lambda: daemon.metrics()["streamlearn_events_total"] == 50, "the first events")
+        assert daemon.drain() == 0
+    fill(kafka, topic, events("gone", 30))
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_records({TopicPartition(topic, 0): 80})
+    admin.close()
+    fill(kafka, topic, events("there", 10))
+    stopped = command(tmp_path, "run", configuration, "--set", "http.port=-1")
+    assert stopped.returncode == 3
+    assert "set kafka.lost =" in stopped.stderr
+    assert "run --rebuild" in stopped.stderr
+    with running(tmp_path, configuration, *way) as daemon:
+        until(daemon.caught_up, "the events that are there")
+        assert daemon.drain() == 0
+    saved, _ = restored(tmp_path / f"{prefix}.db", Configuration())
+    assert {f"there{i}" for i in range(10)} <= {id for id, _ in saved.event_ids}
+    assert len(saved.examples) == 20
+    asked = [query["id"] for query in log.all("queries")]
+    assert len(asked) == len(set(asked))

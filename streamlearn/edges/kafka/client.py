@@ -181,7 +181,7 @@ class Client(ABC):
             case Whose.LIMITS:
                 return ConfigurationError(f"{text}; raise max.message.bytes of the output topics")
             case Whose.LOGS:
-                told = "the log no longer holds what the store is to read next: use a new name and store"
+                told = "the log no longer holds what the store is to read next: set kafka.lost, or `streamlearn run --rebuild`"
                 return CannotStart(f"{text}; {told}")
             case Whose.CLOCKS:
                 limits = "message.timestamp.*.max.ms of the output topics"

@@ -83,17 +83,18 @@ class Daemon:
         """The last commit's."""
         return self._number
 
-    def run(self) -> None:
-        """Until it is asked to stop; then drain and commit."""
+    def run(self) -> bool:
+        """Until it is asked to stop; then drain and commit. Whether it has: False where the world did not let it."""
         try:
             self.start()
             while not self._patiently.over():
                 self.turn()
             self.drain()
         except Stopped:
-            log.info("stopped while waiting", extra={"action": "stopped"})
+            return False
         finally:
             self.close()
+        return True
 
     def start(self) -> None:
         """Recover: state from the store, then the outbox that may not have been published, then the positions."""

@@ -438,3 +438,34 @@ def test_where_reading_was_moved_to_is_committed_and_counted_and_what_was_read_t
     assert 2 == daemon.number
     daemon.turn()
     assert 2 == daemon.number
+
+
+def test_that_no_event_can_be_chosen_by_its_score_is_warned_of_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    daemon = desk.started()
+
+    def warnings() -> list[str]:
+        said = [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "starved"]
+        caplog.clear()
+        return said
+
+    assert (0.0, []) == (desk.measured("streamlearn_starved"), warnings())
+    desk.events(0, 40)
+    daemon.turn()
+    desk.events(40, 40)
+    daemon.turn()
+    assert 1.0 == desk.measured("streamlearn_starved")
+    assert [
+        "no event is chosen by its score: there is no model yet: it takes labels of two classes, or values"
+    ] == warnings()
+    desk.labels(0, 80)
+    daemon.turn()
+    assert (0.0, []) == (desk.measured("streamlearn_starved"), warnings())
+    desk.events(80, 400)
+    daemon.turn()
+    assert 1.0 == desk.measured("streamlearn_starved")
+    capped = "100 queries are not answered, as many as queries.outstanding allows"
+    assert [f"no event is chosen by its score: {capped}"] == warnings()
+    desk.labels(80, 400)
+    daemon.turn()
+    assert 0.0 == desk.measured("streamlearn_starved")

@@ -89,6 +89,7 @@ class Asking:
         self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
         self.paused = False  # events are scored, and none is asked about
         self.benefit: Benefit | None = None  # of labels, as far as is known
+        self._watched: View | None = None  # the view of which it was told last
         # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
         # which is another rounding. None: the view is to be made anew.
         self.counted_at_once: int | None = None
@@ -180,25 +181,38 @@ class Asking:
             if self.counted_at_once is None:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
-        begin, fit = bounds(ordinal)[0], state.published
-        if self._view is not None and fit is not None and begin != self._looked:
-            rows = _stacked(state, ledger.recent(ordinal))
-            self._view, self._looked = replace(self._view, recent=fit.frame.design(rows)), begin
-            found = benefit.of(self._view)
-            self.benefit = found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
+            self.benefit = self.benefit if self._view is not None else None
+        begin = bounds(ordinal)[0]
+        if self._view is not None and begin != self._looked and self._looks_at_recent(state):
+            self._view, self._looked = _with_recent(self._view, state, ledger, ordinal), begin
+            if self._rest_below > 0.0:
+                self.benefit = _benefit(self._view, state)
         return self._view
+
+    def watch(self, state: State, ledger: Ledger) -> Benefit | None:
+        """What labels still buy, for whoever watches: as of the last event that was scored."""
+        if self._fresh and self._view is not None and self._watched is not self._view:
+            self._watched = self._view
+            seen = (
+                self._view if self._view.recent is not None else _with_recent(self._view, state, ledger, ledger.count)
+            )
+            self.benefit = _benefit(seen, state)
+        return self.benefit
+
+    def _looks_at_recent(self, state: State) -> bool:
+        return self._rest_below > 0.0 or any(each.needs_recent for each in self._strategies(state))
+
+    def _strategies(self, state: State) -> list[Strategy]:
+        return [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
 
     def look(self, state: State, ledger: Ledger, without: str) -> View | None:
         """What the strategy would see now if this event were not asked about."""
         view = self._new_view(state, ledger, without)
-        if view is None or state.published is None:
-            return None
-        return replace(view, recent=state.published.frame.design(_stacked(state, ledger.recent(ledger.count))))
+        return None if view is None else _with_recent(view, state, ledger, ledger.count)
 
     def _new_view(self, state: State, ledger: Ledger, without: str | None = None) -> View | None:
         """Pending queries counted: those of before at once, those behind them one by one; but for one, all at once."""
-        strategies = [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
-        view = learner.view(state, any(each.needs_references for each in strategies))
+        view = learner.view(state, any(each.needs_references for each in self._strategies(state)))
         if view is None or state.published is None:
             return None
         view = learner.with_inverse(view, state, self._settings)
@@ -214,6 +228,19 @@ class Asking:
 def finite(score: float) -> float | None:
     """As a message says it: what is not finite is not told."""
     return float(score) if np.isfinite(score) else None
+
+
+def _with_recent(view: View, state: State, ledger: Ledger, ordinal: int) -> View:
+    """The view with the events before the block of this ordinal."""
+    assert state.published is not None
+    return replace(view, recent=state.published.frame.design(_stacked(state, ledger.recent(ordinal))))
+
+
+def _benefit(view: View, state: State) -> Benefit | None:
+    """In units of the loss that users are told."""
+    found, fit = benefit.of(view), state.published
+    assert fit is not None
+    return found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
 
 
 def _stacked(state: State, features: list[bytes]) -> Array:

@@ -35,9 +35,10 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_starved", float(bool(starved(pipeline))))
     asking = pipeline.standing.asking
     measurements.set("streamlearn_resting", float(asking.resting))
-    if asking.benefit is not None:
-        measurements.set("streamlearn_excess_loss", asking.benefit.excess)
-        measurements.set("streamlearn_label_benefit", asking.benefit.label)
+    benefit = asking.watch(state, ledger)
+    if benefit is not None:
+        measurements.set("streamlearn_excess_loss", benefit.excess)
+        measurements.set("streamlearn_label_benefit", benefit.label)
     tests = int(examples.members(state.examples, held(state, pipeline.standing.rules.learner)).sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
     measurements.set("streamlearn_examples", tests, role="test")

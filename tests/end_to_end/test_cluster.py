@@ -20,7 +20,6 @@ from tests.kafka_cluster import LocalCluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.soak]
 MORE, PATIENCE_S = 40, 120.0  # labels that are learned between two faults
-HUNG_S = 30.0  # this long takes who waits for a node that is gone
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,6 @@ def test_leaders_are_killed_and_the_cluster_is_started_again(
     goes_on("the cluster was started again")
     daemon.kill()
     print(client, *(f"{what}: {seconds:.1f} s" for seconds, what in times), sep="\n")
-    assert max(times)[0] < HUNG_S
     start = lambda: DaemonProcess(tmp_path, configuration)  # noqa: E731  # as the other tests have it
     all_is_whole_at_the_end(tmp_path, f"{prefix}.db", log, start, traffic, Configuration())
     log.close()

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from streamlearn.errors import ConfigurationError
-from streamlearn.evaluation import datasets, pool
+from streamlearn.evaluation import datasets, pool, trial
 from streamlearn.evaluation.arms import Arm
-from streamlearn.evaluation.pool import Show
+from streamlearn.evaluation.pool import Run, Show
 from streamlearn.evaluation.record import Line, Record, fingerprint
 from streamlearn.evaluation.trial import Outcome, Plan
 
@@ -84,7 +84,9 @@ class Played:
     failed: tuple[str, ...]
 
 
-def play(request: Request, record: Record, show: Show, say: Callable[[str], None], processes: int) -> Played:
+def play(
+    request: Request, record: Record, show: Show, say: Callable[[str], None], processes: int, run: Run = trial.run
+) -> Played:
     """Play what is not recorded yet. A trial that fails is told of, and the others go on."""
     plans = request.plans()
     missing = [plan for plan in plans if plan not in record.lines]
@@ -98,7 +100,7 @@ def play(request: Request, record: Record, show: Show, say: Callable[[str], None
         say(failed[-1])
 
     if missing:
-        pool.play(partial(datasets.of_plan, request.label), missing, show, finished, processes)
+        pool.play(partial(datasets.of_plan, request.label), missing, show, finished, processes, run)
     lines = {place: record.lines[plan] for plan, place in plans.items() if plan in record.lines}
     return Played(request, lines, tuple(sorted(failed)))
 

@@ -24,7 +24,8 @@ from streamlearn.evaluation.trial import RANDOM
 
 GOAL_BUDGET: Final = 0.2  # of random queries, whose result the others are to reach with fewer labels
 COLUMNS: Final = (
-    "dataset,strategy,budget,delay,seed,labels,score,loss,score_area,loss_area,issued,events,overspent,regularity"
+    "dataset,strategy,budget,delay,seed,labels,score,loss,score_area,loss_area,"
+    "issued,events,overspent,refused,regularity"
 )
 HOW_TO_READ: Final = f"""\
 Area: between a strategy's learning curve and random queries', at the same number of labels, the mean over all numbers that both
@@ -69,6 +70,7 @@ def csv(played: Played) -> str:
                 line.issued,
                 line.outcome.events,
                 line.outcome.overspent,
+                line.outcome.refused,
                 line.outcome.points[-1].regularity,
             ]
             told = [one.dataset, name, f"{cell.budget:g}", cell.delay, one.seed, one.labels]
@@ -116,6 +118,7 @@ def remarks(played: Played) -> list[str]:
         lines.append(
             f"Overspent by {line.outcome.overspent} queries: {place.arm} on {place.dataset}, seed {place.seed}."
         )
+    lines += _refusals(played)
     strategies = {arm.name: arm.strategy for arm in played.request.arms}
     stood_in = {
         (place.arm, place.dataset, other)
@@ -125,6 +128,18 @@ def remarks(played: Played) -> list[str]:
     }
     lines += [f"On {dataset} `{other}` stood in for `{arm}`." for arm, dataset, other in sorted(stood_in)]
     return lines + list(played.failed)
+
+
+def _refusals(played: Played) -> list[str]:
+    refused: dict[str, tuple[int, int]] = {}
+    for place, line in played.lines.items():
+        asked, answered = refused.get(place.arm, (0, 0))
+        refused[place.arm] = (asked + line.issued + line.outcome.refused, answered + line.issued)
+    return [
+        f"`{arm}` asked {asked} times and was answered {answered} times: beyond the budget it was refused."
+        for arm, (asked, answered) in refused.items()
+        if asked > answered
+    ]
 
 
 def needs(trials: Sequence[Trials]) -> dict[str, float]:

@@ -16,17 +16,14 @@ from benchmarks.peers.peer import Peer, Task
 from streamlearn.evaluation import trial
 
 TRIES: Final = 12
+SPENT: Final = 0.9  # of the budget, which is enough: it has to end somewhere below what is refused
 
 
 class Served(NamedTuple):
-    """granted: events whose labels were given, by place in the stream; refused: how many queries were beyond the budget.
-
-    rate: queries an event, refused ones too, since the peer knew two classes.
-    """
+    """granted: events whose labels were given, by place in the stream; refused: how many queries were beyond the budget."""
 
     granted: tuple[int, ...]
     refused: int
-    rate: float
 
 
 def serve(peer: Peer, task: Task, after: Callable[[int, list[int]], None]) -> Served:
@@ -37,7 +34,7 @@ def serve(peer: Peer, task: Task, after: Callable[[int, list[int]], None]) -> Se
     count, share, chunk = len(task.rows), Fraction(str(task.budget)), trial.chunk_of(task.delay)
     due = deque[tuple[int, int]]()  # (count of events at which to answer, event)
     granted, learned, heard = list[int](), list[int](), set[int]()
-    judged = asked = refused = 0
+    refused = 0
 
     def answer(events: float) -> None:
         while due and due[0][0] <= events:
@@ -51,11 +48,7 @@ def serve(peer: Peer, task: Task, after: Callable[[int, list[int]], None]) -> Se
         for event in range(begin, end):
             asks, judges = peer.asks(event, task.rows[event]), len(heard) > 1
             room = len(granted) < math.ceil(share * (event + 1))
-            judged, asked, refused = (
-                judged + judges,
-                asked + (judges and asks),
-                refused + (judges and asks and not room),
-            )
+            refused += judges and asks and not room
             if room and (asks or not judges):
                 granted.append(event)
                 due.append((end + task.delay, event))
@@ -63,16 +56,18 @@ def serve(peer: Peer, task: Task, after: Callable[[int, list[int]], None]) -> Se
         after(end, learned)
     answer(math.inf)
     after(count, learned)
-    return Served(tuple(granted), refused, asked / max(1, judged))
+    return Served(tuple(granted), refused)
 
 
 def fitted(build: Callable[[float], Peer], task: Task, often: float, rarely: float) -> float:
-    """The setting between these, on a scale of logarithms, with which it asks at the budget's rate."""
-    tried = dict[float, float]()
+    """The setting between these, on a scale of logarithms, with which it asks least and still spends its budget."""
+    tried = list[tuple[int, int, float]]()  # labels, up to what is enough; queries, negative; setting
+    enough = int(SPENT * task.budget * len(task.rows))
     for _ in range(TRIES):
         middle = math.sqrt(often * rarely)
         with closing(build(middle)) as peer:
-            rate = serve(peer, task, lambda events, learned: None).rate
-        tried[middle] = abs(rate - task.budget)
-        often, rarely = (middle, rarely) if rate > task.budget else (often, middle)
-    return min(tried, key=lambda setting: tried[setting])
+            served = serve(peer, task, lambda events, learned: None)
+        labels = min(len(served.granted), enough)
+        tried.append((labels, -len(served.granted) - served.refused, middle))
+        often, rarely = (middle, rarely) if labels == enough else (often, middle)
+    return max(tried)[2]

@@ -23,8 +23,8 @@ STRATEGIES: Final[dict[str, Callable[[Task], Any]]] = {
 }
 
 
-# It falls back on how often each class was met, which is right while that is one.
-warnings.filterwarnings("ignore", "Since the 'base_estimator' could not be fitted")
+# Of one class it can only tell how often it was met, of one row no bandwidth; and it says so each time.
+warnings.filterwarnings("ignore", module="skactiveml")
 
 
 @final

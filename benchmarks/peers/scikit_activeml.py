@@ -24,7 +24,7 @@ STRATEGIES: Final[dict[str, Callable[[Task], Any]]] = {
 
 
 # Of one class it can only tell how often it was met, of one row no bandwidth; and it says so each time.
-warnings.filterwarnings("ignore", module="skactiveml")
+warnings.filterwarnings("ignore", category=UserWarning, module="skactiveml")
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +14,8 @@ from streamlearn.evaluation.labeler import Asked
 from streamlearn.evaluation.quality import Evaluation
 from streamlearn.evaluation.rows import Dataset, split
 from streamlearn.evaluation.trial import Interrupted, Outcome, Plan, Point
+
+NOT_TOLD = 0.0  # a peer's λ and residual; no NaN, which JSON does not bring back
 
 
 def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point | None], bool]) -> Outcome:
@@ -33,7 +34,7 @@ def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point 
                 quality = evaluation.of_probabilities(
                     classes, heard, lambda now: peer.probabilities(others[now]), stream.places[events - 1]
                 )
-                points.append(Point(events, len(learned), quality.loss, quality.score, math.nan, math.nan))
+                points.append(Point(events, len(learned), quality.loss, quality.score, NOT_TOLD, NOT_TOLD))
             if not watch(events, points[-1] if points else None):
                 raise Interrupted
 

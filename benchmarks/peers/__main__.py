@@ -19,6 +19,10 @@ from streamlearn.evaluation.datasets import is_file
 from streamlearn.evaluation.evaluation import Played, Request
 from streamlearn.evaluation.record import fingerprint
 
+NOTE: Final = (
+    "Peers have learners of their own, and their areas are of learner and strategy together: compare each with its "
+    "learner asking by chance, `river-random`, `skactiveml-random` or `vw-random`."
+)
 PACKAGES: Final = ("river", "scikit-activeml", "vowpalwabbit")
 
 
@@ -40,7 +44,7 @@ def _evaluated(options: evaluate.Options, peers: Sequence[str]) -> int:
     theirs = replace(ours, arms=tuple(map(known.arm, peers)))
     first = evaluate.played(options, ours, ours.version, "trials.jsonl")
     second = evaluate.played(options, theirs, partial(_version, theirs), "peers.jsonl", trial.run)
-    both = replace(ours, arms=ours.arms + theirs.arms)
+    both = replace(ours, arms=ours.arms + theirs.arms, notes=(NOTE,))
     return evaluate.told(options, Played(both, first.lines | second.lines, first.failed + second.failed))
 
 

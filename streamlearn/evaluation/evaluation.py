@@ -39,7 +39,7 @@ class Place(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Request:
-    """What is to be played. label: of CSV files."""
+    """What is to be played. label: of CSV files; notes: what a reader should know of the arms, a line each."""
 
     datasets: tuple[str, ...]
     label: str | None
@@ -47,6 +47,7 @@ class Request:
     budgets: tuple[float, ...]
     delays: tuple[int, ...]
     seeds: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:

@@ -81,12 +81,16 @@ def csv(played: Played) -> str:
 def levels(played: Played) -> str:
     """Score and loss themselves, where the areas are differences."""
     parts = [
-        "# Score and loss\n\nAt the last number of labels that a strategy and random queries both have; ± standard error."
+        "# Score and loss\n\nAt the last number of labels that a strategy and random queries both have; ± standard error. "
+        "Labels: all that it had."
     ]
     for cell in played.request.cells:
         readings = readings_of(played, cell)
         for what in ("score", "loss"):
             parts.append(f"## {what.capitalize()}: {_titled(cell)}\n\n{_grid(readings, what)}".rstrip())
+        parts.append(
+            f"## Labels: {_titled(cell)}\n\n{_grid(_with_all_labels(played, cell, readings), 'labels')}".rstrip()
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -127,7 +131,7 @@ def remarks(played: Played) -> list[str]:
         if strategies[place.arm] not in ("auto", other)
     }
     lines += [f"On {dataset} `{other}` stood in for `{arm}`." for arm, dataset, other in sorted(stood_in)]
-    return lines + list(played.failed)
+    return [*lines, *played.request.notes, *played.failed]
 
 
 def _refusals(played: Played) -> list[str]:
@@ -188,6 +192,12 @@ def _overall(rows: Sequence[Overall], needed: dict[str, float]) -> str:
         last = [f"{share:.2f}" if math.isfinite(share) else "not reached"] if needed else []
         cells.append([f"`{row.strategy}`", mean, *errors, str(row.sets), f"{row.rank:.2f}", *last])
     return table(header, cells)
+
+
+def _with_all_labels(played: Played, cell: Cell, readings: Sequence[Reading]) -> list[Reading]:
+    """With a trial's own number of labels, not the one at which it is read."""
+    places = {one: Place(cell, one.dataset, one.strategy, one.seed) for one in readings}
+    return [one._replace(labels=played.lines[place].outcome.labels) for one, place in places.items()]
 
 
 def _grid(readings: Sequence[Reading], what: str) -> str:

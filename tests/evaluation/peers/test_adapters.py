@@ -136,6 +136,9 @@ def test_peers_stand_in_the_tables_beside_our_strategies(tmp_path: Path) -> None
     assert {row[1] for row in table} >= {"random", "random again", "uncertainty", "skactiveml-random", "vw-active"}
     summary = (tmp_path / "out" / "summary.md").read_text()
     assert "| `skactiveml-random` |" in summary
+    assert "- Peers have learners of their own" in summary
+    refused = sum(int(float(row[-2])) for row in table if row[1] == "vw-active")
+    assert ("beyond the budget it was refused" in summary) == (refused > 0)
     before = (tmp_path / "out" / "peers.jsonl").read_bytes()
     assert "2 trials, 2 of them played before" in called().stderr
     assert (tmp_path / "out" / "peers.jsonl").read_bytes() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ PACKAGES: Final = ("river", "scikit-activeml", "vowpalwabbit")
 
 
 def main(arguments: Sequence[str]) -> int:
+    for name in cli.BLAS_THREADS:
+        os.environ.setdefault(name, "1")  # for the processes that play
     own = argparse.ArgumentParser(prog="python -m benchmarks.peers", add_help=False, allow_abbrev=False)
     own.add_argument("--peers", default=",".join(known.PEERS))
     told, others = own.parse_known_args(arguments)
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     except StreamlearnError as error:
         print(f"benchmarks.peers: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("benchmarks.peers: interrupted", file=sys.stderr)
+        return cli.FAILED
 
 
 def _evaluated(options: evaluate.Options, peers: Sequence[str]) -> int:

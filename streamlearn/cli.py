@@ -99,8 +99,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     if options.list:
         return evaluate.known_names()
-    told = {**vars(options), "settings": options.set, "as_json": options.json}
-    return evaluate.evaluate(evaluate.Options(**{name: told[name] for name in evaluate.Options._fields}))
+    return evaluate.evaluate(evaluate.options(options))
 
 
 def _configuration(options: argparse.Namespace) -> Configuration:

@@ -8,7 +8,7 @@ queries that are asked periodically. What those differ by from random queries is
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -36,15 +36,18 @@ EDGES: Final = ("log", "kafka", "topics", "store", "http", "name")
 @final
 @dataclass(frozen=True)
 class Arm:
-    """name: as in tables; strategy: as configured; settings: KEY=VALUE."""
+    """name: as in tables; strategy: as configured; settings: KEY=VALUE; needs: what it asks of a data set, None: nothing."""
 
     name: str
     strategy: str
     settings: tuple[str, ...] = ()
     salt: int = 0
+    needs: Callable[[Dataset], bool] | None = None
 
     def suits(self, dataset: Dataset) -> bool:
         """Whether the strategy means something there: those that tell classes apart do not for values."""
+        if self.needs is not None and not self.needs(dataset):
+            return False
         return not (dataset.values and self.strategy in names.OF_CLASSES)
 
     def plan(self, dataset: str, seed: int, budget: float, delay: int) -> Plan:

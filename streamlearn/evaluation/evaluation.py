@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from streamlearn.errors import ConfigurationError
-from streamlearn.evaluation import datasets, pool
+from streamlearn.evaluation import datasets, pool, trial
 from streamlearn.evaluation.arms import Arm
-from streamlearn.evaluation.pool import Show
+from streamlearn.evaluation.pool import Run, Show
 from streamlearn.evaluation.record import Line, Record, fingerprint
 from streamlearn.evaluation.trial import Outcome, Plan
 
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Request:
-    """What is to be played. label: of CSV files."""
+    """What is to be played. label: of CSV files; notes: what a reader should know of the arms, a line each."""
 
     datasets: tuple[str, ...]
     label: str | None
@@ -47,6 +47,7 @@ class Request:
     budgets: tuple[float, ...]
     delays: tuple[int, ...]
     seeds: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
@@ -84,7 +85,9 @@ class Played:
     failed: tuple[str, ...]
 
 
-def play(request: Request, record: Record, show: Show, say: Callable[[str], None], processes: int) -> Played:
+def play(
+    request: Request, record: Record, show: Show, say: Callable[[str], None], processes: int, run: Run = trial.run
+) -> Played:
     """Play what is not recorded yet. A trial that fails is told of, and the others go on."""
     plans = request.plans()
     missing = [plan for plan in plans if plan not in record.lines]
@@ -98,7 +101,7 @@ def play(request: Request, record: Record, show: Show, say: Callable[[str], None
         say(failed[-1])
 
     if missing:
-        pool.play(partial(datasets.of_plan, request.label), missing, show, finished, processes)
+        pool.play(partial(datasets.of_plan, request.label), missing, show, finished, processes, run)
     lines = {place: record.lines[plan] for plan, place in plans.items() if plan in record.lines}
     return Played(request, lines, tuple(sorted(failed)))
 

@@ -34,6 +34,7 @@ class News(NamedTuple):
 
 
 Load = Callable[[Plan], Dataset]  # has to be a function or a partial of one: it goes to other processes
+Run = Callable[[Dataset, Plan, Path, Callable[[int, Point | None], bool]], Outcome]  # as `trial.run`, a function too
 Show = Callable[[Sequence[News], int], None]
 
 
@@ -42,6 +43,7 @@ class _Worker:
     """What a process of the pool was given once: where data come from, a folder, the way back, and the sign to stop."""
 
     load: Load
+    run: Run
     folder: Path
     news: Any
     stop: Any
@@ -66,13 +68,14 @@ def play(
     show: Show,
     finished: Callable[[Plan, Outcome | Exception], None],
     processes: int = 0,
+    run: Run = trial.run,
 ) -> None:
-    """Play all plans. finished(plan, what came of it) is called as they end, show(news of running ones, done) now and then."""
+    """Play all plans by `run`. finished(plan, what came of it) is called as they end, show(news, trials done) now and then."""
     context = multiprocessing.get_context("spawn")  # no copies of threads and locks
     news, stop = context.Queue(), context.Event()
     with tempfile.TemporaryDirectory(prefix="streamlearn-trials-") as folder:
         pool = ProcessPoolExecutor(
-            min(processes or os.cpu_count() or 1, len(plans)), context, _begin, (load, Path(folder), news, stop)
+            min(processes or os.cpu_count() or 1, len(plans)), context, _begin, (load, run, Path(folder), news, stop)
         )
         with _interrupts_noted() as interrupts:
             try:
@@ -167,9 +170,10 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin(load: Load, folder: Path, news: Any, stop: Any) -> None:
+def _begin(load: Load, run: Run, folder: Path, news: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _Worker.load, _Worker.folder, _Worker.news, _Worker.stop = staticmethod(load), folder, news, stop
+    _Worker.load, _Worker.run = staticmethod(load), staticmethod(run)
+    _Worker.folder, _Worker.news, _Worker.stop = folder, news, stop
 
 
 def _run(plan: Plan) -> Outcome:
@@ -183,4 +187,4 @@ def _run(plan: Plan) -> Outcome:
         return not _Worker.stop.is_set()
 
     with tempfile.TemporaryDirectory(dir=_Worker.folder) as folder:
-        return trial.run(_Worker.load(plan), plan, Path(folder), watch)
+        return _Worker.run(_Worker.load(plan), plan, Path(folder), watch)

@@ -12,6 +12,7 @@ costs all alike. R² is then against the variance of the whole evaluation set, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import numpy as np
@@ -24,6 +25,7 @@ from streamlearn.learner.state import State
 
 UNHEARD = -np.log(1e-3)  # log loss where the class has not been heard of: as of a probability of 1 in 1,000
 AROUND = 60
+PROBABILITY_LEAST = 1e-15
 
 
 class Quality(NamedTuple):
@@ -59,6 +61,18 @@ class Evaluation:
             else self._of_values(fit, outputs, now)
         )
 
+    def of_probabilities(
+        self, classes: tuple[str, ...], heard: set[str], predict: Callable[[slice], Array], place: int
+    ) -> Quality:
+        """Of a model that is not the daemon's. predict(rows): a column a class; heard: classes of which it had a label."""
+        now = self._around(place)
+        labels = self._ys[now]
+        known = [classes.index(str(label)) if str(label) in heard else -1 for label in labels]
+        y, probabilities = np.array(known), predict(now)
+        own = probabilities[np.arange(len(y)), y]
+        losses = np.where(y < 0, UNHEARD, -np.log(np.maximum(own, PROBABILITY_LEAST)))
+        return self._classified(labels, losses, probabilities.argmax(axis=1) == y)
+
     def _around(self, place: int) -> slice:
         count = len(self._places)
         if not self._dataset.ordered or count <= AROUND:
@@ -77,7 +91,9 @@ class Evaluation:
         y = np.array([index.get(str(label), -1) for label in labels])
         y[y >= max(2, fit.model.outputs_count)] = -1  # heard, but not fitted yet
         losses = np.where(y < 0, UNHEARD, fit.model.loss.value(outputs, np.maximum(y, 0).astype(float)))
-        right = fit.model.loss.prediction(outputs) == y
+        return self._classified(labels, losses, fit.model.loss.prediction(outputs) == y)
+
+    def _classified(self, labels: Array, losses: Array, right: Array) -> Quality:
         if self._dataset.imbalanced:
             score = float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
         else:

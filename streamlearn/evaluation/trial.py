@@ -72,6 +72,7 @@ class Outcome:
     """What came of a trial. labels: learned; points: one a change of the labels; asked: queries in order.
 
     events: in the stream; overspent: by how many queries more than ⌈budget · n⌉ were issued after n events, at worst.
+    refused: queries beyond the budget that were not answered, of a strategy that does not keep it by itself.
     """
 
     plan: Plan
@@ -80,6 +81,7 @@ class Outcome:
     asked: tuple[Asked, ...]
     events: int = 0
     overspent: int = 0
+    refused: int = 0
 
 
 @final
@@ -96,7 +98,7 @@ def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point 
     )
     labeler = Labeler(folder, dict(zip(stream.ids, stream.ys, strict=True)), plan.delay)
     points = list[Point]()
-    chunk = max(1, min(CHUNK_MOST, plan.delay // 2))
+    chunk = chunk_of(plan.delay)
     try:
         daemon.start()
         for begin in range(0, len(stream.ids), chunk):
@@ -141,6 +143,11 @@ def configuration(plan: Plan, values: bool, folder: Path) -> Configuration:
     }
     loss = ["model.loss=squared"] if values else []
     return settings.read(None, {}, [*(f"{key}={value}" for key, value in told.items()), *loss, *plan.settings])
+
+
+def chunk_of(delay: int) -> int:
+    """How many events come between two turns of the labeler."""
+    return max(1, min(CHUNK_MOST, delay // 2))
 
 
 def overspent(places: Sequence[int], budget: float) -> int:

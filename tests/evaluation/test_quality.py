@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from streamlearn.evaluation import trial
-from streamlearn.evaluation.rows import Dataset
+from streamlearn.evaluation.quality import Evaluation
+from streamlearn.evaluation.rows import Dataset, Part
 from streamlearn.evaluation.trial import Outcome, Plan
 
 ROWS = 900
@@ -51,3 +53,15 @@ def test_where_classes_are_imbalanced_a_model_that_knows_the_usual_one_scores_a_
     assert run(tmp_path / "a", dataset).points[-1].score == 0.5
     plain = Dataset("made", tuple(x.tolist()), ys, values=False)
     assert run(tmp_path / "b", plain).points[-1].score > 0.9
+
+
+def test_another_program_s_probabilities_are_judged_as_ours_are() -> None:
+    xs, ys = tuple([float(i)] for i in range(4)), ("a", "a", "b", "c")
+    dataset = Dataset("made", xs, ys, values=False)
+    evaluation = Evaluation(dataset, Part((0, 1, 2, 3), ("0", "1", "2", "3"), xs, ys))
+    told = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.5, 0.0], [0.0, 0.1, 0.9]])
+    quality = evaluation.of_probabilities(("a", "b", "c"), {"a", "b"}, lambda now: told[now], 3)
+    assert quality.score == 0.25  # of equals the first; "c" was never heard of, though it is guessed
+    assert abs(quality.loss + np.log([0.7, 0.3, 0.5, 1e-3]).mean()) < 1e-12
+    imbalanced = Evaluation(replace(dataset, imbalanced=True), Part((0, 1, 2, 3), ("0", "1", "2", "3"), xs, ys))
+    assert imbalanced.of_probabilities(("a", "b", "c"), {"a"}, lambda now: told[now], 3).score == 0.5 / 3

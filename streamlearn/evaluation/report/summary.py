@@ -98,8 +98,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def points(value: float, error: float) -> str:
-    """In hundredths, with the standard error."""
-    return f"{SCALE * value:+.1f} ± {SCALE * error:.1f}".replace("-", "−")
+    """In hundredths, with the standard error; without where there is none, as of a single seed."""
+    told = f"{SCALE * value:+.1f}".replace("-", "−")
+    return f"{told} ± {SCALE * error:.1f}" if math.isfinite(error) else told
 
 
 def shown(values: Array, signed: bool = False) -> str:

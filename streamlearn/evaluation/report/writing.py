@@ -24,7 +24,8 @@ from streamlearn.evaluation.trial import RANDOM
 
 GOAL_BUDGET: Final = 0.2  # of random queries, whose result the others are to reach with fewer labels
 COLUMNS: Final = (
-    "dataset,strategy,budget,delay,seed,labels,score,loss,score_area,loss_area,issued,events,overspent,regularity"
+    "dataset,strategy,budget,delay,seed,labels,score,loss,score_area,loss_area,"
+    "issued,events,overspent,refused,regularity"
 )
 HOW_TO_READ: Final = f"""\
 Area: between a strategy's learning curve and random queries', at the same number of labels, the mean over all numbers that both
@@ -69,6 +70,7 @@ def csv(played: Played) -> str:
                 line.issued,
                 line.outcome.events,
                 line.outcome.overspent,
+                line.outcome.refused,
                 line.outcome.points[-1].regularity,
             ]
             told = [one.dataset, name, f"{cell.budget:g}", cell.delay, one.seed, one.labels]
@@ -79,12 +81,16 @@ def csv(played: Played) -> str:
 def levels(played: Played) -> str:
     """Score and loss themselves, where the areas are differences."""
     parts = [
-        "# Score and loss\n\nAt the last number of labels that a strategy and random queries both have; ± standard error."
+        "# Score and loss\n\nAt the last number of labels that a strategy and random queries both have; ± standard error. "
+        "Labels: all that it had."
     ]
     for cell in played.request.cells:
         readings = readings_of(played, cell)
         for what in ("score", "loss"):
             parts.append(f"## {what.capitalize()}: {_titled(cell)}\n\n{_grid(readings, what)}".rstrip())
+        parts.append(
+            f"## Labels: {_titled(cell)}\n\n{_grid(_with_all_labels(played, cell, readings), 'labels')}".rstrip()
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -116,6 +122,7 @@ def remarks(played: Played) -> list[str]:
         lines.append(
             f"Overspent by {line.outcome.overspent} queries: {place.arm} on {place.dataset}, seed {place.seed}."
         )
+    lines += _refusals(played)
     strategies = {arm.name: arm.strategy for arm in played.request.arms}
     stood_in = {
         (place.arm, place.dataset, other)
@@ -124,7 +131,19 @@ def remarks(played: Played) -> list[str]:
         if strategies[place.arm] not in ("auto", other)
     }
     lines += [f"On {dataset} `{other}` stood in for `{arm}`." for arm, dataset, other in sorted(stood_in)]
-    return lines + list(played.failed)
+    return [*lines, *played.request.notes, *played.failed]
+
+
+def _refusals(played: Played) -> list[str]:
+    refused: dict[str, tuple[int, int]] = {}
+    for place, line in played.lines.items():
+        asked, answered = refused.get(place.arm, (0, 0))
+        refused[place.arm] = (asked + line.issued + line.outcome.refused, answered + line.issued)
+    return [
+        f"`{arm}` asked {asked} times and was answered {answered} times: beyond the budget it was refused."
+        for arm, (asked, answered) in refused.items()
+        if asked > answered
+    ]
 
 
 def needs(trials: Sequence[Trials]) -> dict[str, float]:
@@ -173,6 +192,12 @@ def _overall(rows: Sequence[Overall], needed: dict[str, float]) -> str:
         last = [f"{share:.2f}" if math.isfinite(share) else "not reached"] if needed else []
         cells.append([f"`{row.strategy}`", mean, *errors, str(row.sets), f"{row.rank:.2f}", *last])
     return table(header, cells)
+
+
+def _with_all_labels(played: Played, cell: Cell, readings: Sequence[Reading]) -> list[Reading]:
+    """With a trial's own number of labels, not the one at which it is read."""
+    places = {one: Place(cell, one.dataset, one.strategy, one.seed) for one in readings}
+    return [one._replace(labels=played.lines[place].outcome.labels) for one, place in places.items()]
 
 
 def _grid(readings: Sequence[Reading], what: str) -> str:

@@ -12,6 +12,7 @@ from streamlearn.evaluation.arms import CONTROL
 from streamlearn.evaluation.report.curves import Curve
 from streamlearn.evaluation.report.overall import Areas, areas_of, overall, verdict
 from streamlearn.evaluation.report.readings import Trials, read
+from streamlearn.evaluation.report.summary import points
 from streamlearn.evaluation.trial import RANDOM, Point
 
 SEEDS = 10
@@ -110,3 +111,7 @@ def test_a_strategy_is_compared_on_the_sets_that_it_was_played_on() -> None:
     del partly["classes"]["set 3"]
     assert verdict(partly).winner == "classes"
     assert {row.strategy: row.sets for row in overall(partly)}["classes"] == 3
+
+
+def test_an_area_of_a_single_seed_has_no_error() -> None:
+    assert (points(-0.012, 0.003), points(0.012, float("nan"))) == ("−1.2 ± 0.3", "+1.2")

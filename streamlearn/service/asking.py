@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
-from streamlearn.learner import columns, learner, problem
+from streamlearn.learner import columns, inverse, learner, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
-from streamlearn.queries import benefit, choose, pending, selector
+from streamlearn.queries import benefit, choose, selector, sight
 from streamlearn.queries.benefit import Benefit
 from streamlearn.queries.budget import Budget
-from streamlearn.queries.strategy import Strategy, View
+from streamlearn.queries.sight import Sight
+from streamlearn.queries.strategy import Strategy
 from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.ledger import Ledger, row
 from streamlearn.service.ports import Shadow
@@ -70,7 +71,7 @@ class Scored:
 
 @final
 class Asking:
-    """The strategy in force, the selector's state, and the view that counts pending queries."""
+    """The strategy in force, the selector's state, and what it sees, which counts pending queries."""
 
     def __init__(
         self,
@@ -85,7 +86,8 @@ class Asking:
         self._counts_pending, self._rest_below = counts_pending, rest_below
         self.selector, self.shadows = selector.init(), Shadows(shadows, budget)
         self.acting = ""  # the strategy whose scores fill the selector's window
-        self._view: View | None = None
+        self._sight: Sight | None = None
+        self._formed: inverse.Formed | None = None  # kept while it is of the same model
         self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
         self.paused = False  # events are scored, and none is asked about
         self.benefit: Benefit | None = None  # of labels, as far as is known
@@ -119,12 +121,12 @@ class Asking:
         return choose.choose(self._name, state.problem.loss, self._exact(state))
 
     def _exact(self, state: State) -> bool:
-        return state.published is None or learner.invertible(state.published)
+        return state.published is None or inverse.at_hand(state.published)
 
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
         """Scores of the segment's events start … stop − 1, which lie in one block."""
         place = (segment.first + start) % BLOCK
-        view, strategy = self._current_view(state, ledger, segment.first + start), self.strategy(state)
+        seen, strategy = self._current(state, ledger, segment.first + start), self.strategy(state)
         if strategy.name != self.acting:
             if self.acting:
                 self.selector = selector.forget_scores(self.selector)
@@ -134,16 +136,18 @@ class Asking:
         draws[place : place + stop - start] = segment.draws[start:stop]
         part = slice(place, place + stop - start)
         X, predictions, trusted = np.empty((BLOCK, 0)), None, True
-        if view is not None and state.published is not None:
+        if seen is not None and state.published is not None:
             block = np.zeros((BLOCK, segment.rows.shape[1]))
             block[part] = segment.rows[start:stop]
             X = state.published.frame.design(block)
-            predictions = view.model.loss.prediction(view.model.outputs(view.theta, X))[part]
+            predictions = seen.whole.model.loss.prediction(seen.whole.model.outputs(seen.whole.theta, X))[part]
             trusted = not strategy.by_tangent or state.published.certificate.trusted
-        others = self.shadows.score(shadows, view, X, draws)[:, part]
+        self.shadows.take(shadows)
+        own, *rest = sight.scores(seen, [strategy, *shadows], X, draws)[:, part]
+        others = np.array(rest).reshape(len(shadows), stop - start)
         asks = np.zeros(others.shape, dtype=bool)
         names = tuple(each.name for each in shadows)
-        return Scored(start, strategy.score(view, X, draws)[part], predictions, trusted, names, others, asks)
+        return Scored(start, own, predictions, trusted, names, others, asks)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
@@ -169,46 +173,50 @@ class Asking:
 
     def count_pending(self, state: State, rows: Array) -> bool:
         """One more query is pending, with raw row (1, columns); whether that changes the scores of other events."""
-        if self._view is None or state.published is None or self._view.covariance is None or not self._counts_pending:
+        if self._sight is None or state.published is None or not (self._counts_pending and self._sight.counts):
             return False
-        self._view = pending.count(self._view, state.published.frame.design(rows)[0])
+        self._sight = self._sight.count(state.published.frame.design(rows)[0])
         return True
 
-    def _current_view(self, state: State, ledger: Ledger, ordinal: int) -> View | None:
+    def _current(self, state: State, ledger: Ledger, ordinal: int) -> Sight | None:
         if not self._fresh:
-            self._view, self._looked = self._new_view(state, ledger), -1
+            self._sight, self._looked = self._new_sight(state, ledger), -1
             if self.counted_at_once is None:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
         begin, fit = bounds(ordinal)[0], state.published
-        if self._view is not None and fit is not None and begin != self._looked:
+        if self._sight is not None and fit is not None and begin != self._looked:
             rows = _stacked(state, ledger.recent(ordinal))
-            self._view, self._looked = replace(self._view, recent=fit.frame.design(rows)), begin
-            found = benefit.of(self._view)
+            self._sight, self._looked = self._sight.looking(fit.frame.design(rows)), begin
+            found = benefit.of(self._sight.whole)
             self.benefit = found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
-        return self._view
+        return self._sight
 
-    def look(self, state: State, ledger: Ledger, without: str) -> View | None:
+    def look(self, state: State, ledger: Ledger, without: str) -> Sight | None:
         """What the strategy would see now if this event were not asked about."""
-        view = self._new_view(state, ledger, without)
-        if view is None or state.published is None:
+        seen = self._new_sight(state, ledger, without)
+        if seen is None or state.published is None:
             return None
-        return replace(view, recent=state.published.frame.design(_stacked(state, ledger.recent(ledger.count))))
+        return seen.looking(state.published.frame.design(_stacked(state, ledger.recent(ledger.count))))
 
-    def _new_view(self, state: State, ledger: Ledger, without: str | None = None) -> View | None:
+    def _new_sight(self, state: State, ledger: Ledger, without: str | None = None) -> Sight | None:
         """Pending queries counted: those of before at once, those behind them one by one; but for one, all at once."""
         strategies = [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
         view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
-        view = learner.with_inverse(view, state, self._settings)
-        if view.covariance is not None and ledger.pending and self._counts_pending:
+        self._formed = inverse.formed(state, self._settings, self._formed)
+        if self._formed is not None:
+            view = replace(view, covariance=self._formed.covariance, base_covariance=self._formed.covariance)
+        takes = any(map(sight.takes_inverse, strategies))
+        seen = inverse.sight(view, state, self._settings) if takes else Sight(view)
+        if seen.counts and ledger.pending and self._counts_pending:
             rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
             X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None
-            view = pending.count_all(view, X[:together])
+            seen = seen.count_all(X[:together])
             for x in X[len(X) if together is None else together :]:
-                view = pending.count(view, x)
-        return view
+                seen = seen.count(x)
+        return seen
 
 
 def finite(score: float) -> float | None:

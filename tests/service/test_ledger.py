@@ -193,7 +193,7 @@ def test_a_store_that_is_given_the_changes_gives_back_the_ledger(
             commit()
     commit()
     again = Ledger(4, 3)
-    again.restore(store.load(), ledger.count)
+    again.restore(store.load(), ledger.count, store.recall)
     for name in ("pending", "waiting", "labeled"):
         assert list(getattr(ledger, name).items()) == list(getattr(again, name).items())
     ids = [f"i{which}" for which in range(7)]
@@ -207,6 +207,6 @@ def test_a_restored_ledger_goes_on_counting() -> None:
     ledger.waiting["w"] = Waiting("w", 2, b"")
     store.commit(Commit(1, {}, b"", ledger.take_changes(), {}, ()))
     again = Ledger(10, 10)
-    again.restore(store.load(), 2)
+    again.restore(store.load(), 2, store.recall)
     events(again, "c")
     assert [("c", 2)] == [(entry.id, entry.ordinal) for entry in again.take_changes().events_added]

@@ -205,7 +205,9 @@ class Asking:
         view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
-        self._formed = inverse.formed(state, self._settings, self._formed)
+        # It costs more than all else here: for those who do not look at it there is none.
+        looked_at = self._rest_below > 0.0 or any(sight.takes_inverse(each) or each.by_tangent for each in strategies)
+        self._formed = inverse.formed(state, self._settings, self._formed) if looked_at else None
         if self._formed is not None:
             view = replace(view, covariance=self._formed.covariance, base_covariance=self._formed.covariance)
         takes = any(map(sight.takes_inverse, strategies))

@@ -28,7 +28,7 @@ from streamlearn.core.objective import Data, Objective
 from streamlearn.learner import renewal, solver
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, objective
+from streamlearn.learner.state import State, objective
 from streamlearn.queries import similarity
 from streamlearn.queries.sight import Sight
 from streamlearn.queries.similarity import Similarity
@@ -38,11 +38,19 @@ FORMED_MOST, NETWORK_MOST = 1024, solver.INVERSE_MOST
 
 
 @final
+class Newest(NamedTuple):
+    """The newest labeled examples that a fit is of, and the weight of all of those."""
+
+    sample: Data
+    total: float
+
+
+@final
 class Formed(NamedTuple):
     """A covariance, and what it is of."""
 
     fit: Fit
-    examples: Data
+    newest: Newest
     covariance: Array
 
 
@@ -65,13 +73,12 @@ def formed(state: State, settings: Settings, known: Formed | None = None) -> For
     fit = state.published
     if fit is None or fit.covariance is not None or not of_whole(fit):
         return None
-    examples = data(state, settings, fit.frame, fit.end, "all")
-    if known is not None and known.fit is fit and _same(known.examples, examples):
+    newest = _newest(state, settings, fit, 2 * fit.model.size if isinstance(fit.model, Linear) else 0)
+    if known is not None and known.fit is fit and _same(known.newest, newest):
         return known
-    sample = renewal.sampled(examples, 2 * fit.model.size if isinstance(fit.model, Linear) else 0)
-    whole, total = objective(state, settings, fit.model, fit.frame), float(examples.w.sum())
-    covariance = _covariance(whole, fit.theta, sample, fit.regularity, total)
-    return None if covariance is None else Formed(fit, examples, covariance)
+    whole = objective(state, settings, fit.model, fit.frame)
+    covariance = _covariance(whole, fit.theta, newest, fit.regularity)
+    return None if covariance is None else Formed(fit, newest, covariance)
 
 
 def sight(seen: View, state: State, settings: Settings) -> Sight:
@@ -79,21 +86,20 @@ def sight(seen: View, state: State, settings: Settings) -> Sight:
     fit = state.published
     if fit is None or seen.covariance is not None:
         return Sight(seen)
-    last = fit.model.last_layer()
+    last, newest = fit.model.last_layer(), _newest(state, settings, fit)
     if isinstance(fit.model, Linear):
-        whole, total = objective(state, settings, fit.model, fit.frame), renewal.weight(state, settings, "all")
-        return Sight(replace(seen, similar=_similar(whole, fit.regularity * total)))
+        whole = objective(state, settings, fit.model, fit.frame)
+        return Sight(replace(seen, similar=_similar(whole, fit.regularity * newest.total)))
     if last is None:
         return Sight(seen)
-    examples = data(state, settings, fit.frame, fit.end, "all")
-    view = _of_last(seen, last, settings.penalty.intercept_precision, examples, fit.regularity)
+    view = _of_last(seen, last, settings.penalty.intercept_precision, newest, fit.regularity)
     return Sight(seen, view, partial(last.rows, fit.theta))
 
 
-def _of_last(seen: View, last: LastLayer, anchor: float, examples: Data, regularity: float) -> View:
+def _of_last(seen: View, last: LastLayer, anchor: float, newest: Newest, regularity: float) -> View:
     """The last layer as a linear model of its own, on rows that go into it."""
     model = Linear(seen.model.loss, seen.model.outputs_count, last.columns)
-    part, total = Objective(model, anchor, free=last.free), float(examples.w.sum())
+    part = Objective(model, anchor, free=last.free)
     theta, tangent = (vector[last.at].astype(float) for vector in (seen.theta, seen.log_tangent))
 
     def entering(given: Data) -> Data:
@@ -102,20 +108,31 @@ def _of_last(seen: View, last: LastLayer, anchor: float, examples: Data, regular
 
     view = View(model, theta, tangent, None, None, seen.references and entering(seen.references))
     if model.size > FORMED_MOST:
-        return replace(view, similar=_similar(part, regularity * total))
-    covariance = _covariance(part, theta, entering(renewal.sampled(examples)), regularity, total)
+        return replace(view, similar=_similar(part, regularity * newest.total))
+    covariance = _covariance(part, theta, newest._replace(sample=entering(newest.sample)), regularity)
     return replace(view, covariance=covariance, base_covariance=covariance)
 
 
-def _covariance(part: Objective, theta: Array, sample: Data, regularity: float, total: float) -> Array | None:
-    """(W H)⁻¹ of examples of weight `total` of which this is a sample; None where H is not positive definite."""
+def _newest(state: State, settings: Settings, fit: Fit, least: int = 0) -> Newest:
+    """As many as a look at the model takes, but no fewer than `least`; in the frame of the fit."""
+    kept, stop = state.examples, max(0, fit.end - state.examples.first)
+    start = max(0, stop - settings.keep) if settings.keep else 0
+    there = start + np.flatnonzero(kept.weight[start:stop] > 0.0)
+    rows = there[-max(renewal.SAMPLE, least) :]
+    sample = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+    return Newest(sample, float(kept.weight[there].sum()))
+
+
+def _covariance(part: Objective, theta: Array, newest: Newest, regularity: float) -> Array | None:
+    """(W H)⁻¹; None where H is not positive definite."""
+    sample = newest.sample
     if not sample.usable:
         return None
     try:
         solved = newton.derivatives(theta, part, sample, regularity)
     except np.linalg.LinAlgError:
         return None
-    return np.asarray(solved.covariance * (float(sample.w.sum()) / total))
+    return np.asarray(solved.covariance * (float(sample.w.sum()) / newest.total))
 
 
 def _similar(part: Objective, alpha: float) -> Similarity | None:
@@ -132,5 +149,6 @@ def _last_layer(fit: Fit) -> LastLayer | None:
     return last if last is not None and fit.model.outputs_count * last.columns <= FORMED_MOST else None
 
 
-def _same(a: Data, b: Data) -> bool:
-    return all(np.array_equal(x, y) for x, y in ((a.w, b.w), (a.y, b.y), (a.X, b.X)))
+def _same(a: Newest, b: Newest) -> bool:
+    pairs = ((a.sample.w, b.sample.w), (a.sample.X, b.sample.X))
+    return a.total == b.total and all(np.array_equal(x, y) for x, y in pairs)

@@ -137,7 +137,6 @@ def _carried(old: Fit, model: Model, new_frame: Frame) -> sgdf.State:
     )
 
 
-def sampled(examples: Data, least: int = 0) -> Data:
-    """The newest of them, as many as a look at the model takes, but no fewer than `least`."""
-    newest = slice(-max(SAMPLE, least), None)
-    return Data(examples.X[newest], examples.y[newest], examples.w[newest])
+def sampled(examples: Data) -> Data:
+    """The newest of them, as many as a look at the model takes."""
+    return Data(examples.X[-SAMPLE:], examples.y[-SAMPLE:], examples.w[-SAMPLE:])

@@ -49,6 +49,27 @@ def examples(here: State, rows: Array | None = None) -> Data:
     return Data(X if rows is None else rows, fit.frame.targets(kept.target[:n]), kept.weight[:n])
 
 
+def test_what_is_kept_of_many_and_what_was_forgotten_are_left_out_and_the_weight_is_that_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of raw features and a fixed λ the inverse on a part is the part's own, scaled."""
+    monkeypatch.setattr(inverse.renewal, "SAMPLE", 10)
+    settings = told("cg", learn=False, standardise=False, keep=50)
+    here = learned(start(settings), settings, labels("logistic", 60))
+    for serial in (57, 58, 20):
+        here = learner.revise(here, settings, serial, None)
+    fit, formed = published(here), inverse.formed(here, settings)
+    data = examples(here)
+    there = data.w > 0.0
+    X, y, w = data.X[there][-10:], data.y[there][-10:], data.w[there][-10:]
+    assert isinstance(fit.model, Linear)
+    assert formed is not None
+    assert there.sum() == 47
+    scale = data.w[there].sum() / w.sum()
+    expected = explicit(fit.model, fit.theta, Data(X, y, w), fit.regularity * float(w.sum())) / scale
+    np.testing.assert_allclose(formed.covariance, expected, rtol=1e-8)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("solver", ["cg", "sgdf"])
 def test_a_linear_model_whose_solver_leaves_none_has_the_explicit_inverse(head: str, solver: str) -> None:

@@ -139,3 +139,11 @@ def test_an_event_can_be_explained_by_what_was_scored(regime: Regime) -> None:
     assert second.score < second.score_alone
     assert second.moved_by
     assert second.nearest
+
+
+def test_of_a_strategy_that_does_not_look_at_it_no_inverse_is_formed_unless_it_is_to_rest() -> None:
+    told = logs.configuration(strategy="random", solver="cg")
+    for rest_below, there in ((0.0, False), (1e-9, True)):
+        trial = logs.trial(replace(told, queries=replace(told.queries, rest_below=rest_below)))
+        trial.poll(logs.stream(60))
+        assert (trial.pipeline.standing.asking.benefit is not None) == there

@@ -19,7 +19,7 @@ from streamlearn.service.patience import Stopped
 
 
 def run(configuration: Configuration, rebuild: bool) -> int:
-    """Exit code 0: drained. rebuild: build a new store from the log first."""
+    """Exit code 0: drained, or stopped while waiting for the world. rebuild: build a new store from the log first."""
     log = set_up_logs(configuration.kafka.settings)
     stop = threading.Event()
 
@@ -49,13 +49,17 @@ def run(configuration: Configuration, rebuild: bool) -> int:
             if aside is not None:
                 log.info("the store of before is %s now", aside, extra={"action": "rebuild"})
             daemon = assemble.daemon(configuration, health, measurements, stop.wait, clock)
-        daemon.run()
+        drained = daemon.run()
     except Stopped:
         log.info("stopped while building a store; start with --rebuild again", extra={"action": "stopped"})
         return 0
     finally:
         if server is not None:
             server.stop()
-    log.info("drained; %d commits", daemon.number, extra={"action": "drained"})
+    if drained:
+        log.info("drained; %d commits", daemon.number, extra={"action": "drained"})
+    else:
+        told = "stopped while waiting; %d commits, and the next start goes on from there"
+        log.info(told, daemon.number, extra={"action": "stopped"})
     sys.stderr.flush()
     return 0

@@ -16,6 +16,7 @@ from __future__ import annotations
 from streamlearn.core.losses import OF_VALUES
 from streamlearn.queries import squared_influence
 from streamlearn.queries.committee import Committee
+from streamlearn.queries.decisive import Decisive
 from streamlearn.queries.flip import Flip
 from streamlearn.queries.gradient_length import GradientLength
 from streamlearn.queries.informed import Informed
@@ -33,6 +34,7 @@ _ALL: tuple[Strategy, ...] = (
     Uncertainty("margin"),
     Uncertainty("entropy", entropy),
     Uncertainty("least-confidence", least_confidence),
+    Decisive(),
     Informed(),
     Informed("informed-boundary", boundary=True),
     Flip(),

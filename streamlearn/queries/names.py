@@ -7,6 +7,7 @@ OF_CLASSES = (
     "margin",
     "entropy",
     "least-confidence",
+    "decisive",
     "informed",
     "informed-boundary",
     "flip",

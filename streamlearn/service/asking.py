@@ -91,6 +91,7 @@ class Asking:
         self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
         self.paused = False  # events are scored, and none is asked about
         self.benefit: Benefit | None = None  # of labels, as far as is known
+        self._watched: Sight | None = None  # of which it was told last
         # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
         # which is another rounding. None: the view is to be made anew.
         self.counted_at_once: int | None = None
@@ -184,24 +185,37 @@ class Asking:
             if self.counted_at_once is None:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
-        begin, fit = bounds(ordinal)[0], state.published
-        if self._sight is not None and fit is not None and begin != self._looked:
-            rows = _stacked(state, ledger.recent(ordinal))
-            self._sight, self._looked = self._sight.looking(fit.frame.design(rows)), begin
-            found = benefit.of(self._sight.whole)
-            self.benefit = found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
+            self.benefit = self.benefit if self._sight is not None else None
+        begin = bounds(ordinal)[0]
+        if self._sight is not None and begin != self._looked and self._looks_at_recent(state):
+            self._sight, self._looked = _with_recent(self._sight, state, ledger, ordinal), begin
+            if self._rest_below > 0.0:
+                self.benefit = _benefit(self._sight, state)
         return self._sight
+
+    def watch(self, state: State, ledger: Ledger) -> Benefit | None:
+        """What labels still buy, for whoever watches: as of the last event that was scored."""
+        if self._fresh and self._sight is not None and self._watched is not self._sight:
+            self._watched, seen = self._sight, self._sight
+            if seen.whole.recent is None:
+                seen = _with_recent(seen, state, ledger, ledger.count)
+            self.benefit = _benefit(seen, state)
+        return self.benefit
+
+    def _looks_at_recent(self, state: State) -> bool:
+        return self._rest_below > 0.0 or any(each.needs_recent for each in self._strategies(state))
+
+    def _strategies(self, state: State) -> list[Strategy]:
+        return [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
 
     def look(self, state: State, ledger: Ledger, without: str) -> Sight | None:
         """What the strategy would see now if this event were not asked about."""
         seen = self._new_sight(state, ledger, without)
-        if seen is None or state.published is None:
-            return None
-        return seen.looking(state.published.frame.design(_stacked(state, ledger.recent(ledger.count))))
+        return None if seen is None else _with_recent(seen, state, ledger, ledger.count)
 
     def _new_sight(self, state: State, ledger: Ledger, without: str | None = None) -> Sight | None:
         """Pending queries counted: those of before at once, those behind them one by one; but for one, all at once."""
-        strategies = [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
+        strategies = self._strategies(state)
         view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
@@ -224,6 +238,19 @@ class Asking:
 def finite(score: float) -> float | None:
     """As a message says it: what is not finite is not told."""
     return float(score) if np.isfinite(score) else None
+
+
+def _with_recent(seen: Sight, state: State, ledger: Ledger, ordinal: int) -> Sight:
+    """With the events before the block of this ordinal."""
+    assert state.published is not None
+    return seen.looking(state.published.frame.design(_stacked(state, ledger.recent(ordinal))))
+
+
+def _benefit(seen: Sight, state: State) -> Benefit | None:
+    """In units of the loss that users are told."""
+    found, fit = benefit.of(seen.whole), state.published
+    assert fit is not None
+    return found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
 
 
 def _stacked(state: State, features: list[bytes]) -> Array:

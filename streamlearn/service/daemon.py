@@ -23,7 +23,7 @@ from streamlearn.service.announcing import Announcing
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.observe import measure
+from streamlearn.service.observe import measure, starved
 from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import (
@@ -76,6 +76,7 @@ class Daemon:
         self._replaces: str | None = None
         self._committed_at = 0.0
         self._announcing = Announcing(pipeline.standing)
+        self._starved = ""  # why no event can be chosen by its score
         self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
     @property
@@ -83,17 +84,18 @@ class Daemon:
         """The last commit's."""
         return self._number
 
-    def run(self) -> None:
-        """Until it is asked to stop; then drain and commit."""
+    def run(self) -> bool:
+        """Until it is asked to stop; then drain and commit. Whether it has: False where the world did not let it."""
         try:
             self.start()
             while not self._patiently.over():
                 self.turn()
             self.drain()
         except Stopped:
-            log.info("stopped while waiting", extra={"action": "stopped"})
+            return False
         finally:
             self.close()
+        return True
 
     def start(self) -> None:
         """Recover: state from the store, then the outbox that may not have been published, then the positions."""
@@ -231,9 +233,16 @@ class Daemon:
         self._ports.sink.publish(commit)
         self._ports.store.clear_outbox()
 
+    def _warn(self, starved: str) -> None:
+        """Once each time that it begins."""
+        if starved and starved != self._starved:
+            log.warning("no event is chosen by its score: %s", starved, extra={"action": "starved"})
+        self._starved = starved
+
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)
         measure(self.pipeline, self._health, self._measurements)
+        self._warn(starved(self.pipeline))
         lags = self._patiently("log", self._ports.source.lag)
         ends = {(record.role, record.partition): record.next for record in self._polled}
         begins = {(record.role, record.partition): record.offset for record in reversed(self._polled)}

@@ -11,6 +11,7 @@ Whether an id is still known depends on the count of events alone, not on when t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -131,6 +132,14 @@ class Ledger:
         if entry is not None:
             self.changes.pending_removed.append(id)
         return entry
+
+    def hasten(self, latest: float) -> bool:
+        """No query expires later than this; whether one would have. Those count as the last that were asked."""
+        late = [entry for entry in self.pending.values() if entry.expires > latest]
+        for entry in late:
+            self.settle_query(entry.id)
+            self.ask(replace(entry, expires=latest))
+        return bool(late)
 
     def wait_for_event(self, id: str, label: bytes) -> Waiting | None:
         """Keep a label until its event comes; gives back the one that has to go for it, if any."""

@@ -14,6 +14,16 @@ from streamlearn.service.pipeline import Pipeline
 FAILING_MOST = 3  # updates in a row that were not finite, before the daemon calls itself unready
 
 
+def starved(pipeline: Pipeline) -> str:
+    """Why no event can be chosen by its score; empty where one can."""
+    state, selector = pipeline.state, pipeline.standing.asking.selector
+    if selector.seen and selector.outstanding >= pipeline.standing.rules.budget.outstanding_most:
+        return f"{selector.outstanding} queries are not answered, as many as queries.outstanding allows"
+    if selector.seen and state.published is None:
+        return "there is no model yet: it takes labels of two classes, or values"
+    return ""
+
+
 def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> None:
     """Set every gauge that follows from the pipeline's state."""
     state, ledger, selector = pipeline.state, pipeline.ledger, pipeline.standing.asking.selector
@@ -22,14 +32,13 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_query_threshold", selector.threshold)
     budget = pipeline.standing.rules.budget.share * selector.entitled
     measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
-    capped = selector.outstanding >= pipeline.standing.rules.budget.outstanding_most
-    starved = selector.seen > 0 and (state.published is None or capped)
-    measurements.set("streamlearn_starved", float(starved))
+    measurements.set("streamlearn_starved", float(bool(starved(pipeline))))
     asking = pipeline.standing.asking
     measurements.set("streamlearn_resting", float(asking.resting))
-    if asking.benefit is not None:
-        measurements.set("streamlearn_excess_loss", asking.benefit.excess)
-        measurements.set("streamlearn_label_benefit", asking.benefit.label)
+    benefit = asking.watch(state, ledger)
+    if benefit is not None:
+        measurements.set("streamlearn_excess_loss", benefit.excess)
+        measurements.set("streamlearn_label_benefit", benefit.label)
     tests = int(examples.members(state.examples, held(state, pipeline.standing.rules.learner)).sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
     measurements.set("streamlearn_examples", tests, role="test")

@@ -57,8 +57,7 @@ class Pipeline:
         """
         standing = self.standing
         if now is not None:
-            standing.clock = max(standing.clock, now)
-            standing.expire(standing.clock)
+            standing.tell_time(now)
         taken, held = 0, 0
         for role, group in groupby(records, key=lambda record: record.role):
             decode = self._codec.events if role == EVENTS else self._codec.labels

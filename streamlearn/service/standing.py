@@ -33,6 +33,7 @@ class Announced:
 
 
 NOTHING = Announced()
+PUT_BACK_S = 60.0  # a clock that goes back by more was put back; by less, it is only kept right
 
 
 @final
@@ -107,6 +108,14 @@ class Standing:
         if entry is not None:
             self.asking.settled(1)
         return entry
+
+    def tell_time(self, now: float) -> None:
+        """What the wall clock says, which may jump. Where it was put back, it was ahead when queries were asked: none of them
+        waits longer from here than one that is asked now."""
+        if now < self.clock - PUT_BACK_S and self.ledger.hasten(now + self.rules.expire_s):
+            self.asking.model_moved()
+        self.clock = now
+        self.expire(now)
 
     def expire(self, now: float) -> None:
         """Queries that nobody answered in time are pending no longer."""

@@ -107,6 +107,11 @@ def test_a_secure_broker(looked: Looked, secure: SecureBroker, prefix: str, clie
     for role in ROLES:
         secure.grant(ResourceType.TOPIC, f"{prefix}-{role}", ACLOperation.DESCRIBE)
     code, lines = looked(address, client=client, **login)
+    unpublished = (
+        f"FAIL transactions: this user may not publish under the transactional id '{prefix}', which is the daemon's name"
+        " - grant Write and Describe on it"
+    )
+    assert unpublished == lines.pop()
     assert [
         f"FAIL topic {role}: topic '{prefix}-{role}': this user may not {verb} it - grant {right} on it, or set "
         f"topics.{role}"
@@ -117,6 +122,9 @@ def test_a_secure_broker(looked: Looked, secure: SecureBroker, prefix: str, clie
     for role in ROLES:
         right = ACLOperation.READ if role in ("events", "labels") else ACLOperation.WRITE
         secure.grant(ResourceType.TOPIC, f"{prefix}-{role}", right, ACLOperation.DESCRIBE_CONFIGS)
+    secure.grant(ResourceType.TRANSACTIONAL_ID, prefix, ACLOperation.DESCRIBE)
+    assert unpublished == looked(address, client=client, **login)[1][0]
+    secure.grant(ResourceType.TRANSACTIONAL_ID, prefix, ACLOperation.WRITE)
     code, lines = looked(address, client=client, **login)
     assert (3, 1) == (code, len(lines))
     assert lines[0].startswith("FAIL store and log: ")

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, final
@@ -33,10 +33,13 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("STREAMLEARN")}
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+STREAMLEARN = ("-m", "streamlearn")
+
+
+def command(folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself. launcher: see `DaemonProcess`."""
     return subprocess.run(
-        [sys.executable, "-m", "streamlearn", *arguments],
+        [sys.executable, *launcher, *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -57,6 +60,11 @@ def inspect(folder: Path, store: str = "streamlearn-data/streamlearn.db") -> dic
     return as_json(folder, "inspect", store)
 
 
+def frozen(pid: int) -> bool:
+    """Whether the process was stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file; every line has to be one. A line that is being written is left out."""
     if not path.exists():
@@ -75,14 +83,17 @@ def append(path: Path, *values: object) -> None:
 
 @final
 class DaemonProcess:
-    """`streamlearn run ARGUMENTS` in a folder, its log in `daemon.log` there. HTTP is on any free port."""
+    """`streamlearn run ARGUMENTS` in a folder, its log in `daemon.log` there. HTTP is on any free port.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    launcher: what Python is told to run instead, and that program's own arguments.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN) -> None:
         self._folder, self._log = folder, folder / "daemon.log"
         self._said_before = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamlearn", "run", *arguments, "--set", "http.port=0"],
+                [sys.executable, *launcher, "run", *arguments, "--set", "http.port=0"],
                 cwd=folder,
                 env=environment(),
                 stdout=log,
@@ -166,10 +177,12 @@ class DaemonProcess:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[DaemonProcess]:
-    """A daemon that is ready; killed at the end, if it still runs."""
-    daemon = DaemonProcess(folder, *arguments)
+def running(
+    folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN, wait: bool = True
+) -> Iterator[DaemonProcess]:
+    """A daemon that is ready, if that is waited for; killed at the end, if it still runs."""
+    daemon = DaemonProcess(folder, *arguments, launcher=launcher)
     try:
-        yield daemon.wait_ready()
+        yield daemon.wait_ready() if wait else daemon
     finally:
         daemon.kill()

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 
 from streamlearn.config import Configuration
-from tests.end_to_end.daemon_process import DaemonProcess, until
+from tests.edges.kafka.world import CLIENTS
+from tests.end_to_end.conftest import ROLES
+from tests.end_to_end.daemon_process import DaemonProcess, command, running, until
 from tests.end_to_end.kills import all_is_whole_at_the_end
-from tests.end_to_end.test_kill_kafka import ROLES, configure
+from tests.end_to_end.test_kill_kafka import configure
 from tests.end_to_end.traffic import KafkaLog, Traffic
 from tests.kafka_cluster import LocalCluster
 
@@ -50,7 +53,7 @@ def test_leaders_are_killed_and_the_cluster_is_started_again(
         traffic.go_on(log)
         before, began = learned(), time.monotonic()
         until(lambda: learned() > before, f"a label after {what}", PATIENCE_S)
-        times.append(f"{what}: {time.monotonic() - began:.1f} s")
+        times.append((time.monotonic() - began, what))
         until(lambda: learned() >= before + MORE, f"labels after {what}", PATIENCE_S)
 
     until(lambda: learned() >= MORE, "the first labels", PATIENCE_S)
@@ -66,7 +69,28 @@ def test_leaders_are_killed_and_the_cluster_is_started_again(
     cluster.start()
     goes_on("the cluster was started again")
     daemon.kill()
-    print(client, *times, sep="\n")
+    print(client, *(f"{what}: {seconds:.1f} s" for seconds, what in times), sep="\n")
     start = lambda: DaemonProcess(tmp_path, configuration)  # noqa: E731  # as the other tests have it
     all_is_whole_at_the_end(tmp_path, f"{prefix}.db", log, start, traffic, Configuration())
     log.close()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_topics_are_created_with_a_replica_on_each_node(
+    client: str, tmp_path: Path, cluster: LocalCluster, prefix: str
+) -> None:
+    configuration = configure(tmp_path, cluster.address, prefix, client)
+    create = ("--set", "kafka.create_topics=true", "--set")
+    refused = command(tmp_path, "run", configuration, "--set", "http.port=-1", *create, "kafka.replication=4")
+    assert refused.returncode == 2
+    assert "set kafka.replication to at most the number of brokers" in refused.stderr
+    with running(tmp_path, configuration, *create, "kafka.replication=3") as daemon:
+        log = KafkaLog(cluster.address, {role: f"{prefix}-{role}" for role in ROLES})
+        log.send("labels", "a", {"id": "a", "y": True, "x": [1.0]})
+        until(lambda: daemon.metrics()["streamlearn_labels_total"] == 1, "a label", PATIENCE_S)
+        assert daemon.drain() == 0
+        log.close()
+    admin = KafkaAdminClient(bootstrap_servers=cluster.address)
+    made = admin.describe_topics([f"{prefix}-{role}" for role in ROLES])
+    admin.close()
+    assert [{1, 2, 3}] * len(ROLES) == [set(each["partitions"][0]["replica_nodes"]) for each in made]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from streamlearn import settings
 from streamlearn.edges.kafka.source import PROBE_S
-from tests.edges.kafka.world import CLIENTS
+from tests.end_to_end.conftest import ROLES
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import KILLS, a_kill_after_each_commit, all_answered, nothing_lost_or_doubled, thirty_kills
 from tests.end_to_end.traffic import KafkaLog, Traffic
@@ -21,8 +20,6 @@ from tests.kafka_broker import LocalBroker
 from tests.kafka_fixtures import make_topics
 
 pytestmark = pytest.mark.kafka
-
-ROLES = ("events", "labels", "queries", "rejected")
 
 
 def configure(folder: Path, address: str, name: str, client: str = "kafka-python") -> str:
@@ -40,19 +37,6 @@ def topics(name: str) -> dict[str, str]:
 
 def create(address: str, name: str) -> None:
     make_topics(address, dict.fromkeys(topics(name).values(), 1))
-
-
-@pytest.fixture
-def log(kafka: str, fresh_topics: Callable[..., dict[str, str]]) -> Iterator[KafkaLog]:
-    log = KafkaLog(kafka, fresh_topics(**dict.fromkeys(ROLES, 1)))
-    yield log
-    log.close()
-
-
-@pytest.fixture(params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 def test_many_kills_lose_no_label_and_repeat_no_query(

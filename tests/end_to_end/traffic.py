@@ -21,6 +21,7 @@ from tests.end_to_end.daemon_process import lines
 WARM = 20
 LAST = "last"  # an id
 BACK_MS = 500  # a broker that was away is found within this time
+FLUSH_S = 110.0  # a broker may be frozen for a minute; before the producer itself gives up
 BURST, PAUSE_S = 8, 0.05
 REPLACED_SHARE = 0.1
 
@@ -106,7 +107,7 @@ class KafkaLog(Log):
         self._producer.send(self._topics[role], key=id.encode(), value=json.dumps(value).encode())
 
     def flush(self) -> None:
-        self._producer.flush(60)
+        self._producer.flush(FLUSH_S)
 
     def queries(self) -> list[dict[str, Any]]:
         self.flush()

@@ -26,9 +26,18 @@ def test_auto_goes_by_the_problem(loss: str, exact: bool, expected: str) -> None
     assert expected == choose("auto", loss, exact).name
 
 
-OF_CLASSES = {"uncertainty", "margin", "entropy", "least-confidence", "informed", "informed-boundary", "flip"}
+OF_CLASSES = {
+    "uncertainty",
+    "margin",
+    "entropy",
+    "least-confidence",
+    "decisive",
+    "informed",
+    "informed-boundary",
+    "flip",
+}
 OF_TANGENTS = {"sld", "sld-unlabeled", "sld-residual", "gradient-length", "random", "periodic"}
-OF_INVERSES = {"leverage", "v-optimality", "committee", "informed", "informed-boundary"} | {
+OF_INVERSES = {"leverage", "decisive", "v-optimality", "committee", "informed", "informed-boundary"} | {
     f"{influence}{form}" for influence in ("si", "ssi", "sti") for form in ("", "-unlabeled", "-doubly-unlabeled")
 }
 

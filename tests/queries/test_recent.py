@@ -65,6 +65,14 @@ def test_informed_is_the_margin_times_the_influence_of_the_decision_on_the_strea
     np.testing.assert_allclose(score("informed-boundary", view), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("head", CLASSES)
+@COUNTED
+def test_decisive_is_the_geometric_mean_of_margin_and_v_optimality(head: str, pending: Array | None) -> None:
+    view = seen(head, pending, MANY)
+    margins = np.array([undecided("margin", head, x) for x in X])
+    np.testing.assert_allclose(score("decisive", view) ** 2, margins * score("v-optimality", view), rtol=1e-9)
+
+
 def difference(head: str, x: Array) -> Array:
     """The gradient of f_a − f_b by θ, a and b the likeliest classes."""
     J = views.jacobian(head, x)
@@ -74,7 +82,7 @@ def difference(head: str, x: Array) -> Array:
     return np.asarray(J[a] - J[b])
 
 
-@pytest.mark.parametrize("strategy", ["v-optimality", "informed"])
+@pytest.mark.parametrize("strategy", ["v-optimality", "informed", "decisive"])
 def test_of_two_events_as_undecided_the_one_that_the_stream_resembles_is_asked_about(strategy: str) -> None:
     here, there = np.array([1.0, 0.0, 3.0, 0.0]), np.array([1.0, 0.0, 0.0, 3.0])
     crowd = here + 0.1 * np.random.default_rng(1).normal(size=(20, 4)) * [0, 1, 1, 1]
@@ -90,6 +98,10 @@ def test_of_two_events_as_undecided_the_one_that_the_stream_resembles_is_asked_a
 def test_more_pending_queries_leave_less_to_be_learned_about_the_stream(head: str) -> None:
     view = seen(head, None, MANY)
     once, twice = (unanswered.count_all(view, np.repeat(X[:1], times, axis=0)) for times in (1, 2))
-    names = [name for name in ("v-optimality", "informed") if head in CLASSES or not STRATEGIES[name].needs_classes]
+    names = [
+        name
+        for name in ("v-optimality", "informed", "decisive")
+        if head in CLASSES or not STRATEGIES[name].needs_classes
+    ]
     for name in names:
         assert score(name, twice)[0] < score(name, once)[0] < score(name, view)[0]

@@ -34,6 +34,7 @@ from streamlearn.service.ports import (
     Store,
 )
 
+DAY_S = 86_400.0
 TOLD = replace(Configuration(), queries=Queries(budget=0.5, expire_s=3600.0))
 
 
@@ -233,6 +234,48 @@ def test_expired_queries_are_committed_though_nothing_came() -> None:
     assert {(): float(asked)} == desk.measurements.snapshot()["streamlearn_queries_expired_total"]
 
 
+@pytest.mark.parametrize("ahead_s", [DAY_S, 1e9])
+def test_queries_that_were_asked_by_a_clock_that_was_ahead_expire_once_it_is_put_right(ahead_s: float) -> None:
+    desk = Desk()
+    desk.clock.set(1e9 + ahead_s)
+    desk.events(0, 10)
+    desk.started().turn()
+    asked = len(desk.store.load().pending)
+    assert asked > 0
+    desk.clock.set(1e9)
+    daemon = desk.started()
+    daemon.turn()
+    assert {1e9 + 3600.0} == {entry.expires for entry in desk.store.load().pending}
+    assert asked == len(desk.store.load().pending)
+    again = desk.started()
+    assert restore.take(again.pipeline) == desk.store.load().snapshot
+    assert list(again.pipeline.ledger.pending) == list(daemon.pipeline.ledger.pending)
+    desk.clock.advance(3600.0)
+    again.turn()
+    assert [] == desk.store.load().pending
+    desk.events(10, 100)
+    again.turn()
+    assert {1e9 + 7200.0} == {entry.expires for entry in desk.store.load().pending}
+
+
+def test_a_clock_that_jumps_a_day_ahead_lets_queries_expire_and_their_labels_still_count() -> None:
+    desk = Desk()
+    daemon = desk.started()
+    desk.events(0, 10)
+    daemon.turn()
+    asked = desk.queries()
+    for now in (1e9 + DAY_S, 1e9 - DAY_S, 1e9):
+        desk.clock.set(now)
+        daemon.turn()
+        assert [] == desk.store.load().pending
+    for id in asked:
+        desk.log.append(LABELS, json.dumps({"id": id, "y": True}).encode())
+    desk.log.append(EVENTS, json.dumps({"id": asked[0], "x": [0, 0]}).encode())  # once more
+    daemon.turn()
+    assert sorted(asked) == sorted(daemon.pipeline.ledger.labeled)
+    assert asked == desk.queries()
+
+
 def test_on_a_quiet_stream_it_commits_again_so_that_its_trace_in_the_log_does_not_expire() -> None:
     desk = Desk()
     daemon = desk.started()
@@ -323,13 +366,25 @@ def test_a_run_drains_and_closes_everything() -> None:
     desk.labels(0, 203)
     desk.turns = 1
     daemon = desk.daemon()
-    daemon.run()
+    assert daemon.run()
     assert 0 == daemon.pipeline.state.unfitted
     assert ["close sink", "close store"] == desk.told.calls[-2:]
     assert {(EVENTS, 0): 400, (LABELS, 0): 203} == desk.store.load().positions
     again = desk.daemon()
     again.start()
     assert restore.digest(daemon.pipeline) == restore.digest(again.pipeline)
+
+
+def test_a_run_that_is_stopped_while_the_log_is_away_says_so_and_the_next_one_publishes() -> None:
+    desk = Desk()
+    desk.events(0, 10)
+    desk.told.away = {"publish": 10**9}
+    assert not desk.daemon(pause=bool).run()
+    assert ["close sink", "close store"] == desk.told.calls[-2:]
+    assert [] == desk.queries()
+    desk.told.away, desk.turns = {}, 1
+    assert desk.daemon().run()
+    assert len(desk.queries()) == len({*desk.queries()}) > 0
 
 
 def test_each_label_counts_once_however_often_the_daemon_is_started_anew() -> None:
@@ -383,3 +438,34 @@ def test_where_reading_was_moved_to_is_committed_and_counted_and_what_was_read_t
     assert 2 == daemon.number
     daemon.turn()
     assert 2 == daemon.number
+
+
+def test_that_no_event_can_be_chosen_by_its_score_is_warned_of_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    daemon = desk.started()
+
+    def warnings() -> list[str]:
+        said = [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "starved"]
+        caplog.clear()
+        return said
+
+    assert (0.0, []) == (desk.measured("streamlearn_starved"), warnings())
+    desk.events(0, 40)
+    daemon.turn()
+    desk.events(40, 40)
+    daemon.turn()
+    assert 1.0 == desk.measured("streamlearn_starved")
+    assert [
+        "no event is chosen by its score: there is no model yet: it takes labels of two classes, or values"
+    ] == warnings()
+    desk.labels(0, 80)
+    daemon.turn()
+    assert (0.0, []) == (desk.measured("streamlearn_starved"), warnings())
+    desk.events(80, 400)
+    daemon.turn()
+    assert 1.0 == desk.measured("streamlearn_starved")
+    capped = "100 queries are not answered, as many as queries.outstanding allows"
+    assert [f"no event is chosen by its score: {capped}"] == warnings()
+    desk.labels(80, 400)
+    daemon.turn()
+    assert 0.0 == desk.measured("streamlearn_starved")

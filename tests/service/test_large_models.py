@@ -146,4 +146,5 @@ def test_of_a_strategy_that_does_not_look_at_it_no_inverse_is_formed_unless_it_i
     for rest_below, there in ((0.0, False), (1e-9, True)):
         trial = logs.trial(replace(told, queries=replace(told.queries, rest_below=rest_below)))
         trial.poll(logs.stream(60))
-        assert (trial.pipeline.standing.asking.benefit is not None) == there
+        pipeline = trial.pipeline
+        assert (pipeline.standing.asking.watch(pipeline.state, pipeline.ledger) is not None) == there

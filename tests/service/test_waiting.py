@@ -34,6 +34,17 @@ def test_it_comes_back_as_it_was_kept() -> None:
         assert type(label.y) is type(found.y)
 
 
+def test_of_a_large_record_only_the_beginning_is_kept_and_its_label_whole() -> None:
+    large = RECORD._replace(value=b"[" + b"x" * 100_000 + b"]")
+    label = Label("a", True, None, 1.0, None)
+    stored = waiting.kept(large, label)
+    record, found = waiting.read(stored, JsonCodec())
+    assert 5000 > len(stored)
+    assert (label, large.value[: waiting.KEPT_BYTES], 100_002) == (found, record.value, record.oversize)
+    again, _ = waiting.read(waiting.kept(record, label), JsonCodec())
+    assert again == record
+
+
 def test_what_a_version_without_batches_kept_is_decoded_again() -> None:
     stored = msgspec.msgpack.encode(tuple(RECORD)[:7])
     expected = (RECORD._replace(place=None), Label("a", True, None, 1.0, None))

@@ -37,6 +37,7 @@ def cluster(configuration: Configuration) -> Iterator[Finding]:
             yield Finding(True, "log", scrub(f"Kafka at {kafka.bootstrap_servers} answers", kafka))
             yield from _brokers(admin, client)
             yield from _topics(configuration, admin)
+            yield from _transactions(configuration)
     except StreamlearnError as error:
         yield Finding(False, "log", str(error), "look at the broker's log, and run this once more")
 
@@ -73,6 +74,13 @@ def _topics(configuration: Configuration, admin: Admin) -> Iterator[Finding]:
         if not fatal:
             unseen = "" if topic.settings else "; its settings are not shown to this user (grant DescribeConfigs)"
             yield Finding(True, subject, f"'{name}', partitions: {topic.partitions}{unseen}")
+
+
+def _transactions(configuration: Configuration) -> Iterator[Finding]:
+    name = configuration.name
+    if not probe.may_publish(configuration.kafka, name):
+        text = f"this user may not publish under the transactional id '{name}', which is the daemon's name"
+        yield Finding(False, "transactions", text, "grant Write and Describe on it")
 
 
 def agreement(configuration: Configuration, load: Callable[[], Saved | None]) -> Iterator[Finding]:

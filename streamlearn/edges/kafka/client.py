@@ -44,6 +44,7 @@ class Whose(Enum):
     OPERATORS = "rights and secrets"
     LIMITS = "a message is too large for the broker"
     LOGS = "the log no longer holds what is to be read"
+    CLOCKS = "a message's time is refused: this machine's clock is not the broker's"
     WORLDS = "all else: the broker is away"
 
 
@@ -180,8 +181,11 @@ class Client(ABC):
             case Whose.LIMITS:
                 return ConfigurationError(f"{text}; raise max.message.bytes of the output topics")
             case Whose.LOGS:
-                told = "the log no longer holds what the store is to read next: use a new name and store"
+                told = "the log no longer holds what the store is to read next: set kafka.lost, or `streamlearn run --rebuild`"
                 return CannotStart(f"{text}; {told}")
+            case Whose.CLOCKS:
+                limits = "message.timestamp.*.max.ms of the output topics"
+                return Unavailable(f"{text}; put this machine's clock right, or the broker's, or raise {limits}")
             case _:
                 return Unavailable(text)
 

@@ -275,7 +275,7 @@ class ConfluentWriter(Writer):
                         raise TimeoutError("messages were not acknowledged") from None
                     producer.poll(LOOK_S)
         unsent = producer.flush(_left(until))
-        if failed:
+        if failed:  # the commit would fail too, but only tell that a delivery has
             raise KafkaException(failed[0])
         if unsent:
             raise TimeoutError(f"{unsent} messages were not acknowledged")

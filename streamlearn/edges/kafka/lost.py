@@ -23,7 +23,8 @@ def resume(policy: str, where: str, offset: int, begin: int, end: int) -> Skip |
         why = "records were deleted unread" if offset < begin else "the topic was cut short or made anew"
         raise CannotStart(
             f"{where} holds offsets {begin} to {end}, and the store goes on at {offset}: {why}; set kafka.lost ="
-            ' "earliest" or "latest" to go on without them, or use a new name and store'
+            ' "earliest" or "latest" to go on without them, or start once with `streamlearn run --rebuild`, which builds a'
+            " store from what the log holds"
         )
     going_on = begin if policy == EARLIEST else end
     return Skip(going_on, going_on - offset if offset < begin else None)

@@ -26,6 +26,7 @@ ANSWER_S = 1.5  # how long each step may take
 SERVERS_MOST = 3  # of those named
 FRAME_BYTES_MOST = 1 << 16
 API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE = (18, 0), (17, 1), (36, 0)  # (key, version): all brokers have these
+ADD_OFFSETS, TRANSACTIONAL_ID_DENIED = (25, 0), 53
 UNSUPPORTED_MECHANISM, ILLEGAL_STATE, AUTHENTICATION_FAILED = 33, 34, 58
 ALERT = b"\x15\x03"  # how TLS answers what is not TLS
 PROXIES = ("proxy_url", "socks5_proxy")  # through which only the library goes
@@ -86,6 +87,28 @@ def look(host: str, port: int, security: Security) -> None:
             f"something listens on port {port} of {host} and does not answer as a broker ({error}); it may be starting, "
             f"or {SERVERS} names the wrong port"
         ) from None
+
+
+def may_publish(kafka: config.Kafka, name: str) -> bool:
+    """Whether this user may write under a transactional id; True too where that cannot be seen.
+
+    A broker is asked to take a group into the transaction of a producer that there cannot be. It looks at rights first and
+    refuses then, so nothing changes, whoever uses the id.
+    """
+    security = Security(kafka)
+    known = security.mechanism == "PLAIN" or security.mechanism in ScramClient.MECHANISMS
+    if not security.plain_to_us or (security.sasl and not known) or any(each in kafka.settings for each in PROXIES):
+        return True
+    text = struct.pack(">h", len(name.encode())) + name.encode()
+    host, _, port = kafka.bootstrap_servers.split(",")[0].strip().rpartition(":")
+    with suppress(Broken, NotKafka, OSError, StreamlearnError), _connected(host.strip("[]"), int(port)) as plain:
+        connection = _encrypted(plain, host, security) if security.tls else plain
+        if security.sasl:
+            _log_in(connection, security)
+        told = _ask(connection, ADD_OFFSETS, text + struct.pack(">qh", -1, -1) + text)
+        _, error = struct.unpack(">ih", told[:6])  # behind how long the broker wants us to wait
+        return bool(error != TRANSACTIONAL_ID_DENIED)
+    return True
 
 
 @contextmanager

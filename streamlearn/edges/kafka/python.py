@@ -4,9 +4,12 @@
   in it failed. So every future is looked at before the commit, and after any fault the producer is thrown away.
 - A producer that is fenced while it sends asks for a new epoch, and that request ends the transaction that its
   successor has open. It does so only where brokers are 2.5 or newer; told that this one is not, it stops instead.
+- A request to a coordinator that refuses the connection is forgotten, and its sender spins: `Connection` is for that.
 - Commit, abort and offsets wait for ever. So a transaction runs under a deadline, on a thread that is left behind when
   it is missed; its producer is ended, so that nothing that it does later reaches the broker.
 - Pausing a partition loses what was fetched of it (it is parked and not always taken back): nothing is paused.
+- A poll that finds nothing leaves a circle of an error and all frames that called it, with what they hold, until Python's
+  collector comes by, which counts objects and not bytes. So a poll has a thread of its own, where nobody holds records.
 - It tries again until a deadline and then tells that there was one: the reason is only in its log.
 """
 
@@ -20,6 +23,7 @@ from typing import Any, final
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from streamlearn import config
@@ -51,6 +55,7 @@ from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 CONSUMER_API = (4, 1)  # the newest protocol that the consumer speaks: given, so that its constructor does not connect
 PRODUCER_API = (2, 4)  # no new epoch for a fenced producer; see above
 METADATA_MS = 5000  # it asks for partitions by itself this often, and is asked for what it knows
+POLL_LATE_S = 10.0  # beyond its time, after which a poll counts as hung
 END = "\0"  # of metadata: confluent-kafka writes it too, and without it reads what happens to lie behind
 RETRY_MS = 20  # a transaction that follows at once meets the end of the one before, and waits this long
 
@@ -118,6 +123,7 @@ class KafkaPython(Client):
             "linger_ms": 100,  # `flush` does not wait for it
             "max_request_size": REQUEST_BYTES,
             "retry_backoff_ms": RETRY_MS,
+            "kafka_client": Connection,
         }
         return KafkaPythonWriter(self.build(KafkaProducer, own), name, timeout_s)
 
@@ -146,6 +152,17 @@ class KafkaPython(Client):
             "request_timeout_ms": int(1000 * ANSWER_S),
         }
         return KafkaPythonAdmin(within(CONNECT_S + 1.0, lambda: self.build(KafkaAdminClient, own)))
+
+
+@final
+class Connection(KafkaNetClient):  # type: ignore[misc]  # it has no types
+    """A producer's, as its sender takes it to be: one that cannot be made is told, and what was to be sent is kept."""
+
+    def await_ready(self, node_id: Any, timeout_ms: int = 30_000) -> bool:
+        try:
+            return bool(super().await_ready(node_id, timeout_ms=timeout_ms))
+        except kafka_errors.KafkaConnectionError:
+            return False
 
 
 @final
@@ -181,13 +198,15 @@ class KafkaPythonReader(Reader):
             self._consumer.seek(TopicPartition(topic, each), offset)
 
     def poll(self, wait_s: float, most: int) -> list[Record]:
-        fetched = self._consumer.poll(timeout_ms=max(0, int(1000 * wait_s)), max_records=most)
+        poll = partial(self._consumer.poll, timeout_ms=max(0, int(1000 * wait_s)), max_records=most)
+        fetched = within(wait_s + POLL_LATE_S, poll)
         records: list[Record] = []
         for partition in sorted(fetched):
             batch = fetched[partition]
             following = [each.offset for each in batch[1:]] + [self.position(partition.partition)]
             for each, after in zip(batch, following, strict=True):
                 records.append(record(self._role, each.partition, each.offset, after, each.key, each.value))
+        fetched.clear()  # the library's frames may hold it
         return records
 
     def position(self, partition: int) -> int:

@@ -25,7 +25,14 @@ OPERATORS = (
 )
 LIMITS = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 LOGS = (kafka_errors.LogTruncationError, kafka_errors.NoOffsetForPartitionError, kafka_errors.OffsetOutOfRangeError)
-WHOSE = {Whose.SUCCESSORS: SUCCESSORS, Whose.OPERATORS: OPERATORS, Whose.LIMITS: LIMITS, Whose.LOGS: LOGS}
+CLOCKS = (kafka_errors.InvalidTimestampError,)
+WHOSE = {
+    Whose.SUCCESSORS: SUCCESSORS,
+    Whose.OPERATORS: OPERATORS,
+    Whose.LIMITS: LIMITS,
+    Whose.LOGS: LOGS,
+    Whose.CLOCKS: CLOCKS,
+}
 
 
 @final

@@ -32,7 +32,9 @@ from streamlearn.service.ports import (
     Sink,
 )
 
+TIMEOUT_S = 25.0  # so that SIGTERM ends a daemon that waits here within 30 s, after which platforms kill
 LOOK_S = 5.0  # how long to look for a successor
+ATTEMPT_S = 5.0  # what the first two attempts may take, the next two twice as long, and so on
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
 
@@ -40,12 +42,16 @@ CREATE_S = 5.0  # how long to wait for an output topic that brokers may create b
 class KafkaSink(Sink):
     """Publishes to the topics of queries, predictions, rejected records and models; `name` is transactional id and group."""
 
-    def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = 30.0) -> None:
-        """timeout_s: the longest that `open` or `publish` may take."""
+    def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, *, timeout_s: float = TIMEOUT_S) -> None:
+        """timeout_s: the longest that an attempt to `open` or `publish` may take.
+
+        A coordinator that is killed leaves libraries waiting for it, while new ones find the next. So the first attempts
+        are short, and what they have left undone is recovered as it is after a kill.
+        """
         assert 0 < timeout_s < TRANSACTION_S
         self._client = clients.client(kafka)
         self._topics, self._prepared = topics, False
-        self._name, self._timeout_s = name, timeout_s
+        self._name, self._timeout_s, self._faults = name, timeout_s, 0
         self._inputs = {EVENTS: topics.events, LABELS: topics.labels}
         named = {
             QUERIES: topics.queries,
@@ -86,25 +92,25 @@ class KafkaSink(Sink):
             with self._client.faults("cannot open the outputs"):
                 self._sources = []
                 for role, topic in self._inputs.items():
-                    numbers = reader.partitions(topic, self._timeout_s)
+                    numbers = reader.partitions(topic, self._attempt_s)
                     if not numbers:
                         raise self._client.missing(role, topic)
                     self._sources += [(role, number) for number in numbers]
                 if again is not None:
                     self._look_for_successor(reader, again)
-                writer = self._writer = self._client.writer(self._name, self._timeout_s)
+                writer = self._writer = self._client.writer(self._name, self._attempt_s)
                 writer.take_over()
                 self._check_outputs(writer)
-                return self._committed(reader, self._timeout_s)
+                return self._committed(reader, self._attempt_s)
         except BaseException:
-            self.close()
+            self._give_up()
             raise
         finally:
             reader.close()
 
     def _check_outputs(self, writer: Writer) -> None:
         for role, topic in self._outputs.items():
-            if not writer.knows(topic, min(CREATE_S, self._timeout_s)):
+            if not writer.knows(topic, min(CREATE_S, self._attempt_s)):
                 raise self._client.missing(role, topic)
 
     def _look_for_successor(self, reader: Reader, number: int) -> None:
@@ -114,7 +120,7 @@ class KafkaSink(Sink):
         """
         unanswered: tuple[type[Exception], ...] = (*self._client.errors, TimeoutError)
         try:
-            settled = self._committed(reader, min(LOOK_S, self._timeout_s))
+            settled = self._committed(reader, min(LOOK_S, self._attempt_s))
         except unanswered:
             return
         for each in settled.values():
@@ -147,8 +153,17 @@ class KafkaSink(Sink):
             with self._client.faults(f"cannot publish commit {commit.number}"):
                 self._writer.publish(messages, offsets, f"{self._store_id}:{commit.number}")
         except BaseException:
-            self.close()
+            self._give_up()
             raise
+        self._faults = 0
+
+    def _give_up(self) -> None:
+        self._faults += 1
+        self.close()
+
+    @property
+    def _attempt_s(self) -> float:
+        return min(ATTEMPT_S * 2.0 ** (self._faults // 2), self._timeout_s)
 
     def close(self) -> None:
         writer, self._writer = self._writer, None

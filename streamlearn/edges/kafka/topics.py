@@ -36,6 +36,7 @@ HARM = {  # of another cleanup.policy
     MODELS: "models add up, or the newest is gone when it is old",
 }
 READ, KEPT = (EVENTS, LABELS), (LABELS, QUERIES)
+DAY_MS, WEEK_MS = 86_400_000, 604_800_000  # events should outlast a daemon that is down; a week is Kafka's own default
 
 log = logging.getLogger("streamlearn")
 
@@ -116,6 +117,11 @@ def problems(role: str, name: str, topic: Topic) -> Iterator[Problem]:
         yield Problem(role, False, f"topic '{name}' has cleanup.policy={policy}: {HARM.get(role, UNREAD)}", fix)
     if role in KEPT:
         yield from _kept(role, name, settings)
+    if role == EVENTS and 0 <= int(settings.get("retention.ms", WEEK_MS)) < DAY_MS:
+        kept_s = int(settings["retention.ms"]) // 1000
+        text = f"topic '{name}' keeps events for {kept_s} s: a daemon that is down or behind for longer never sees them"
+        fix = f"kafka-configs.sh --alter --topic {name} --add-config retention.ms={WEEK_MS}"
+        yield Problem(role, False, text, fix)
     if role not in READ:
         yield from _writable(role, name, topic)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from streamlearn import config
+from streamlearn.edges.kafka import clients, confluent
+from streamlearn.edges.kafka.client import Outgoing
 from streamlearn.edges.kafka.source import KafkaSource
 from streamlearn.errors import ConfigurationError
-from tests.edges.kafka.world import PATIENCE_S, POSITIONS, STORE, World, commit
+from tests.edges.kafka.world import PATIENCE_S, POSITIONS, STORE, World, commit, until_available
+from tests.kafka_broker import LocalBroker
 
 pytestmark = pytest.mark.kafka
 
@@ -49,6 +52,34 @@ def test_offsets_of_an_aborted_transaction_are_not_committed_by_the_next_one(wor
     assert 0 == sink.open(STORE, 1)  # aborts it
     sink.publish(commit(1, [b"a"]))
     assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
+
+
+def test_a_message_that_has_expired_fails_the_commit_and_says_why(
+    own_broker: LocalBroker, own_world: World, closing, monkeypatch
+):
+    """librdkafka's own commit would fail too, under another name and with less to say."""
+
+    class Held(Producer):
+        """Its broker is frozen while it sends, and answers again before it would commit."""
+
+        def flush(self, timeout):
+            own_broker.pause()
+            unsent = super().flush(timeout)
+            own_broker.resume()
+            return unsent
+
+    monkeypatch.setattr(confluent, "Producer", Held)
+    writer = clients.client(own_world.kafka).writer(own_world.name, 1.0)
+    writer._timeout_s = PATIENCE_S  # long after the message has expired
+    writer.take_over()
+    assert writer.knows(own_world.topics.queries, PATIENCE_S)
+    with pytest.raises(KafkaException) as caught:
+        writer.publish([Outgoing(own_world.topics.queries, b"k", b"a")], {(own_world.topics.events, 0): 5}, "store-a:1")
+    assert "_MSG_TIMED_OUT" == caught.value.args[0].name()
+    writer.close()
+    sink = closing(own_world.sink())
+    assert 0 == until_available(lambda: sink.open(STORE, 1))
+    assert [] == own_world.visible(own_world.topics.queries)
 
 
 def test_settings_may_be_written_with_underscores_as_the_environment_has_to(world: World):

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
 from streamlearn import config
+from streamlearn.edges.kafka import client as client_module
+from streamlearn.edges.kafka import confluent, python
 from streamlearn.edges.kafka.client import KEPT_BYTES
 from streamlearn.edges.kafka.sink import KafkaSink, published
 from streamlearn.edges.kafka.source import KafkaSource
@@ -273,6 +276,17 @@ def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(worl
     assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
 
 
+def test_a_message_whose_time_the_broker_refuses_is_tried_again_and_the_clocks_are_named(world, closing):
+    strict = f"{world.name}-strict"
+    make_topics(world.address, {strict: 1}, **{"message.timestamp.before.max.ms": "0"})  # what is on its way is too old
+    world.topics = replace(world.topics, queries=strict)
+    sink = closing(world.sink())
+    sink.open(STORE, 0)
+    told = until_unavailable(lambda: sink.publish(commit(1, [b"a"])))
+    assert "timestamp" in told
+    assert "put this machine's clock right, or the broker's, or raise message.timestamp.*.max.ms" in told
+
+
 def test_messages_of_a_topic_that_is_switched_off_are_dropped(world, closing):
     sink = closing(world.sink())
     sink.open(STORE, 0)
@@ -290,6 +304,34 @@ def test_a_missing_output_topic_is_waited_for(world, closing):
         sink.open(STORE, 0)
     make_topics(world.address, {late: 1})
     assert 0 == sink.open(STORE, 0)
+
+
+def test_a_transaction_that_the_broker_has_ended_for_its_age_is_no_commit(world, closing, monkeypatch):
+    """As when the daemon's machine sleeps in the midst of one, by whose clock no time has passed."""
+    module, name = {"kafka-python": (python, "KafkaProducer"), "confluent": (confluent, "Producer")}[world.kafka.client]
+
+    class Slow(getattr(module, name)):
+        def send_offsets_to_transaction(self, *told):
+            until(
+                lambda: 2 == world.settled(world.topics.queries), "the message, and a marker that ends the transaction"
+            )
+            return super().send_offsets_to_transaction(*told)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, Slow)
+        for each in (python, client_module):
+            patched.setattr(each, "TRANSACTION_S", 1.0)
+        sink = closing(world.sink(timeout_s=1.0))
+        sink.open(STORE, 0)
+        sink._writer._timeout_s = PATIENCE_S  # else it would give up before the broker does
+        with pytest.raises(Fenced):
+            sink.publish(commit(1, [b"a"]))
+    assert [] == world.visible(world.topics.queries)
+    again = closing(world.sink())
+    assert 0 == again.open(STORE, 1)
+    again.publish(commit(1, [b"a"]))
+    assert [b"a"] == world.visible(world.topics.queries)
+    assert {position: (offset, "store-a:1") for position, offset in POSITIONS.items()} == world.committed()
 
 
 # The broker goes and returns.

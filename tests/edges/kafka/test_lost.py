@@ -131,7 +131,8 @@ def test_a_lost_position_stops_with_one_line_and_the_fix(offset: int, why: str):
         resume("stop", "topic 'e' partition 0", offset, 2, 4)
     assert str(caught.value) == (
         f"topic 'e' partition 0 holds offsets 2 to 4, and the store goes on at {offset}: {why}; set kafka.lost ="
-        ' "earliest" or "latest" to go on without them, or use a new name and store'
+        ' "earliest" or "latest" to go on without them, or start once with `streamlearn run --rebuild`, which builds a'
+        " store from what the log holds"
     )
 
 

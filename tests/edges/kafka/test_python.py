@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kafka import TopicPartition
@@ -80,3 +81,20 @@ def test_a_commit_with_a_message_that_has_expired_fails(own_broker: LocalBroker,
     sink = closing(own_world.sink())
     assert 0 == until_available(lambda: sink.open(STORE, 1))
     assert [] == own_world.visible(own_world.topics.queries)
+
+
+def test_a_transaction_whose_coordinator_refuses_the_connection_goes_on_when_it_is_back(
+    own_broker: LocalBroker, own_world: World, closing
+):
+    """kafka-python's own sender would forget what it was about to send, and spin."""
+    writer = closing(clients.client(own_world.kafka).writer(own_world.name, PATIENCE_S))
+    writer.take_over()
+    offsets = {(own_world.topics.events, 0): 5}
+    before, message = (Outgoing(own_world.topics.queries, b"k", value) for value in (b"before", b"kept"))
+    writer.publish([before], offsets, "store-a:1")
+    own_broker.stop()
+    with ThreadPoolExecutor(1) as elsewhere:
+        published = elsewhere.submit(writer.publish, [message], offsets, "store-a:2")
+        own_broker.start()
+        published.result(PATIENCE_S)
+    assert [b"before", b"kept"] == own_world.visible(own_world.topics.queries)

@@ -14,9 +14,11 @@ from kafka.admin import ACLOperation, ConfigResource, ConfigResourceType, Resour
 from streamlearn import config
 from streamlearn.edges.kafka import clients
 from streamlearn.edges.kafka import topics as kafka_topics
+from streamlearn.edges.kafka.admin import Topic
 from streamlearn.edges.kafka.sink import KafkaSink
 from streamlearn.edges.kafka.topics import prepare
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
+from streamlearn.service.ports import EVENTS, REJECTED
 from tests.kafka_fixtures import make_topics
 from tests.kafka_security import CLIENTS, SecureBroker, named
 
@@ -164,3 +166,15 @@ def test_who_may_not_create_is_told_so_in_one_line(secure: SecureBroker, prefix:
 
 def test_every_role_has_settings() -> None:
     assert set(config.Topics.__dataclass_fields__) == set(kafka_topics.SETTINGS)
+
+
+def test_events_that_are_kept_for_less_than_a_day_are_warned_of():
+    def said(role: str, kept_ms: str) -> list[str]:
+        topic = Topic(1, 1, None, {"retention.ms": kept_ms})
+        return [problem.text for problem in kafka_topics.problems(role, "t", topic) if not problem.fatal]
+
+    assert ["topic 't' keeps events for 3600 s: a daemon that is down or behind for longer never sees them"] == said(
+        EVENTS, "3600000"
+    )
+    assert [[]] * 3 == [said(EVENTS, kept_ms) for kept_ms in ("86400000", "604800000", "-1")]
+    assert [] == said(REJECTED, "3600000")

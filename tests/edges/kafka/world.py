@@ -82,6 +82,14 @@ class World:
         consumer.close()
         return found
 
+    def settled(self, topic: str) -> int:
+        """The offset behind which nothing is settled yet, of the first partition."""
+        own = {"isolation_level": "read_committed", "group_id": None}
+        consumer, partition = KafkaConsumer(bootstrap_servers=self.address, **own), TopicPartition(topic, 0)
+        end: int = consumer.end_offsets([partition])[partition]
+        consumer.close()
+        return end
+
     def committed(self, positions: Iterable[Position] = POSITIONS) -> dict[Position, tuple[int, str]]:
         """What the group has committed on the source partitions."""
         consumer = KafkaConsumer(

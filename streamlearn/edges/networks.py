@@ -61,9 +61,8 @@ def _architecture(configuration: Configuration) -> NetworkArchitecture:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of its forward derivatives, when they are first used
         tried = _tried(made, configuration)
-    for network in tried:
-        for line in probe.lacking(network.body.rules):
-            log.warning("model.kind %s: %s", model.kind, line, extra={"action": "model"})
+    for line in dict.fromkeys(line for network in tried for line in probe.lacking(network.body)):
+        log.warning("model.kind %s: %s", model.kind, line, extra={"action": "model"})
     return made
 
 

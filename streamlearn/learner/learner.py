@@ -16,14 +16,14 @@ from typing import final
 
 import numpy as np
 
-from streamlearn.core import moments, newton
+from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity.progressive import STEP_MOST
-from streamlearn.learner import columns, exact, examples, problem, progress, renewal, solver, stochastic, tuner
+from streamlearn.learner import columns, exact, examples, problem, progress, solver, stochastic, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, data, held, newest, objective, trains, weights_of, without_model
+from streamlearn.learner.state import State, held, trains, without_model
 from streamlearn.learner.testing import losses_gradients, natural_scale, outer_gradient
 from streamlearn.queries.strategy import REFERENCES_MOST, View
 
@@ -138,33 +138,12 @@ def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> Sta
 
 
 def view(state: State, with_references: bool = False) -> View | None:
-    """What query strategies see, pending queries not counted yet."""
+    """What query strategies see, pending queries not counted yet, nor H⁻¹ but where the solver left it (`inverse.py`)."""
     fit = state.published
     if fit is None:
         return None
     references = _references(state, fit) if with_references else None
     return View(fit.model, fit.theta, fit.log_tangent, fit.covariance, fit.covariance, references)
-
-
-def invertible(fit: Fit) -> bool:
-    """Whether H⁻¹ is at hand: a solver left it behind, or it is a network small enough for it to be formed."""
-    return fit.covariance is not None or (fit.model.kind != "linear" and fit.model.size <= solver.INVERSE_MOST)
-
-
-def with_inverse(seen: View, state: State, settings: Settings) -> View:
-    """The view with the (W H)⁻¹ of a small network, on the newest examples; without where H is not positive definite."""
-    fit = state.published
-    if fit is None or seen.covariance is not None or not invertible(fit):
-        return seen
-    sample = renewal.sampled(data(state, settings, fit.frame, fit.end, "all"))
-    whole = objective(state, settings, fit.model, fit.frame)
-    try:
-        solved = newton.derivatives(fit.theta, whole, sample, fit.regularity)
-    except np.linalg.LinAlgError:
-        return seen
-    total = float(weights_of(state, settings, "all")[newest(state, settings)].sum())
-    covariance = solved.covariance * (float(sample.w.sum()) / total)
-    return replace(seen, covariance=covariance, base_covariance=covariance)
 
 
 def _references(state: State, fit: Fit) -> Data:

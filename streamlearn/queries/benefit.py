@@ -27,8 +27,8 @@ class Benefit(NamedTuple):
 
 def of(view: View) -> Benefit | None:
     """None where there is no inverse Hessian, or no recent event."""
-    stream = curvature.of_stream(view)
     A = view.base_covariance  # pending queries have taught nothing yet
+    stream = None if A is None else curvature.of_stream(view)
     if A is None or view.recent is None or stream is None:
         return None
     half = 0.5 * view.model.loss.dispersion

@@ -3,9 +3,12 @@
 Classification: uncertainty, which nothing beat when labels came on time, with pending queries counted. Regression, where
 uncertainty does not exist: leverage.
 
-A strategy says what it cannot do without. Where d is too large for an inverse Hessian, or the labels turn out to be values
-and it needs classes, SLD acts, which needs the tangent alone. For the squared influences that is the nearest there is: the
-total one over the training set is SLD at an optimum.
+A strategy says what it cannot do without. An inverse Hessian there is of every model that is not too large for one, and of a
+network beyond that for its last layer (`learner/inverse.py`). Where there is none (a wide linear model, a network whose last
+layer is wide or not linear), or the labels turn out to be values and it needs classes, SLD acts, which needs the tangent
+alone. For the squared influences that is the nearest there is: the total one over the training set is SLD at an optimum.
+Uncertainty acts everywhere; where there is no inverse Hessian its discount is the prior's (`similarity.py`), of all but a
+network without a last layer.
 """
 
 from __future__ import annotations

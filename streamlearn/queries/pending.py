@@ -7,7 +7,7 @@ c = ∂²ℓ/∂f² = L Lᵀ and U = Jᵀ L, by Sherman, Morrison and Woodbury
     A ← A − G S Gᵀ,     G = A U,   S = (I + Uᵀ A U)⁻¹
     θ̇ ← θ̇ − G S Uᵀ θ̇   (θ̇ = A·(−αC), and C does not change)
 
-θ stays: over y ~ p(y|x, θ) its expected step is zero.
+θ stays: over y ~ p(y|x, θ) its expected step is zero. Where there is no A, `similarity.py` stands in for it, if it can.
 """
 
 from __future__ import annotations
@@ -18,13 +18,25 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.queries import curvature
+from streamlearn.queries.similarity import none_pending
 from streamlearn.queries.strategy import View
+
+
+def counts(view: View) -> bool:
+    """Whether pending queries make a difference to it."""
+    return view.covariance is not None or view.similar is not None
+
+
+def none(view: View, log_tangent: Array) -> View:
+    """The view before any was counted; log_tangent: as it was then."""
+    similar = view.similar and none_pending(view.similar.seen, view.similar.precision, view.model.outputs_count)
+    return replace(view, covariance=view.base_covariance, log_tangent=log_tangent, similar=similar)
 
 
 def count(view: View, x: Array) -> View:
     """The view after one more pending query with design row x (D,)."""
     if view.covariance is None:
-        return view
+        return _similar(view, x[None, :])
     U = curvature.root(view, x[None, :])
     G = view.covariance @ U
     S = np.linalg.inv(np.eye(U.shape[1]) + U.T @ G)
@@ -36,8 +48,10 @@ def count(view: View, x: Array) -> View:
 
 def count_all(view: View, X: Array) -> View:
     """The view after the pending queries with design rows X (m, D), none of which it counts yet."""
-    if view.covariance is None or len(X) == 0:
+    if len(X) == 0:
         return view
+    if view.covariance is None:
+        return _similar(view, X)
     U = curvature.root(view, X)
     if U.shape[1] < view.model.size:
         G = view.covariance @ U
@@ -52,3 +66,9 @@ def count_all(view: View, X: Array) -> View:
         covariance[block] = np.linalg.inv(information + U[moving] @ U[moving].T)
         log_tangent[moving] = covariance[block] @ (information @ view.log_tangent[moving])
     return replace(view, covariance=0.5 * (covariance + covariance.T), log_tangent=log_tangent)
+
+
+def _similar(view: View, X: Array) -> View:
+    if view.similar is None:
+        return view
+    return replace(view, similar=view.similar.counted(view.model.loss, X, view.model.outputs(view.theta, X)))

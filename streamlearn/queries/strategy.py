@@ -14,6 +14,7 @@ from typing import ClassVar, final
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data
+from streamlearn.queries.similarity import Similarity
 
 REFERENCES_MOST = 100  # of the newest labeled examples: where the stream is now, at a cost that does not grow
 RECENT_MOST = 100  # of the newest events, for the same
@@ -25,9 +26,9 @@ class View:
     """The model as seen by a strategy.
 
     theta, log_tangent: (d,); covariance: (W H)⁻¹ counting pending queries, and base_covariance without them, (d, d), or
-    None where d is too large for it. references: the newest labeled examples among those that theta was fitted on, at most
-    REFERENCES_MOST of them in the order in which they came; recent: design rows (n, D) of the newest events, labeled or
-    not, at most RECENT_MOST; each None unless the strategy needs them.
+    None where d is too large for it: then similar, if there is one, knows of pending queries. references: the newest labeled
+    examples among those that theta was fitted on, at most REFERENCES_MOST of them in the order in which they came; recent:
+    design rows (n, D) of the newest events, labeled or not, at most RECENT_MOST; each None unless the strategy needs them.
     """
 
     model: Model
@@ -37,6 +38,7 @@ class View:
     base_covariance: Array | None
     references: Data | None = None
     recent: Array | None = None
+    similar: Similarity | None = None
 
 
 class Strategy(ABC):
@@ -45,6 +47,9 @@ class Strategy(ABC):
     name: str
     by_tangent: ClassVar[bool] = False  # the score rests on θ̇, and is worth as much as it
     needs_inverse: ClassVar[bool] = False  # the covariance
+    discounts: ClassVar[bool] = (
+        False  # by the covariance what pending queries will tell; without it it scores all the same
+    )
     needs_references: ClassVar[bool] = False
     needs_recent: ClassVar[bool] = False  # at least one event
     needs_classes: ClassVar[bool] = False  # a loss on classes

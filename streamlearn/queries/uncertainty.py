@@ -5,7 +5,8 @@
     least confidence    1 − p_a = E_y[1 − 1{y=a}]
 
 each times s_P/s₀: s is the variance of the logit difference f_a − f_b, without (0) and with (P) the pending queries counted as
-labels; the factor is 1 where no inverse Hessian is at hand. With two classes and nothing pending the three are one order.
+labels; where no inverse Hessian is at hand, that of the prior (`similarity.py`). With two classes and nothing pending the
+three are one order.
 Defined for classes only: under a loss on values no event is more uncertain than another.
 """
 
@@ -44,6 +45,7 @@ class Uncertainty(Strategy):
 
     name: str = "uncertainty"
     measure: Callable[[Array], Array] = margin
+    discounts: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
@@ -62,6 +64,8 @@ def ranked(view: View, X: Array) -> tuple[Array, NDArray[np.intp]]:
 
 def discount(view: View, X: Array, order: NDArray[np.intp]) -> Array:
     """s_P/s₀ (n,): the share of the variance of f_a − f_b that pending queries leave; 1 where none can be counted."""
+    if view.covariance is None and view.similar is not None and len(view.similar):
+        return view.similar.share(X, order)
     if view.covariance is None or view.base_covariance is None or view.covariance is view.base_covariance:
         return np.ones(len(X))
     now, before = (

@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
-from streamlearn.learner import columns, learner, problem
+from streamlearn.learner import columns, inverse, learner, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
-from streamlearn.queries import benefit, choose, pending, selector
+from streamlearn.queries import benefit, choose, selector, sight
 from streamlearn.queries.benefit import Benefit
 from streamlearn.queries.budget import Budget
-from streamlearn.queries.strategy import Strategy, View
+from streamlearn.queries.sight import Sight
+from streamlearn.queries.strategy import Strategy
 from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.ledger import Ledger, row
 from streamlearn.service.ports import Shadow
@@ -70,7 +71,7 @@ class Scored:
 
 @final
 class Asking:
-    """The strategy in force, the selector's state, and the view that counts pending queries."""
+    """The strategy in force, the selector's state, and what it sees, which counts pending queries."""
 
     def __init__(
         self,
@@ -85,11 +86,12 @@ class Asking:
         self._counts_pending, self._rest_below = counts_pending, rest_below
         self.selector, self.shadows = selector.init(), Shadows(shadows, budget)
         self.acting = ""  # the strategy whose scores fill the selector's window
-        self._view: View | None = None
+        self._sight: Sight | None = None
+        self._formed: inverse.Formed | None = None  # kept while it is of the same model
         self._fresh, self._looked = False, -1  # where the block begins for which recent events were looked at
         self.paused = False  # events are scored, and none is asked about
         self.benefit: Benefit | None = None  # of labels, as far as is known
-        self._watched: View | None = None  # the view of which it was told last
+        self._watched: Sight | None = None  # of which it was told last
         # How many pending queries the view counted at once; those behind them it counted one by one as they were issued,
         # which is another rounding. None: the view is to be made anew.
         self.counted_at_once: int | None = None
@@ -120,12 +122,12 @@ class Asking:
         return choose.choose(self._name, state.problem.loss, self._exact(state))
 
     def _exact(self, state: State) -> bool:
-        return state.published is None or learner.invertible(state.published)
+        return state.published is None or inverse.at_hand(state.published)
 
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
         """Scores of the segment's events start … stop − 1, which lie in one block."""
         place = (segment.first + start) % BLOCK
-        view, strategy = self._current_view(state, ledger, segment.first + start), self.strategy(state)
+        seen, strategy = self._current(state, ledger, segment.first + start), self.strategy(state)
         if strategy.name != self.acting:
             if self.acting:
                 self.selector = selector.forget_scores(self.selector)
@@ -135,16 +137,18 @@ class Asking:
         draws[place : place + stop - start] = segment.draws[start:stop]
         part = slice(place, place + stop - start)
         X, predictions, trusted = np.empty((BLOCK, 0)), None, True
-        if view is not None and state.published is not None:
+        if seen is not None and state.published is not None:
             block = np.zeros((BLOCK, segment.rows.shape[1]))
             block[part] = segment.rows[start:stop]
             X = state.published.frame.design(block)
-            predictions = view.model.loss.prediction(view.model.outputs(view.theta, X))[part]
+            predictions = seen.whole.model.loss.prediction(seen.whole.model.outputs(seen.whole.theta, X))[part]
             trusted = not strategy.by_tangent or state.published.certificate.trusted
-        others = self.shadows.score(shadows, view, X, draws)[:, part]
+        self.shadows.take(shadows)
+        own, *rest = sight.scores(seen, [strategy, *shadows], X, draws)[:, part]
+        others = np.array(rest).reshape(len(shadows), stop - start)
         asks = np.zeros(others.shape, dtype=bool)
         names = tuple(each.name for each in shadows)
-        return Scored(start, strategy.score(view, X, draws)[part], predictions, trusted, names, others, asks)
+        return Scored(start, own, predictions, trusted, names, others, asks)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
@@ -170,32 +174,31 @@ class Asking:
 
     def count_pending(self, state: State, rows: Array) -> bool:
         """One more query is pending, with raw row (1, columns); whether that changes the scores of other events."""
-        if self._view is None or state.published is None or self._view.covariance is None or not self._counts_pending:
+        if self._sight is None or state.published is None or not (self._counts_pending and self._sight.counts):
             return False
-        self._view = pending.count(self._view, state.published.frame.design(rows)[0])
+        self._sight = self._sight.count(state.published.frame.design(rows)[0])
         return True
 
-    def _current_view(self, state: State, ledger: Ledger, ordinal: int) -> View | None:
+    def _current(self, state: State, ledger: Ledger, ordinal: int) -> Sight | None:
         if not self._fresh:
-            self._view, self._looked = self._new_view(state, ledger), -1
+            self._sight, self._looked = self._new_sight(state, ledger), -1
             if self.counted_at_once is None:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
-            self.benefit = self.benefit if self._view is not None else None
+            self.benefit = self.benefit if self._sight is not None else None
         begin = bounds(ordinal)[0]
-        if self._view is not None and begin != self._looked and self._looks_at_recent(state):
-            self._view, self._looked = _with_recent(self._view, state, ledger, ordinal), begin
+        if self._sight is not None and begin != self._looked and self._looks_at_recent(state):
+            self._sight, self._looked = _with_recent(self._sight, state, ledger, ordinal), begin
             if self._rest_below > 0.0:
-                self.benefit = _benefit(self._view, state)
-        return self._view
+                self.benefit = _benefit(self._sight, state)
+        return self._sight
 
     def watch(self, state: State, ledger: Ledger) -> Benefit | None:
         """What labels still buy, for whoever watches: as of the last event that was scored."""
-        if self._fresh and self._view is not None and self._watched is not self._view:
-            self._watched = self._view
-            seen = (
-                self._view if self._view.recent is not None else _with_recent(self._view, state, ledger, ledger.count)
-            )
+        if self._fresh and self._sight is not None and self._watched is not self._sight:
+            self._watched, seen = self._sight, self._sight
+            if seen.whole.recent is None:
+                seen = _with_recent(seen, state, ledger, ledger.count)
             self.benefit = _benefit(seen, state)
         return self.benefit
 
@@ -205,24 +208,31 @@ class Asking:
     def _strategies(self, state: State) -> list[Strategy]:
         return [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
 
-    def look(self, state: State, ledger: Ledger, without: str) -> View | None:
+    def look(self, state: State, ledger: Ledger, without: str) -> Sight | None:
         """What the strategy would see now if this event were not asked about."""
-        view = self._new_view(state, ledger, without)
-        return None if view is None else _with_recent(view, state, ledger, ledger.count)
+        seen = self._new_sight(state, ledger, without)
+        return None if seen is None else _with_recent(seen, state, ledger, ledger.count)
 
-    def _new_view(self, state: State, ledger: Ledger, without: str | None = None) -> View | None:
+    def _new_sight(self, state: State, ledger: Ledger, without: str | None = None) -> Sight | None:
         """Pending queries counted: those of before at once, those behind them one by one; but for one, all at once."""
-        view = learner.view(state, any(each.needs_references for each in self._strategies(state)))
+        strategies = self._strategies(state)
+        view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
-        view = learner.with_inverse(view, state, self._settings)
-        if view.covariance is not None and ledger.pending and self._counts_pending:
+        # It costs more than all else here: for those who do not look at it there is none.
+        looked_at = self._rest_below > 0.0 or any(sight.takes_inverse(each) or each.by_tangent for each in strategies)
+        self._formed = inverse.formed(state, self._settings, self._formed) if looked_at else None
+        if self._formed is not None:
+            view = replace(view, covariance=self._formed.covariance, base_covariance=self._formed.covariance)
+        takes = any(map(sight.takes_inverse, strategies))
+        seen = inverse.sight(view, state, self._settings) if takes else Sight(view)
+        if seen.counts and ledger.pending and self._counts_pending:
             rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
             X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None
-            view = pending.count_all(view, X[:together])
+            seen = seen.count_all(X[:together])
             for x in X[len(X) if together is None else together :]:
-                view = pending.count(view, x)
-        return view
+                seen = seen.count(x)
+        return seen
 
 
 def finite(score: float) -> float | None:
@@ -230,15 +240,15 @@ def finite(score: float) -> float | None:
     return float(score) if np.isfinite(score) else None
 
 
-def _with_recent(view: View, state: State, ledger: Ledger, ordinal: int) -> View:
-    """The view with the events before the block of this ordinal."""
+def _with_recent(seen: Sight, state: State, ledger: Ledger, ordinal: int) -> Sight:
+    """With the events before the block of this ordinal."""
     assert state.published is not None
-    return replace(view, recent=state.published.frame.design(_stacked(state, ledger.recent(ordinal))))
+    return seen.looking(state.published.frame.design(_stacked(state, ledger.recent(ordinal))))
 
 
-def _benefit(view: View, state: State) -> Benefit | None:
+def _benefit(seen: Sight, state: State) -> Benefit | None:
     """In units of the loss that users are told."""
-    found, fit = benefit.of(view), state.published
+    found, fit = benefit.of(seen.whole), state.published
     assert fit is not None
     return found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
 

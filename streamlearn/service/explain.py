@@ -74,15 +74,16 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         moved_by=[],
         nearest=[],
     )
-    view = asking.look(state, pipeline.ledger, without=id)
-    if fit is None or view is None:
+    seen = asking.look(state, pipeline.ledger, without=id)
+    if fit is None or seen is None:
         return told
     rows, names = _without_each_feature(state, x)
     draw = np.zeros(len(rows))
-    scores = asking.strategy(state).score(view, fit.frame.design(rows), draw)
-    alone = replace(view, covariance=view.base_covariance, log_tangent=fit.log_tangent)
+    acting = [asking.strategy(state)]
+    scores = seen.scores(acting, fit.frame.design(rows), draw)[0]
     last = asking.selector.window[: min(asking.selector.written, len(asking.selector.window))]
     X = fit.frame.design(x[None, :])
+    alone = seen.without_pending(fit.log_tangent).scores(acting, X, draw[:1])[0, 0]
     f = fit.model.outputs(fit.theta, X)
     p = fit.model.loss.probabilities(f)[0]
     moved = sorted(zip(names, scores[1:].tolist(), strict=True), key=lambda each: -abs(each[1] - scores[0]))
@@ -91,10 +92,10 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         prediction=predicted(state, fit, float(fit.model.loss.prediction(f)[0])),
         probabilities={str(label): float(each) for label, each in zip(state.problem.classes, p, strict=False)},
         score=finite(scores[0]),
-        score_alone=finite(asking.strategy(state).score(alone, X, draw[:1])[0]),
+        score_alone=finite(alone),
         share_below=float((last < scores[0]).mean()) if len(last) and np.isfinite(scores[0]) else None,
         moved_by=moved[:FEATURES] if np.isfinite(scores).all() else [],
-        nearest=_nearest(pipeline, fit, view, X)[:NEAREST],
+        nearest=_nearest(pipeline, fit, seen.whole, X)[:NEAREST],
     )
 
 

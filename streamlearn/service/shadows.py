@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamlearn.core.losses import Array
 from streamlearn.queries import choose, selector
 from streamlearn.queries.budget import Budget
-from streamlearn.queries.strategy import Strategy, View
+from streamlearn.queries.strategy import Strategy
 
 Kept = tuple[tuple[str, str, selector.State], ...]  # name, who acts under it, and its selector's state
 
@@ -44,18 +44,17 @@ class Shadows:
     def strategies(self, loss: str, exact: bool) -> list[Strategy]:
         return [choose.choose(name, loss, exact) for name in self.names]
 
-    def score(self, strategies: Sequence[Strategy], view: View | None, X: Array, draws: Array) -> Array:
-        """Scores (strategies, n) of design rows X (n, D)."""
+    def take(self, strategies: Sequence[Strategy]) -> None:
+        """These act under their names now; what does so anew has no scores yet."""
         for name, strategy in zip(self.names, strategies, strict=True):
             if strategy.name != self._acting[name]:
                 self._states[name] = selector.forget_scores(self._states[name])
                 self._acting[name] = strategy.name
-        return np.array([each.score(view, X, draws) for each in strategies]).reshape(len(strategies), len(X))
 
     def step(
         self, scores: Array, audit: NDArray[np.bool_], askable: NDArray[np.bool_], paused: bool, resting: bool
     ) -> NDArray[np.bool_]:
-        """Deal with events in order; which of them each would have asked about, (strategies, n). scores as from `score`."""
+        """Deal with events in order; which of them each would have asked about, (strategies, n). scores (strategies, n)."""
         asks = np.zeros(scores.shape, dtype=bool)
         for row, name in enumerate(self.names):
             at = 0

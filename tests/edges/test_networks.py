@@ -27,6 +27,9 @@ from torch import nn
 def good(inputs, outputs):
     return nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs))
 
+def bounded(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs), nn.Softsign())
+
 def raises(inputs, outputs):
     raise RuntimeError("two\\nlines")
 
@@ -257,6 +260,13 @@ def test_what_is_done_without_a_rule_is_said(caplog: pytest.LogCaptureFixture) -
         assert [] == caplog.messages
         model("model.kind=own_net:steep")
     assert any("model.kind own_net:steep: an operator has no forward derivative" in line for line in caplog.messages)
+
+
+def test_that_outputs_are_not_a_last_layers_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "streamlearn"):
+        model("model.kind=own_net:bounded")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("model.kind own_net:bounded: the outputs are not those of a last linear layer")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a device is there")

@@ -15,7 +15,7 @@ from streamlearn import assemble
 from streamlearn.config import Configuration
 from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import ConfigurationError
-from streamlearn.learner import learner
+from streamlearn.learner import inverse
 from streamlearn.service import restore
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
@@ -109,11 +109,10 @@ def what_is_restored(folder: Path, store: str, told_before: Configuration, with_
     if fit is not None:
         assert fit.theta.tobytes() == stored.theta.tobytes()
         assert fit.log_tangent.tobytes() == stored.log_tangent.tobytes()
-        seen = learner.view(pipeline.state)
-        assert seen is not None
-        seen = learner.with_inverse(seen, pipeline.state, pipeline.standing.rules.learner)
-        assert seen.covariance is not None
-        assert np.linalg.eigvalsh(seen.covariance).min() > 0
+        formed = inverse.formed(pipeline.state, pipeline.standing.rules.learner)
+        covariance = fit.covariance if formed is None else formed.covariance
+        assert covariance is not None
+        assert np.linalg.eigvalsh(covariance).min() > 0
     assert restore.take(pipeline) == saved.snapshot
     if with_command:
         told = inspect(folder, store)

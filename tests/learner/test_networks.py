@@ -10,7 +10,7 @@ import pytest
 from streamlearn.config import Configuration, Model, Regularity, Training
 from streamlearn.edges import networks
 from streamlearn.errors import ConfigurationError
-from streamlearn.learner import learner, penalty, settings
+from streamlearn.learner import inverse, learner, penalty, settings
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.penalty import Penalty
 from streamlearn.learner.settings import Settings
@@ -113,13 +113,9 @@ def test_an_origin_of_another_kind_is_refused(kind: str) -> None:
 def test_a_small_network_has_its_inverse_curvature_and_a_large_one_does_not() -> None:
     small = told()
     here = learned(start(small), small, rings(40))
-    seen = learner.view(here)
-    assert seen is not None
-    assert seen.covariance is None
-    seen = learner.with_inverse(seen, here, small)
-    fit = here.published
+    formed, fit = inverse.formed(here, small), here.published
     assert fit is not None
-    assert seen.covariance is not None
+    assert formed is not None
     X = fit.frame.design(np.stack([label.x for label in rings(40)]))
     J = fit.model.pulled(fit.theta, np.ones((40, 1, 1)), X).astype(float)
     curvature = fit.model.loss.curvature(fit.model.outputs(fit.theta, X))[:, 0, 0]
@@ -127,14 +123,14 @@ def test_a_small_network_has_its_inverse_curvature_and_a_large_one_does_not() ->
     free = np.zeros(len(fit.theta))
     free[fit.model.free_at(())] = 1.0
     expected += np.diag(40 * fit.regularity * (1.0 - free) + 0.01 * free)
-    np.testing.assert_allclose(seen.covariance @ expected, np.eye(len(expected)), atol=2e-2)
+    np.testing.assert_allclose(formed.covariance @ expected, np.eye(len(expected)), atol=2e-2)
     large = replace(
         fit,
         model=networks.architecture(replace(Configuration(), model=Model("mlp", hidden=(200,)))).model(
             fit.model.loss, 1, 4
         ),
     )
-    assert not learner.invertible(large)
+    assert not inverse.of_whole(large)
 
 
 def test_with_other_numbers_it_goes_on_from_where_it_was() -> None:

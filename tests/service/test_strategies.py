@@ -12,6 +12,7 @@ import pytest
 
 from streamlearn import assemble
 from streamlearn.config import Configuration
+from streamlearn.learner import inverse
 from streamlearn.queries.choose import STRATEGIES
 from streamlearn.service import restore
 from streamlearn.service.metrics import Measurements
@@ -61,7 +62,10 @@ def test_it_acts_with_scores_that_are_numbers_and_differ(strategy: str, problem:
 
 
 @EVERY_STRATEGY
-def test_without_an_inverse_hessian_it_acts_or_the_squared_loss_derivative_does(strategy: str) -> None:
+def test_without_an_inverse_hessian_it_acts_or_the_squared_loss_derivative_does(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverse, "FORMED_MOST", 0)
     trial = logs.trial(logs.configuration(strategy=strategy, solver="sgdf"))
     trial.poll(logs.stream(80))
     assert len(scores(trial, "sld" if STRATEGIES[strategy].needs_inverse else strategy)) > 10

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
-from streamlearn.core.models.model import Block, Columns, Model
+from streamlearn.core.models.model import Block, Columns, LastLayer, Model
 
 
 @final
@@ -56,6 +56,9 @@ class Described(Model):
         self._refuse()
 
     def outer(self, inner: Array, free: Columns) -> Array:
+        self._refuse()
+
+    def last_layer(self) -> LastLayer | None:
         self._refuse()
 
     def outputs(self, theta: Array, X: Array) -> Array:

@@ -25,7 +25,8 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 from streamlearn.core.losses import Array
-from streamlearn.core.models import forward
+from streamlearn.core.models import forward, last_layer
+from streamlearn.core.models.last_layer import Head
 from streamlearn.core.models.model import Block
 from streamlearn.errors import ConfigurationError, StreamlearnError, line
 
@@ -57,7 +58,8 @@ class Rules:
 @dataclass(frozen=True, eq=False)
 class Body:
     """module: called, never changed; constants: what it holds besides θ; tokens: whether inputs are token ids; tied:
-    whether parameters are shared between its parts; name: what to call it where it raises ("": while it is examined).
+    whether parameters are shared between its parts; name: what to call it where it raises ("": while it is examined); head:
+    its last layer, where there is one whose results its outputs are.
     """
 
     module: torch.nn.Module
@@ -69,6 +71,7 @@ class Body:
     tied: bool = False
     rules: Rules = Rules()
     name: str = ""
+    head: Head | None = None
 
     def inputs(self, X: Array) -> torch.Tensor:
         """What the module takes of design rows (n, D): all but the column of ones, (n, D − 1)."""
@@ -102,6 +105,10 @@ class Body:
         with self._named():
             out: torch.Tensor = functional_call(self.module, (named, self.constants), (inputs,), tie_weights=self.tied)
         return out
+
+    def entering(self, parameters: Tensors, inputs: torch.Tensor, head: Head) -> torch.Tensor:
+        """What goes into the last layer, (n, width)."""
+        return last_layer.entering(lambda parts: self.outputs(parts, inputs), parameters, head)
 
     def mean_loss(self, loss: str, f: torch.Tensor, y: Array, share: Array) -> torch.Tensor:
         return self.tensor(share) @ MEAN_LOSSES[loss](f, self.tensor(y))

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
-from streamlearn.core.models.model import Block, Columns, Model
+from streamlearn.core.models.model import Block, Columns, LastLayer, Model
 
 FEW_ROWS = 64
 POWER_STEPS, POWER_MARGIN = 12, 1.2
@@ -94,6 +94,9 @@ class Linear(Model):
         else:
             out[:, np.delete(np.arange(D), free)] = inner.reshape(k, -1)
         return out.ravel()
+
+    def last_layer(self) -> LastLayer | None:
+        return None
 
     def outputs(self, theta: Array, X: Array) -> Array:
         return X @ self.matrix(theta).T

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,21 @@ Block = tuple[str, tuple[int, ...]]  # the name of a part of θ, and its shape
 def in_words(blocks: tuple[Block, ...]) -> list[str]:
     """Each block's name and shape, as `head.weight 10x64`."""
     return [f"{name} {'x'.join(map(str, shape))}" for name, shape in blocks]
+
+
+@final
+@dataclass(frozen=True)
+class LastLayer:
+    """A model's last layer as a linear model of what goes into it, h(x): f = h Wᵀ + b.
+
+    columns: of its design rows, (1, h), or h where it has no bias; at (k·columns,): where its parameters are in θ, output by
+    output; free: its columns that R does not see; rows(θ, X): its design rows (n, columns) in float64 from the model's.
+    """
+
+    columns: int
+    at: NDArray[np.intp]
+    free: Columns
+    rows: Callable[[Array, Array], Array]
 
 
 class Model(ABC):
@@ -77,6 +94,10 @@ class Model(ABC):
     @abstractmethod
     def outer(self, inner: Array, free: Columns) -> Array:
         """The other way round, (m,) → (d,), with zeros at `free_at`."""
+
+    @abstractmethod
+    def last_layer(self) -> LastLayer | None:
+        """What its outputs come of, where that is a linear layer and not the whole model."""
 
     # Outputs
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import final
 
@@ -30,8 +31,9 @@ from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
 from streamlearn.core.models.differentiation import Body, Tensors
+from streamlearn.core.models.last_layer import Head
 from streamlearn.core.models.linear import LEAST_CURVATURE
-from streamlearn.core.models.model import Block, Columns, Model
+from streamlearn.core.models.model import Block, Columns, LastLayer, Model
 
 BATCHES_MOST, POWER_STEPS, POWER_MARGIN = 4, 8, 1.2  # of `steepness`
 ELEMENTS_MOST = 1 << 24  # of gradients by example that are held at once
@@ -108,6 +110,20 @@ class Network(Model):
                 part[...] = inner[at : at + part.size].reshape(part.shape)
                 at += part.size
         return out
+
+    def last_layer(self) -> LastLayer | None:
+        head = self.body.head
+        if head is None:
+            return None
+        at = [part.astype(np.intp) for part in _parts(np.arange(self.size, dtype=float), self.blocks)]
+        bias = [] if head.bias is None else [at[head.bias][:, None]]
+        places = np.concatenate([*bias, at[head.weight]], axis=1)
+        free = tuple(range(len(bias) if self.seen[head.weight] else places.shape[1]))
+        return LastLayer(places.shape[1], places.ravel(), free, partial(self._entering, head))
+
+    def _entering(self, head: Head, theta: Array, X: Array) -> Array:
+        h = self.body.array(self.body.entering(self.body.split(theta), self.body.inputs(X), head))
+        return h if head.bias is None else np.column_stack([np.ones(len(h)), h])
 
     def outputs(self, theta: Array, X: Array) -> Array:
         with torch.no_grad():

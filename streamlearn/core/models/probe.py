@@ -14,6 +14,7 @@ from typing import final
 import torch
 from torch import nn
 
+from streamlearn.core.models import last_layer
 from streamlearn.core.models.differentiation import Body, Rules, Tensors, leaves
 
 ROWS = 4
@@ -72,12 +73,19 @@ def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, cur
             )
     _consistent(body, first, inputs, curvature)
     by_example = _works(lambda: body.by_example(first, inputs, torch.ones_like(f), ROWS))
-    return replace(body, rules=replace(body.rules, vmap=by_example is None))
+    away = _away(first, torch.Generator().manual_seed(0))
+    head = last_layer.find(lambda parts: body.outputs(parts, inputs), away)
+    return replace(body, rules=replace(body.rules, vmap=by_example is None), head=head)
 
 
-def lacking(rules: Rules) -> tuple[str, ...]:
-    """What is done without a rule, in words."""
-    said = []
+def lacking(body: Body) -> tuple[str, ...]:
+    """What is done without a rule, or without a last layer, in words."""
+    said, rules = [], body.rules
+    if body.head is None:
+        said.append(
+            "the outputs are not those of a last linear layer: where there are too many parameters for H⁻¹, strategies that "
+            "need it give way to sld, and queries not answered yet are not counted"
+        )
     if not rules.forward:
         said.append("an operator has no forward derivative: scores take two backward passes in its place")
     if not rules.vmap:
@@ -118,9 +126,9 @@ def _consistent(body: Body, first: Tensors, inputs: torch.Tensor, curvature: str
     generator = torch.Generator().manual_seed(0)
 
     def noise(like: torch.Tensor) -> torch.Tensor:
-        return torch.randn(like.shape, generator=generator).to(like)
+        return _noise(like, generator)
 
-    at = leaves([part + 0.1 * (part.abs() + 0.1) * noise(part) for part in first])
+    at = leaves(_away(first, generator))
     u, v = [noise(part) for part in first], [noise(part) for part in first]
     f, moved = body.response(at, v, inputs)
     of_outputs = noise(f)
@@ -136,6 +144,15 @@ def _consistent(body: Body, first: Tensors, inputs: torch.Tensor, curvature: str
                 'has second derivatives that contradict each other; set training.curvature = "gauss-newton", or remove what '
                 "has wrong ones (weight_norm)"
             )
+
+
+def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(like.shape, generator=generator).to(like)
+
+
+def _away(first: Tensors, generator: torch.Generator) -> Tensors:
+    """Parameters somewhat away from these."""
+    return [part + 0.1 * (part.abs() + 0.1) * _noise(part, generator) for part in first]
 
 
 def _agree(a: Tensors, b: Tensors, c: Tensors, d: Tensors) -> bool:

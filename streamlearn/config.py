@@ -180,13 +180,13 @@ class Queries:
     """Which events are asked about. budget: share of the stream; outstanding: cap on unanswered queries;
     audit_share: of the budget, for queries chosen by chance; expire_s: seconds until an unanswered query is given up.
 
-    strategy: auto, or one of `queries/names.py`; count_pending: whether scores take unanswered queries for labels;
-    rest_below: what one label has to take off the mean loss for events to be asked about by their score; 0: anything.
-    shadows: strategies that score events and do not act.
+    strategy: auto, or one of `queries/names.py`; count_pending: auto | always | never, whether scores take unanswered
+    queries for labels; rest_below: what one label has to take off the mean loss for events to be asked about by their
+    score, 0: anything; shadows: strategies that score events and do not act.
     """
 
     strategy: str = "auto"
-    count_pending: bool = True
+    count_pending: str = "auto"
     budget: float = 0.1
     outstanding: int = 100
     audit_share: float = 0.2

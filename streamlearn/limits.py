@@ -155,7 +155,7 @@ LIMITS: dict[str, Limit] = {
     "validation.test_share": Limit("a number above 0 and below 1", lambda value: 0 < value < 1),
     "validation.folds": _whole(2, 100),
     "queries.strategy": _words(*STRATEGIES),
-    "queries.count_pending": _FLAG,
+    "queries.count_pending": _words("auto", "always", "never"),
     "queries.budget": Limit("a number above 0 and at most 1", lambda value: 0 < value <= 1),
     "queries.outstanding": _whole(1),
     "queries.audit_share": Limit("a number from 0 to 1", lambda value: 0 <= value <= 1),

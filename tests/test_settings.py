@@ -79,7 +79,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "validation.test_share": ("0.5", 0.5),
     "validation.folds": ("3", 3),
     "queries.strategy": ('"leverage"', "leverage"),
-    "queries.count_pending": ("false", False),
+    "queries.count_pending": ('"never"', "never"),
     "queries.budget": ("1", 1.0),
     "queries.outstanding": ("1", 1),
     "queries.audit_share": ("0", 0.0),

@@ -22,16 +22,19 @@ from streamlearn.queries.strategy import Strategy, View
 @dataclass(frozen=True)
 class Sight:
     """whole: the model; last: its last layer, None where the whole will do; rows: the last layer's design rows from the
-    whole's (n, D).
+    whole's (n, D). discounts_by_last: whether a strategy that can do without the inverse Hessian takes the last layer's: on a
+    network it cost more than it gained, while h was still to be learned (README, Large models).
     """
 
     whole: View
     last: View | None = None
     rows: Callable[[Array], Array] | None = None
+    discounts_by_last: bool = True
 
     def of(self, strategy: Strategy) -> View:
         """What this strategy sees."""
-        return self.last if self.last is not None and takes_inverse(strategy) else self.whole
+        by_last = strategy.needs_inverse or (strategy.discounts and self.discounts_by_last)
+        return self.last if self.last is not None and by_last else self.whole
 
     @property
     def counts(self) -> bool:
@@ -60,7 +63,11 @@ class Sight:
 
     def scores(self, strategies: Sequence[Strategy], X: Array, draws: Array) -> Array:
         """(strategies, n) for design rows X (n, D)."""
-        embedded = self._into_last(X) if self.last is not None and any(map(takes_inverse, strategies)) else X
+        embedded = (
+            self._into_last(X)
+            if self.last is not None and any(self.of(each) is self.last for each in strategies)
+            else X
+        )
         out = [each.score(self.of(each), X if self.of(each) is self.whole else embedded, draws) for each in strategies]
         return np.array(out).reshape(len(strategies), len(X))
 

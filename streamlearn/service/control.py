@@ -29,7 +29,7 @@ def obey(standing: Standing, command: Command) -> str:
         standing.learning_paused = False
         standing.state = learner.catch_up(standing.state, standing.rules.learner)
         standing.ledger.drop_examples(standing.state.examples.first)
-        standing.asking.model_moved()
+        standing.asking.outlook.moved()
         return "labels are learned"
     if command.action == ROLLBACK:
         return _roll_back(standing, command.commit)
@@ -53,5 +53,5 @@ def _roll_back(standing: Standing, commit: int) -> str:
     if earlier is None:
         return f"no fit of commit {commit} or before is kept"
     standing.state = fits.back(standing.state, standing.rules.learner, fits.read(earlier))
-    standing.asking.model_moved()
+    standing.asking.outlook.moved()
     return f"the model is that of commit {earlier.number}, after {earlier.labels} labels"

@@ -170,7 +170,7 @@ class Events:
             at += info.used
             if info.chosen:
                 expires = self._issue(batch, scored, at - 1, info)
-                moved = standing.asking.count_pending(standing.state, segment.rows[at - 1 : at])
+                moved = standing.asking.outlook.count(standing.state, segment.rows[at - 1 : at])
                 if moved or batch.times[stop - 1] >= expires:
                     break
         return at

@@ -74,7 +74,7 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         moved_by=[],
         nearest=[],
     )
-    seen = asking.look(state, pipeline.ledger, without=id)
+    seen = asking.outlook.look(state, pipeline.ledger, asking.strategies(state), without=id)
     if fit is None or seen is None:
         return told
     rows, names = _without_each_feature(state, x)

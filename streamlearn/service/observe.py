@@ -34,8 +34,8 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
     measurements.set("streamlearn_starved", float(bool(starved(pipeline))))
     asking = pipeline.standing.asking
-    measurements.set("streamlearn_resting", float(asking.resting))
-    benefit = asking.watch(state, ledger)
+    measurements.set("streamlearn_resting", float(asking.outlook.resting))
+    benefit = asking.outlook.watch(state, ledger)
     if benefit is not None:
         measurements.set("streamlearn_excess_loss", benefit.excess)
         measurements.set("streamlearn_label_benefit", benefit.label)

@@ -87,7 +87,7 @@ class Pipeline:
             return
         standing.state = learner.settle(before, standing.rules.learner)
         if standing.state is not before:
-            standing.asking.model_moved()
+            standing.asking.outlook.moved()
             standing.ledger.drop_examples(standing.state.examples.first)
 
     def take_outbox(self) -> list[Message]:

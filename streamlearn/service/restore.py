@@ -182,7 +182,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.state.examples.first,
         pipeline.standing.asking.selector,
         pipeline.standing.asking.acting,
-        pipeline.standing.asking.counted_at_once,
+        pipeline.standing.asking.outlook.counted_at_once,
         pipeline.ledger.count,
         pipeline.standing.version,
         pipeline.standing.rejected,

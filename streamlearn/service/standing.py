@@ -42,7 +42,7 @@ class Rules:
     """What the pipeline was told, beside the learner's settings. log: key and value of what says which log is read.
 
     backlog: events that may be unread before some are skipped; 0: none ever is. name: the daemon's; recipe: of the model;
-    models: when it is announced, None: never. count_pending: whether scores take unanswered queries for labels.
+    models: when it is announced, None: never. count_pending: see the configuration.
     rest_below: what a label has to buy, in units of the loss, for events to be asked about by their score.
     shadows: strategies that score and do not act.
     """
@@ -59,7 +59,7 @@ class Rules:
     name: str = ""
     recipe: Recipe = UNTOLD
     models: Models | None = None
-    count_pending: bool = True
+    count_pending: str = "auto"
     rest_below: float = 0.0
     shadows: tuple[str, ...] = ()
 
@@ -100,7 +100,7 @@ class Standing:
     def learned(self) -> None:
         """The model has moved, or which queries are pending."""
         self.version += 1
-        self.asking.model_moved()
+        self.asking.outlook.moved()
 
     def settle_query(self, id: str) -> Pending | None:
         """Take the query of this id, if there is one, from the pending ones."""
@@ -113,7 +113,7 @@ class Standing:
         """What the wall clock says, which may jump. Where it was put back, it was ahead when queries were asked: none of them
         waits longer from here than one that is asked now."""
         if now < self.clock - PUT_BACK_S and self.ledger.hasten(now + self.rules.expire_s):
-            self.asking.model_moved()
+            self.asking.outlook.moved()
         self.clock = now
         self.expire(now)
 

@@ -94,7 +94,7 @@ def test_of_near_duplicates_in_one_batch_the_second_is_worth_less_unless_pending
     told = regime("uncertainty")
     told = replace(told, queries=replace(told.queries, budget=1.0, audit_share=0.0, outstanding=50))
     for counts in (True, False):
-        trial = logs.trial(replace(told, queries=replace(told.queries, count_pending=counts)))
+        trial = logs.trial(replace(told, queries=replace(told.queries, count_pending="always" if counts else "never")))
         trial.poll(logs.stream(60, answer=three))
         asked = len(trial.queries)
         trial.poll([again(i) for i in range(4)])
@@ -108,7 +108,9 @@ def test_of_a_crowd_of_near_duplicates_fewer_are_asked_about(regime: Regime) -> 
     asked = {}
     for counts in (True, False):
         told = regime("uncertainty")
-        queries = replace(told.queries, count_pending=counts, budget=0.3, audit_share=0.0, outstanding=1000)
+        queries = replace(
+            told.queries, count_pending="always" if counts else "never", budget=0.3, audit_share=0.0, outstanding=1000
+        )
         trial = logs.trial(replace(told, queries=queries))
         trial.poll(logs.stream(60, answer=three))
         before = len(trial.queries)
@@ -128,7 +130,8 @@ def among_others() -> list[Record]:
 
 def test_an_event_can_be_explained_by_what_was_scored(regime: Regime) -> None:
     told = regime("uncertainty")
-    trial = logs.trial(replace(told, queries=replace(told.queries, budget=1.0, audit_share=0.0, outstanding=50)))
+    queries = replace(told.queries, budget=1.0, audit_share=0.0, outstanding=50, count_pending="always")
+    trial = logs.trial(replace(told, queries=queries))
     trial.poll(logs.stream(60, answer=three))
     trial.poll([again(0), again(1)])
     first, second = (explain(trial.pipeline, f"again-{i}") for i in range(2))
@@ -147,4 +150,15 @@ def test_of_a_strategy_that_does_not_look_at_it_no_inverse_is_formed_unless_it_i
         trial = logs.trial(replace(told, queries=replace(told.queries, rest_below=rest_below)))
         trial.poll(logs.stream(60))
         pipeline = trial.pipeline
-        assert (pipeline.standing.asking.watch(pipeline.state, pipeline.ledger) is not None) == there
+        assert (pipeline.standing.asking.outlook.watch(pipeline.state, pipeline.ledger) is not None) == there
+
+
+def test_of_a_network_uncertainty_is_not_discounted_by_the_last_layer_unless_it_is_said(last_layer: Regime) -> None:
+    told = last_layer("uncertainty")
+    found = {}
+    for said in ("auto", "always", "never"):
+        trial = logs.trial(replace(told, queries=replace(told.queries, count_pending=said)))
+        trial.poll(logs.stream(90, answer=three))
+        found[said] = trial.queries
+    assert found["auto"] == found["never"]
+    assert found["auto"] != found["always"]

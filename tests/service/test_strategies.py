@@ -107,7 +107,7 @@ def test_the_same_question_is_worth_less_while_it_is_unanswered_unless_pending_q
     told = logs.configuration(strategy=strategy)
     told = replace(told, queries=replace(told.queries, budget=1.0, audit_share=0.0, outstanding=50))
     for counts in (True, False):
-        trial = logs.trial(replace(told, queries=replace(told.queries, count_pending=counts)))
+        trial = logs.trial(replace(told, queries=replace(told.queries, count_pending="auto" if counts else "never")))
         trial.poll(logs.stream(60))
         asked = len(trial.queries)
         trial.poll([again(i) for i in range(4)])
@@ -133,7 +133,7 @@ def test_where_a_label_buys_too_little_only_audits_are_asked_and_a_restart_chang
     reasons = [json.loads(query)["reason"] for query in trial.queries]
     assert set(reasons[10:]) == {"audit"}  # before, there was no model to tell what a label buys
     assert len(reasons) > 20
-    assert trial.pipeline.standing.asking.resting
+    assert trial.pipeline.standing.asking.outlook.resting
 
 
 SHADOWS = ("leverage", "v-optimality", "flip", "auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -172,6 +173,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _begin(load: Load, run: Run, folder: Path, news: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("streamlearn").addHandler(logging.NullHandler())  # a trial's daemon warns nobody
     _Worker.load, _Worker.run = staticmethod(load), staticmethod(run)
     _Worker.folder, _Worker.news, _Worker.stop = folder, news, stop
 

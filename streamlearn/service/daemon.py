@@ -234,9 +234,10 @@ class Daemon:
         self._ports.store.clear_outbox()
 
     def _warn(self, starved: str) -> None:
-        """Once each time that it begins."""
+        """Once each time that it begins; while there is no model yet it is no more than to be expected."""
         if starved and starved != self._starved:
-            log.warning("no event is chosen by its score: %s", starved, extra={"action": "starved"})
+            level = logging.INFO if self.pipeline.state.published is None else logging.WARNING
+            log.log(level, "no event is chosen by its score: %s", starved, extra={"action": "starved"})
         self._starved = starved
 
     def _report(self) -> None:

@@ -25,9 +25,3 @@ def client(request: pytest.FixtureRequest) -> str:
     """Each client library."""
     name: str = request.param
     return name
-
-
-def mostly(often: str) -> pytest.MarkDecorator:
-    """This client library by default, to spare time; the soak has the others too."""
-    rarely = [pytest.param(each, marks=pytest.mark.soak) for each in CLIENTS if each != often]
-    return pytest.mark.parametrize("client", [often, *rarely])

@@ -23,7 +23,7 @@ from streamlearn.service.ports import Saved
 from tests.end_to_end.daemon_process import DaemonProcess, inspect, until
 from tests.end_to_end.traffic import LAST, Log, Traffic
 
-KILLS = 30
+KILLS, SOME_KILLS = 30, 12  # the soak has thirty, for every client and many seeds
 LINEAR = Configuration()
 IN_FLOW_SHARE = 0.7  # of kills, counted from when the daemon is ready; the others from when it is started ...
 AFTER_MOST_S = 1.0  # ... until this much later

@@ -12,9 +12,16 @@ import pytest
 
 from streamlearn import settings
 from streamlearn.edges.kafka.source import PROBE_S
+from tests.edges.kafka.world import mostly
 from tests.end_to_end.conftest import ROLES
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
-from tests.end_to_end.kills import KILLS, a_kill_after_each_commit, all_answered, nothing_lost_or_doubled, thirty_kills
+from tests.end_to_end.kills import (
+    SOME_KILLS,
+    a_kill_after_each_commit,
+    all_answered,
+    nothing_lost_or_doubled,
+    thirty_kills,
+)
 from tests.end_to_end.traffic import KafkaLog, Traffic
 from tests.kafka_broker import LocalBroker
 from tests.kafka_fixtures import make_topics
@@ -43,8 +50,7 @@ def test_many_kills_lose_no_label_and_repeat_no_query(
     tmp_path: Path, kafka: str, prefix: str, client: str, log: KafkaLog
 ) -> None:
     configuration = configure(tmp_path, kafka, prefix, client)
-    times = KILLS if client == "kafka-python" else 12  # to spare time: the soak has thirty for both
-    thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), 1, times)
+    thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), 1, SOME_KILLS)
 
 
 def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
@@ -56,7 +62,7 @@ def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
         file.write('[model]\nkind = "mlp"\nhidden = [4]\n[training]\nsteps_per_label = 1\n')
     told = settings.read(tmp_path / configuration, {}, ())
     a_kill_after_each_commit(
-        tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), told, kills=6
+        tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), told, kills=3
     )
 
 
@@ -69,6 +75,7 @@ def test_thirty_kills_lose_no_label_and_repeat_no_query_over_and_over(
     thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), seed)
 
 
+@mostly("kafka-python")
 def test_a_broker_that_is_away_at_the_start_and_in_the_middle_is_waited_for(
     tmp_path: Path, prefix: str, client: str, own_broker: LocalBroker
 ) -> None:

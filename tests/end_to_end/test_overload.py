@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from streamlearn.config import Configuration
-from tests.end_to_end.conftest import mostly
+from tests.edges.kafka.world import mostly
 from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
 from tests.end_to_end.kills import restored
 from tests.end_to_end.test_kill_kafka import configure, create

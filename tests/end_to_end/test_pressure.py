@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from tests.end_to_end.conftest import mostly
+from tests.edges.kafka.world import mostly
 from tests.end_to_end.daemon_process import running, until
 from tests.end_to_end.test_kill_kafka import configure, topics
 from tests.end_to_end.traffic import KafkaLog

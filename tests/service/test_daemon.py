@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import final
@@ -444,8 +445,11 @@ def test_that_no_event_can_be_chosen_by_its_score_is_warned_of_once_each_time(ca
     desk = Desk()
     daemon = desk.started()
 
+    caplog.set_level(logging.INFO)
+
     def warnings() -> list[str]:
-        said = [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "starved"]
+        found = [each for each in caplog.records if getattr(each, "action", "") == "starved"]
+        said = [f"{each.levelname} {each.getMessage()}" for each in found]
         caplog.clear()
         return said
 
@@ -456,7 +460,7 @@ def test_that_no_event_can_be_chosen_by_its_score_is_warned_of_once_each_time(ca
     daemon.turn()
     assert 1.0 == desk.measured("streamlearn_starved")
     assert [
-        "no event is chosen by its score: there is no model yet: it takes labels of two classes, or values"
+        "INFO no event is chosen by its score: there is no model yet: it takes labels of two classes, or values"
     ] == warnings()
     desk.labels(0, 80)
     daemon.turn()
@@ -465,7 +469,7 @@ def test_that_no_event_can_be_chosen_by_its_score_is_warned_of_once_each_time(ca
     daemon.turn()
     assert 1.0 == desk.measured("streamlearn_starved")
     capped = "100 queries are not answered, as many as queries.outstanding allows"
-    assert [f"no event is chosen by its score: {capped}"] == warnings()
+    assert [f"WARNING no event is chosen by its score: {capped}"] == warnings()
     desk.labels(80, 400)
     daemon.turn()
     assert 0.0 == desk.measured("streamlearn_starved")

@@ -39,6 +39,7 @@ from tests.edges.kafka.world import (
     STORE,
     World,
     commit,
+    mostly,
     read,
     until_available,
     until_unavailable,
@@ -337,6 +338,7 @@ def test_a_transaction_that_the_broker_has_ended_for_its_age_is_no_commit(world,
 # The broker goes and returns.
 
 
+@mostly("kafka-python")
 def test_nothing_is_lost_or_doubled_when_the_broker_is_stopped_and_started_again(own_broker, own_world, closing):
     source, sink = closing(own_world.source(timeout_s=3.0)), closing(own_world.sink(timeout_s=5.0))
     own_world.produce(own_world.topics.events, [b"before"])
@@ -366,6 +368,7 @@ def threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
+@mostly("kafka-python")
 def test_a_paused_broker_is_unavailable_in_time_and_does_not_double_what_it_had_received(
     own_broker, own_world, closing
 ):
@@ -405,6 +408,7 @@ def test_a_paused_broker_is_unavailable_in_time_and_does_not_double_what_it_had_
     assert [b"a", b"b", b"c"] == own_world.visible(own_world.topics.queries)
 
 
+@mostly("kafka-python")
 def test_a_broker_that_is_killed_while_publishing_leaves_each_commit_visible_once(own_broker, own_world, closing):
     sink = closing(own_world.sink(timeout_s=5.0))
     sink.open(STORE, 0)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
+import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from streamlearn import config
@@ -19,6 +20,12 @@ CLIENTS = ("kafka-python", "confluent")
 STORE = "store-a"
 POSITIONS: dict[Position, int] = {(EVENTS, 0): 5, (EVENTS, 1): 7, (LABELS, 0): 3}
 PATIENCE_S = 30.0  # after which a test gives up waiting for something that should come
+
+
+def mostly(often: str) -> pytest.MarkDecorator:
+    """This client library by default, to spare time; the soak has the others too."""
+    rarely = [pytest.param(each, marks=pytest.mark.soak) for each in CLIENTS if each != often]
+    return pytest.mark.parametrize("client", [often, *rarely])
 
 
 @final

@@ -14,7 +14,7 @@ demo: $(VENV)/core  ## the whole daemon on a real data set, and a picture (demo.
 	@$(BIN)/streamlearn demo $(ARGS)
 
 test: lint  ## lint, then all tests but the soak; fetches Kafka's jars where they are needed
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/test  ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .

@@ -165,11 +165,11 @@ def sink(configuration: Configuration) -> Sink:
 
 def _store(configuration: Configuration) -> SqliteStore:
     folder, path = Path(configuration.log.path), store_path(configuration)
-    if configuration.log.kind == "files" and folder.exists() and not folder.is_dir():
-        raise ConfigurationError(f"log.path {folder} is a file; name a folder")
-    if path.is_dir():
-        raise ConfigurationError(f"store.path {path} is a folder; name a file in it")
     try:
+        if configuration.log.kind == "files" and folder.exists() and not folder.is_dir():
+            raise ConfigurationError(f"log.path {folder} is a file; name a folder")
+        if path.is_dir():
+            raise ConfigurationError(f"store.path {path} is a folder; name a file in it")
         return SqliteStore(path)
     except (OSError, Unavailable) as error:
         raise ConfigurationError(

@@ -81,7 +81,7 @@ def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:
         path = folder / f"{topic}.jsonl"
         if not found.ok:
             return
-        if not path.exists():
+        if not _seen(path):
             yield Finding(True, f"topic {role}", f"{path} is not there yet; append lines to it")
         elif not path.is_file() or not os.access(path, os.R_OK):
             yield Finding(False, f"topic {role}", f"{path} cannot be read", f"correct its rights, or set topics.{role}")
@@ -99,7 +99,7 @@ def _kafka(configuration: Configuration) -> Iterator[Finding]:
         whole = whole and (finding.ok or finding.harmless)
         yield finding
     if whole and _store(path).ok:
-        yield from kafka_check.agreement(configuration, lambda: _saved(path) if path.exists() else None)
+        yield from kafka_check.agreement(configuration, lambda: _saved(path) if _seen(path) else None)
 
 
 def _saved(path: Path) -> Saved:
@@ -114,7 +114,7 @@ def _store(path: Path) -> Finding:
     writable = _writable(path.parent, "store", "give this user the right to write there, or set store.path")
     if not writable.ok:
         return writable
-    if not path.exists():
+    if not _seen(path):
         return Finding(True, "store", f"{path} will be a new one")
     try:
         saved = _saved(path)
@@ -159,7 +159,14 @@ def _writable(folder: Path, subject: str, hint: str) -> Finding:
 
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
-    return next(each for each in (path, *path.absolute().parents) if each.exists())
+    return next(each for each in (path, *path.absolute().parents) if _seen(each))
+
+
+def _seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # above it is a folder that this user may not look into
+        return False
 
 
 def _size(count: float) -> str:

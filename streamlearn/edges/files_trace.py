@@ -39,7 +39,7 @@ def read(folder: Path) -> Trace | None:
             return None
         try:
             return msgspec.json.decode(path.read_bytes(), type=Trace)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CannotStart(f"{path} cannot be read ({error}): remove it, and {REBUILD}") from error
 
 

@@ -70,7 +70,12 @@ def _load(name: str, label: str | None, seed: int) -> Dataset:
 
 def is_file(name: str) -> bool:
     """Whether a file is meant."""
-    return name not in KNOWN and (name.lower().endswith((".csv", ".tsv", ".txt")) or Path(name).exists())
+    if name in KNOWN:
+        return False
+    try:
+        return name.lower().endswith((".csv", ".tsv", ".txt")) or Path(name).exists()
+    except OSError:  # too long for a name, or in a folder that may not be looked into
+        return False
 
 
 def same(dataset: Dataset, plan: Plan) -> Dataset:

@@ -92,7 +92,7 @@ class Record:
                 if msgspec.json.decode(each, type=Version).version != self._version:
                     return True
                 line = msgspec.json.decode(each, type=Line)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 continue  # damaged: that trial is played again
             self.lines[line.outcome.plan] = line
         return False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core import sgdf
 from streamlearn.core.certificate import Certificate
@@ -82,6 +83,11 @@ class Fit:
     def residual(self) -> float:
         """‖Hθ̇ + λC‖/‖λC‖."""
         return self.certificate.residual
+
+    def knows(self, target: Array) -> NDArray[np.bool_]:
+        """Which of these targets it has heard of: a class may be new since, an example be of another one by now."""
+        classes = max(2, self.model.outputs_count) if self.model.loss.of_classes else np.inf
+        return np.asarray(target < classes)
 
 
 def adapted(old: Fit, vector: Array, model: Model, frame: Frame, is_theta: bool) -> Array:

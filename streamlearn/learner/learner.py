@@ -147,13 +147,9 @@ def view(state: State, with_references: bool = False) -> View | None:
 
 
 def _references(state: State, fit: Fit) -> Data:
-    """The newest labeled examples before the end of the fit, in its frame.
-
-    One that was replaced since by a class that the fit has never heard of is left out.
-    """
+    """The newest labeled examples before the end of the fit, in its frame, but for those of classes that it does not know."""
     kept, n = state.examples, max(0, fit.end - state.examples.first)
-    classes = max(2, fit.model.outputs_count) if fit.model.loss.of_classes else np.inf
-    rows = np.flatnonzero((kept.weight[:n] > 0.0) & (kept.target[:n] < classes))[-REFERENCES_MOST:]
+    rows = np.flatnonzero((kept.weight[:n] > 0.0) & fit.knows(kept.target[:n]))[-REFERENCES_MOST:]
     return Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
 
 
@@ -174,8 +170,8 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     if fit is None or 0 < label.fold == held(state, settings):
         return state
     target = problem.target(state.problem, label.y)
-    if fit.model.loss.of_classes and target >= max(2, fit.model.outputs_count):
-        return state  # a class that this model has never heard of
+    if not fit.knows(np.array([target])).all():
+        return state
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
     losses, gradients = losses_gradients(fit, test)
     state = replace(

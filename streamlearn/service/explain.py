@@ -17,10 +17,11 @@ import numpy as np
 
 from streamlearn.core import conjugate
 from streamlearn.core.losses import Array
+from streamlearn.core.objective import Data
 from streamlearn.errors import ConfigurationError
 from streamlearn.learner import columns, problem
 from streamlearn.learner.fit import Fit
-from streamlearn.learner.state import State, data, objective
+from streamlearn.learner.state import State, objective
 from streamlearn.queries.strategy import View
 from streamlearn.service.asking import finite, predicted
 from streamlearn.service.ledger import row
@@ -117,7 +118,7 @@ def _found(pipeline: Pipeline, id: str) -> tuple[str, Array]:
     found = pipeline.recall([id]).get(id) if ledger.knows(id) else None
     if found is None:
         raise ConfigurationError(
-            f"nothing is kept of event '{id}': it is neither asked, labeled, nor among the last labels.remember events"
+            f"nothing is kept of event {id!r}: it is neither asked, labeled, nor among the last labels.remember events"
         )
     return "remembered", np.array(columns.widen(state.columns, row(found.x))[0])
 
@@ -125,12 +126,13 @@ def _found(pipeline: Pipeline, id: str) -> tuple[str, Array]:
 def _without_each_feature(state: State, x: Array) -> tuple[Array, list[str]]:
     """The row as it is, then once without each feature that it has: (1 + features, columns), and their names."""
     there: dict[str, list[int]] = {}
+    missing = columns.NO_TOKEN if state.columns.vocabulary else np.nan
     for place, (name, _) in enumerate(state.columns.columns):
-        if not np.isnan(x[place]):
+        if not np.isnan(x[place]) and x[place] != missing:
             there.setdefault(name, []).append(place)
     rows = np.repeat(x[None, :], 1 + len(there), axis=0)
     for i, places in enumerate(there.values(), start=1):
-        rows[i, places] = np.nan
+        rows[i, places] = missing
     return rows, list(there)
 
 
@@ -138,10 +140,11 @@ def _nearest(pipeline: Pipeline, fit: Fit, view: View, X: Array) -> list[tuple[s
     """Labeled examples by what they have done to the output at the design row X (1, D), the strongest first."""
     state, settings, model = pipeline.state, pipeline.standing.rules.learner, fit.model
     kept, ids = state.examples, {serial: id for id, serial in pipeline.ledger.labeled.items()}
-    examples = data(state, settings, fit.frame, fit.end, "all")
-    serials = [
-        serial for serial in range(fit.end - len(kept) if settings.keep else kept.first, fit.end) if serial in ids
-    ][-len(examples.y) :]
+    stop = max(0, fit.end - kept.first)
+    start = max(0, stop - settings.keep) if settings.keep else 0
+    there = (kept.weight[start:stop] > 0.0) & fit.knows(kept.target[start:stop])  # one may be of another class by now
+    rows = start + np.flatnonzero(there)
+    examples = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
     towards = _towards(model.outputs(fit.theta, X), model.loss.of_classes)
     b = model.pulled(fit.theta, towards[:, :, None], X)[:, 0]
     if view.base_covariance is not None:
@@ -153,7 +156,7 @@ def _nearest(pipeline: Pipeline, fit: Fit, view: View, X: Array) -> list[tuple[s
     f, moved = model.response(fit.theta, v, examples.X)
     influence = -examples.w * (model.loss.gradient(f, examples.y) * moved).sum(axis=1) * fit.frame.target_scale
     order = np.argsort(-np.abs(influence), kind="stable")
-    return [(ids[serials[i]], kept.y[serials[i] - kept.first], float(influence[i])) for i in order]
+    return [(ids[kept.first + int(rows[i])], kept.y[rows[i]], float(influence[i])) for i in order]
 
 
 def _towards(f: Array, of_classes: bool) -> Array:

@@ -134,6 +134,7 @@ class Labels:
         standing = self._standing
         standing.settle_query(id)
         serial = standing.ledger.forget(id)
+        standing.asking.outlook.moved()  # it may be among the recent events that are looked at
         if serial is not None:
             learns = not standing.learning_paused
             standing.state = learner.revise(standing.state, standing.rules.learner, serial, None, learns)

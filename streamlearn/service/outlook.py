@@ -50,7 +50,9 @@ class Outlook:
     @property
     def resting(self) -> bool:
         """Whether labels buy too little to be asked for."""
-        return self.benefit is not None and self.benefit.label < self._rest_below
+        if self._rest_below == 0.0 or self.benefit is None:  # by rounding a label may buy less than nothing
+            return False
+        return self.benefit.label < self._rest_below
 
     def count(self, state: State, rows: Array) -> bool:
         """One more query is pending, with raw row (1, columns); whether that changes the scores of other events."""

@@ -137,3 +137,8 @@ def test_a_network_that_cannot_be_made_fails(printed: Printed, name: str, why: s
     code, lines = printed(f"model.kind={name}")
     assert (code, len(failures(lines))) == (3, 1)
     assert failures(lines)[0].startswith(f"FAIL model: model.kind {name} {why}")
+
+
+def test_a_path_that_cannot_be_looked_at_is_no_traceback(printed: Printed, tmp_path: Path) -> None:
+    _, lines = printed(f"store.path={tmp_path / ('s' * 300)}")
+    assert lines[-1].startswith("ok   http: ")

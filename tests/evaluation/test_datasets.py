@@ -105,6 +105,7 @@ def test_what_cannot_be_learned_from_is_refused_with_the_fix(tmp_path: Path) -> 
     assert "nothing but 'one'" in refusal(path, "same")
     assert "60 distinct texts in 60 rows" in refusal(path, "free")
     assert "did you mean phishing?" in refusal("fishing", None)
+    assert "no data set" in refusal("x" * 300, None)
     assert "--label is for CSV files" in refusal("digits", "y")
     assert "has 49 rows with a label; the demo needs at least 50" in refusal(
         csv(tmp_path, "a,y", *["1,2"] * 49, "3,"), "y"

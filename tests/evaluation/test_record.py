@@ -53,7 +53,7 @@ def test_a_torn_last_line_is_cut_off_and_the_next_one_is_whole(tmp_path: Path) -
 def test_a_damaged_line_costs_that_trial_alone(tmp_path: Path) -> None:
     path = recorded(tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(lines[0] + b'{"version":"one","outcome":3}\n' + b"\xff\n" + lines[2])
+    path.write_bytes(lines[0] + b'{"version":"one","outcome":3}\n' + b"\xff\n" + b'{"version":"\xff"}\n' + lines[2])
     assert [plan.seed for plan in reopened(path).lines] == [0, 2]
 
 

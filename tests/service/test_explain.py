@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streamlearn.config import Configuration, Features, Regularity
+from streamlearn.config import Configuration, Features, Model, Regularity
 from streamlearn.errors import ConfigurationError
+from streamlearn.service import fits
 from streamlearn.service.explain import explain
 from streamlearn.service.ports import EVENTS, LABELS, Record
 from tests.laws import logs
 from tests.laws.logs import Trial
+from tests.service.test_strategies import three
 
 X = [0.4, -0.3, 0.2, 0.1]
 
@@ -132,3 +134,40 @@ def test_before_there_is_a_model_little_can_be_said() -> None:
 def test_of_an_event_that_is_not_kept_one_line_says_so() -> None:
     with pytest.raises(ConfigurationError, match="nothing is kept of event 'nobody'"):
         explain(taught(told()).pipeline, "nobody")
+
+
+@pytest.mark.parametrize("solver", ["newton", "cg", "sgdf"])
+def test_an_example_whose_class_is_new_since_the_fit_says_nothing_of_it(solver: str) -> None:
+    """While learning is paused its label was replaced."""
+    trial = taught(told(solver=solver), three)
+    trial.pipeline.standing.learning_paused = True
+    trial.poll([record(LABELS, {"id": "s100", "y": "new", "x": [*X]}), event("asked", [*X])])
+    found = explain(trial.pipeline, "asked")
+    assert len(found.nearest) == 5
+    assert "new" not in [label for _, label, _ in found.nearest]
+
+
+def test_an_earlier_fit_of_fewer_classes_is_explained_too() -> None:
+    trial = taught(told(), three)
+    kept = fits.Kept(trial.pipeline.state.fit, trial.pipeline.state.published, trial.pipeline.state.tuner)
+    trial.poll([record(LABELS, {"id": f"new-{i}", "y": "new", "x": [*X]}) for i in range(3)] + [event("asked", [*X])])
+    standing = trial.pipeline.standing
+    standing.state = fits.back(standing.state, standing.rules.learner, kept)
+    standing.asking.outlook.moved()
+    assert "new" not in [label for _, label, _ in explain(trial.pipeline, "asked").nearest]
+
+
+def test_of_tokens_those_that_are_there_are_taken_away() -> None:
+    made = logs.configuration()
+    tokens = replace(
+        made,
+        model=Model("embedding-bag", vocabulary=20, hidden=(3,)),
+        features=Features("tokens", length=6),
+        queries=replace(made.queries, count_pending="never"),
+    )
+    trial = logs.trial(tokens)
+    trial.poll([record(LABELS, {"id": f"l{i}", "y": i % 2 == 0, "x": [i % 2, 5]}) for i in range(40)])
+    trial.poll([event("whole", [1, 5, 7]), event("shorter", [1, 5])])
+    moved = dict(explain(trial.pipeline, "whole").moved_by)
+    assert set(moved) == {"t0", "t1", "t2"}
+    assert moved["t2"] == pytest.approx(explain(trial.pipeline, "shorter").score, rel=1e-6)

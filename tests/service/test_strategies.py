@@ -13,10 +13,12 @@ import pytest
 from streamlearn import assemble
 from streamlearn.config import Configuration
 from streamlearn.learner import inverse
+from streamlearn.queries.benefit import Benefit
 from streamlearn.queries.choose import STRATEGIES
 from streamlearn.service import restore
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, PREDICTIONS, Record
+from streamlearn.service.outlook import Outlook
+from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, Record
 from tests.laws import logs
 from tests.laws.logs import Trial
 
@@ -83,6 +85,13 @@ def test_neither_do_they_change_which_recent_events_are_looked_at(remember: int)
     compare_with_restarts(told, logs.stream(400))
 
 
+def test_nor_do_they_where_one_of_those_is_forgotten() -> None:
+    """It has no label, so the model stays where it is."""
+    forget = Record(LABELS, 0, 9000, 9001, None, json.dumps({"id": "s83", "y": None}).encode())
+    log = [*logs.stream(150), *map(again, range(5)), forget, *map(again, range(5, 90))]
+    compare_with_restarts(logs.configuration(strategy="v-optimality"), log)
+
+
 def predictions(trial: Trial) -> list[bytes]:
     return [message.value for message in trial.published if message.role == PREDICTIONS]
 
@@ -134,6 +143,13 @@ def test_where_a_label_buys_too_little_only_audits_are_asked_and_a_restart_chang
     assert set(reasons[10:]) == {"audit"}  # before, there was no model to tell what a label buys
     assert len(reasons) > 20
     assert trial.pipeline.standing.asking.outlook.resting
+
+
+def test_a_label_that_buys_less_than_nothing_by_rounding_lets_nobody_rest_who_was_not_told_to() -> None:
+    for rest_below, rests in ((0.0, False), (1e-9, True)):
+        outlook = Outlook(assemble.learner_settings(logs.configuration()), "auto", rest_below)
+        outlook.benefit = Benefit(0.0, -1e-20)
+        assert outlook.resting == rests
 
 
 SHADOWS = ("leverage", "v-optimality", "flip", "auto")

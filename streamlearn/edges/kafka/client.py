@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from enum import Enum
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, final
 
 from streamlearn import config
 from streamlearn.edges import secrets
@@ -227,27 +227,40 @@ def record(role: str, partition: int, offset: int, following: int, key: bytes | 
     return Record(role, partition, offset, following, key and key[:KEPT_BYTES], value and value[:KEPT_BYTES], size)
 
 
+@final
+class Call(Generic[T]):
+    """A call on a thread of its own, whose answer is waited for as long as its caller likes."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._answers: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
+        self.answered = False  # whether the answer was handed out, be it an error
+        threading.Thread(target=_work, args=(call, self._answers), daemon=True, name="streamlearn-kafka").start()
+
+    def answer(self, timeout_s: float) -> T:
+        """Raises TimeoutError where it does not come in time; it may be asked for again then."""
+        try:
+            answer, error = self._answers.get(timeout=max(timeout_s, 0.0))
+        except Empty:
+            raise TimeoutError(f"no answer for {timeout_s:.3g} s") from None
+        self.answered = True
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # else it would keep this frame, and with it the client, until the next collection of garbage
+        return answer[0]
+
+
+def _work(call: Callable[[], T], answers: SimpleQueue[tuple[list[T], BaseException | None]]) -> None:
+    try:
+        answers.put(([call()], None))
+    except BaseException as error:  # handed to the caller, whatever it is
+        answers.put(([], error))
+
+
 def within(timeout_s: float, call: Callable[[], T]) -> T:
     """What `call` returns, if it does so in time; else TimeoutError: its thread stays behind, the client is discarded."""
-    answers: SimpleQueue[tuple[list[T], BaseException | None]] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            answers.put(([call()], None))
-        except BaseException as error:  # handed to the caller, whatever it is
-            answers.put(([], error))
-
-    threading.Thread(target=work, daemon=True, name="streamlearn-kafka").start()
-    try:
-        answer, error = answers.get(timeout=max(timeout_s, 0.0))
-    except Empty:
-        raise TimeoutError(f"no answer for {timeout_s:.3g} s") from None
-    try:
-        if error is not None:
-            raise error
-    finally:
-        del error  # else it would keep this frame, and with it the client, until the next collection of garbage
-    return answer[0]
+    return Call(call).answer(timeout_s)
 
 
 def scrub(text: str, kafka: config.Kafka) -> str:

@@ -36,6 +36,7 @@ from streamlearn.edges.kafka.client import (
     REFUSED,
     REQUEST_BYTES,
     TRANSACTION_S,
+    Call,
     Client,
     Outgoing,
     Reader,
@@ -172,6 +173,7 @@ class KafkaPythonReader(Reader):
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
         self._role = self._topic = ""
+        self._late: Call[dict[Any, list[Any]]] | None = None  # a poll that was not over in time
 
     def partitions(self, topic: str, timeout_s: float) -> list[int]:
         return sorted(within(timeout_s, partial(self._consumer.partitions_for_topic, topic)) or ())
@@ -198,8 +200,7 @@ class KafkaPythonReader(Reader):
             self._consumer.seek(TopicPartition(topic, each), offset)
 
     def poll(self, wait_s: float, most: int) -> list[Record]:
-        poll = partial(self._consumer.poll, timeout_ms=max(0, int(1000 * wait_s)), max_records=most)
-        fetched = within(wait_s + POLL_LATE_S, poll)
+        fetched = self._fetched(wait_s, most)
         records: list[Record] = []
         for partition in sorted(fetched):
             batch = fetched[partition]
@@ -208,6 +209,19 @@ class KafkaPythonReader(Reader):
                 records.append(record(self._role, each.partition, each.offset, after, each.key, each.value))
         fetched.clear()  # the library's frames may hold it
         return records
+
+    def _fetched(self, wait_s: float, most: int) -> dict[Any, list[Any]]:
+        """A poll that is late is waited for again: what it reads, the consumer will not read a second time.
+
+        The process may only have been stopped for a while, with the answer on its way.
+        """
+        poll = partial(self._consumer.poll, timeout_ms=max(0, int(1000 * wait_s)), max_records=most)
+        call, self._late = self._late or Call(poll), None
+        try:
+            return call.answer(wait_s + POLL_LATE_S)
+        finally:
+            if not call.answered:
+                self._late = call
 
     def position(self, partition: int) -> int:
         return int(self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0))

@@ -34,7 +34,8 @@ from streamlearn.service.ports import (
 
 TIMEOUT_S = 25.0  # so that SIGTERM ends a daemon that waits here within 30 s, after which platforms kill
 LOOK_S = 5.0  # how long to look for a successor
-ATTEMPT_S = 5.0  # what the first two attempts may take, the next two twice as long, and so on
+ATTEMPT_S = 5.0  # what the first two attempts may take, the next two twice as long, and so on ...
+DOUBLINGS_MOST = 8  # ... up to here: the broker may be away for days
 CREATE_S = 5.0  # how long to wait for an output topic that brokers may create by themselves
 
 
@@ -66,7 +67,7 @@ class KafkaSink(Sink):
 
     def open(self, store_id: str, saved_number: int, replaces: str | None = None) -> int | None:
         again = saved_number if self._store_id == store_id else None
-        traces = [each.metadata for each in self._take_over(again).values()]
+        traces = [each.metadata for each in self._take_over(again, replaces).values()]
         self._store_id = store_id
         try:
             return published(traces, store_id, saved_number, replaces)
@@ -79,9 +80,9 @@ class KafkaSink(Sink):
         owners = {owner(each.metadata) for each in committed.values() if each.metadata}
         return Inherited(max(owners, default=""), {position: each.offset for position, each in committed.items()})
 
-    def _take_over(self, again: int | None = None) -> dict[Position, Settled]:
+    def _take_over(self, again: int | None = None, replaces: str | None = None) -> dict[Position, Settled]:
         """Fence other writers; what is committed of the sources' partitions then. again: the number that this process was
-        about to publish, where it was open before.
+        about to publish, where it was open before; replaces: as for `open`.
         """
         self.close()
         reader = self._client.reader(f"{self._name}-sink", self._name, with_offsets=True)
@@ -97,7 +98,7 @@ class KafkaSink(Sink):
                         raise self._client.missing(role, topic)
                     self._sources += [(role, number) for number in numbers]
                 if again is not None:
-                    self._look_for_successor(reader, again)
+                    self._look_for_successor(reader, again, replaces)
                 writer = self._writer = self._client.writer(self._name, self._attempt_s)
                 writer.take_over()
                 self._check_outputs(writer)
@@ -113,7 +114,7 @@ class KafkaSink(Sink):
             if not writer.knows(topic, min(CREATE_S, self._attempt_s)):
                 raise self._client.missing(role, topic)
 
-    def _look_for_successor(self, reader: Reader, number: int) -> None:
+    def _look_for_successor(self, reader: Reader, number: int, replaces: str | None) -> None:
         """Raise `Fenced` where another daemon has gone on from here, while this one slept: taking over would end that one.
 
         Where nothing can be said, since a transaction is open, the taking over decides.
@@ -124,7 +125,10 @@ class KafkaSink(Sink):
         except unanswered:
             return
         for each in settled.values():
-            if (_number(each.metadata) or 0) > number or owner(each.metadata) not in ("", self._store_id):
+            whose = owner(each.metadata)
+            if whose == self._store_id and (_number(each.metadata) or 0) > number:
+                raise Fenced(SUCCEEDED)
+            if whose not in ("", self._store_id, replaces):
                 raise Fenced(SUCCEEDED)
 
     def _committed(self, reader: Reader, timeout_s: float) -> dict[Position, Settled]:
@@ -163,12 +167,17 @@ class KafkaSink(Sink):
 
     @property
     def _attempt_s(self) -> float:
-        return min(ATTEMPT_S * 2.0 ** (self._faults // 2), self._timeout_s)
+        return attempt_s(self._faults, self._timeout_s)
 
     def close(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def attempt_s(faults: int, most_s: float) -> float:
+    """What the next attempt may take, after so many that failed in a row."""
+    return min(ATTEMPT_S * 2.0 ** min(faults // 2, DOUBLINGS_MOST), most_s)
 
 
 def published(traces: Iterable[str], store_id: str, saved_number: int, replaces: str | None = None) -> int:

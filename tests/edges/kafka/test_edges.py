@@ -17,7 +17,7 @@ from streamlearn import config
 from streamlearn.edges.kafka import client as client_module
 from streamlearn.edges.kafka import confluent, python
 from streamlearn.edges.kafka.client import KEPT_BYTES
-from streamlearn.edges.kafka.sink import KafkaSink, published
+from streamlearn.edges.kafka.sink import KafkaSink, attempt_s, published
 from streamlearn.edges.kafka.source import KafkaSource
 from streamlearn.errors import CannotStart, ConfigurationError, Fenced, Unavailable
 from streamlearn.service.ports import (
@@ -264,6 +264,22 @@ def test_a_sink_without_messages_is_fenced_too(world, closing):
     with pytest.raises(Fenced):
         older.publish(commit(1, []))
     newer.publish(commit(1, []))
+
+
+def test_a_rebuilt_store_does_not_take_the_one_that_it_replaces_for_a_successor(world, closing):
+    before = closing(world.sink())
+    before.open("before", 0)
+    before.publish(commit(1, [b"1"]))
+    rebuilt = closing(world.sink())
+    for _ in range(2):  # again after its first commit has failed
+        assert 0 == rebuilt.open("rebuilt", 1, replaces="before")
+    rebuilt.publish(commit(1, [b"2"]))
+    assert 1 == rebuilt.open("rebuilt", 1, replaces="before")
+
+
+@pytest.mark.parametrize(("faults", "expected_s"), [(0, 5.0), (1, 5.0), (2, 10.0), (4, 20.0), (6, 25.0), (5000, 25.0)])
+def test_attempts_become_longer_up_to_a_bound_however_long_the_broker_is_away(faults, expected_s):
+    assert expected_s == attempt_s(faults, 25.0)
 
 
 def test_a_message_that_the_broker_refuses_makes_the_whole_commit_invisible(world, closing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,9 +11,11 @@ from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
-from streamlearn.edges.kafka import clients
+from streamlearn.edges.kafka import clients, python
 from streamlearn.edges.kafka.client import Outgoing
-from tests.edges.kafka.world import PATIENCE_S, POSITIONS, STORE, World, commit, until_available
+from streamlearn.errors import Unavailable
+from streamlearn.service.ports import EVENTS
+from tests.edges.kafka.world import PATIENCE_S, POSITIONS, STORE, World, commit, read, until_available
 from tests.end_to_end.daemon_process import until
 from tests.kafka_broker import LocalBroker
 
@@ -98,3 +101,25 @@ def test_a_transaction_whose_coordinator_refuses_the_connection_goes_on_when_it_
         own_broker.start()
         published.result(PATIENCE_S)
     assert [b"before", b"kept"] == own_world.visible(own_world.topics.queries)
+
+
+def test_what_a_poll_has_read_that_was_not_over_in_time_is_handed_out_by_the_next(world: World, closing, monkeypatch):
+    """As where the process was stopped amid a poll, and went on later than the poll may take."""
+    source = closing(world.source())
+    source.open({})
+    consumer = source._readers[EVENTS]._consumer
+    poll = consumer.poll
+
+    def late(**how: int) -> object:
+        fetched = poll(**how)
+        time.sleep(1.0 if fetched else 0.0)
+        return fetched
+
+    monkeypatch.setattr(consumer, "poll", late)
+    monkeypatch.setattr(python, "POLL_LATE_S", 0.2)
+    values = [b"%d" % i for i in range(10)]
+    world.produce(world.topics.events, values)
+    with pytest.raises(Unavailable, match="no answer"):
+        read(source, 10)
+    monkeypatch.undo()
+    assert values == [each.value for each in read(source, 10)]

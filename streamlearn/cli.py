@@ -23,6 +23,7 @@ from streamlearn.errors import StreamlearnError
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 FAILED, USAGE = 1, 2
+SEEDS_MOST = 10_000
 T = TypeVar("T")
 
 
@@ -247,10 +248,12 @@ def _list(one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
 def _seeds(text: str) -> tuple[int, ...]:
     first, dash, last = text.partition("-")
     if not dash:
-        return tuple(range(_whole(1)(first)))
+        first, last = "0", str(_whole(1)(first) - 1)
     begin, end = _whole(0)(first), _whole(0)(last)
     if end < begin:
         raise argparse.ArgumentTypeError(f"'{text}' ends before it begins")
+    if end - begin >= SEEDS_MOST:
+        raise argparse.ArgumentTypeError(f"'{text}' is more than {SEEDS_MOST:,} seeds")
     return tuple(range(begin, end + 1))
 
 

@@ -131,6 +131,7 @@ def test_what_there_is_can_be_listed(tmp_path: Path) -> None:
         (("--strategies", "filp", "--out", "out"), "no strategy 'filp'; did you mean flip?"),
         ((), "the following arguments are required: --out"),
         (("--seeds", "5-3", "--out", "out"), "argument --seeds: '5-3' ends before it begins"),
+        (("--seeds", "0-99999999", "--out", "out"), "argument --seeds: '0-99999999' is more than 10,000 seeds"),
         (("--budgets", "0.1,2", "--out", "out"), "argument --budgets: '2' is not a number above 0"),
     ],
 )

@@ -141,7 +141,7 @@ class Traffic:
         self.given: dict[str, bool] = {}  # id → the last label given
         self.replaced = 0
         self.fault: BaseException | None = None
-        self._ending, self._stop = threading.Event(), threading.Event()
+        self._ending, self._ended, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         for i in range(WARM):
             x = self._x()
@@ -166,7 +166,11 @@ class Traffic:
         self.start()
 
     def no_more_events(self) -> None:
+        """The last one has been sent when this returns: it may be asked about after all before it were answered."""
         self._ending.set()
+        while self._thread is not None and self._thread.is_alive() and not self._ended.wait(PAUSE_S):
+            ...
+        self._log.flush()
 
     def answers(self) -> int:
         """How many ids have a label."""
@@ -184,17 +188,20 @@ class Traffic:
     def _run(self) -> None:
         try:
             while not self._stop.wait(PAUSE_S):
-                for _ in range(0 if self._ending.is_set() else BURST):
+                ending = self._ending.is_set()
+                for _ in range(0 if ending else BURST):
                     id = f"event-{len(self.events)}"
                     self.events[id] = x = self._x()
                     self._log.send("events", id, {"id": id, "x": x})
                 for query in self._log.queries():
                     if query["id"] not in self.given:  # new clients read from the beginning
                         self._label(query["id"], self.events[query["id"]])
-                if self._random.random() < REPLACED_SHARE * 5 and not self._ending.is_set():
+                if self._random.random() < REPLACED_SHARE * 5 and not ending:
                     id = self._random.choice(sorted(self.given.keys() & self.events.keys()) or ["warm-0"])
                     if id in self.events:
                         self._label(id, self.events[id], replace=True)
+                if ending:
+                    self._ended.set()
         except BaseException as fault:
             self.fault = fault
 

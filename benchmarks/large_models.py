@@ -99,7 +99,7 @@ def linear(outputs: int, columns: int) -> list[str]:
 def network(inputs: int, hidden: int, outputs: int) -> list[str]:
     architecture = NetworkArchitecture("mlp", partial(modules.mlp, hidden=(hidden,)), Told())
     model, X = architecture.model(named(head(outputs)), outputs, 1 + inputs), drawn(SAMPLE, 1 + inputs, 5)
-    last, theta = model.last_layer(), model.first
+    last, theta = model.last_layer, model.first
     assert last is not None
     part, rows = Linear(model.loss, outputs, last.columns), partial(last.rows, theta)
     own = theta[last.at].astype(float)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from kafka import KafkaAdminClient
@@ -73,9 +74,9 @@ def kafka() -> Iterator[str]:
     without_broker("; ".join(reasons))
 
 
-@pytest.fixture
-def own_broker() -> Iterator[LocalBroker]:
-    """A started broker of the test's own, which it may stop, kill and pause."""
+@contextmanager
+def started_broker() -> Iterator[LocalBroker]:
+    """One that may be stopped, killed and paused; without what it takes tests are skipped, or fail."""
     try:
         broker = LocalBroker()
     except BrokerError as error:
@@ -85,6 +86,13 @@ def own_broker() -> Iterator[LocalBroker]:
         yield broker.start()
     finally:
         broker.discard()
+
+
+@pytest.fixture
+def own_broker() -> Iterator[LocalBroker]:
+    """A started broker of the test's own."""
+    with started_broker() as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

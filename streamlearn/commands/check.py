@@ -90,9 +90,8 @@ def _files(folder: Path, topics: config.Topics) -> Iterator[Finding]:
 
 
 def _kafka(configuration: Configuration) -> Iterator[Finding]:
-    from streamlearn.edges.kafka import (
-        check as kafka_check,  # the client library is slow to import, and of no use elsewhere
-    )
+    # The client library is slow to import, and of no use elsewhere.
+    from streamlearn.edges.kafka import check as kafka_check
 
     whole, path = True, assemble.store_path(configuration)
     for finding in kafka_check.cluster(configuration):

@@ -28,7 +28,7 @@ from streamlearn.core.objective import Data, Objective
 from streamlearn.learner import renewal, solver
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, objective
+from streamlearn.learner.state import State, objective, places
 from streamlearn.queries import similarity
 from streamlearn.queries.sight import Sight
 from streamlearn.queries.similarity import Similarity
@@ -81,17 +81,21 @@ def formed(state: State, settings: Settings, known: Formed | None = None) -> For
     return None if covariance is None else Formed(fit, newest, covariance)
 
 
-def sight(seen: View, state: State, settings: Settings) -> Sight:
-    """What strategies look at that take H⁻¹, no query counted yet: the last layer, where H⁻¹ of the whole is not at hand."""
+def sight(seen: View, state: State, settings: Settings, by_last: bool = True) -> Sight:
+    """What strategies look at that take H⁻¹, no query counted yet: the last layer, where H⁻¹ of the whole is not at hand.
+
+    by_last: whether any of them takes that.
+    """
     fit = state.published
     if fit is None or seen.covariance is not None:
         return Sight(seen)
-    last, newest = fit.model.last_layer(), _newest(state, settings, fit)
     if isinstance(fit.model, Linear):
-        whole = objective(state, settings, fit.model, fit.frame)
-        return Sight(replace(seen, similar=_similar(whole, fit.regularity * newest.total)))
+        whole, total = objective(state, settings, fit.model, fit.frame), _newest(state, settings, fit).total
+        return Sight(replace(seen, similar=_similar(whole, fit.regularity * total)))
+    last = fit.model.last_layer if by_last else None
     if last is None:
         return Sight(seen)
+    newest = _newest(state, settings, fit)
     view = _of_last(seen, last, settings.penalty.intercept_precision, newest, fit.regularity)
     return Sight(seen, view, partial(last.rows, fit.theta))
 
@@ -115,9 +119,7 @@ def _of_last(seen: View, last: LastLayer, anchor: float, newest: Newest, regular
 
 def _newest(state: State, settings: Settings, fit: Fit, least: int = 0) -> Newest:
     """As many as a look at the model takes, but no fewer than `least`; in the frame of the fit."""
-    kept, stop = state.examples, max(0, fit.end - state.examples.first)
-    start = max(0, stop - settings.keep) if settings.keep else 0
-    there = start + np.flatnonzero(kept.weight[start:stop] > 0.0)
+    kept, there = state.examples, places(state, settings, fit.end)
     rows = there[-max(renewal.SAMPLE, least) :]
     sample = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
     return Newest(sample, float(kept.weight[there].sum()))
@@ -145,7 +147,7 @@ def _similar(part: Objective, alpha: float) -> Similarity | None:
 
 def _last_layer(fit: Fit) -> LastLayer | None:
     """Where its H⁻¹ can be formed."""
-    last = fit.model.last_layer()
+    last = fit.model.last_layer
     return last if last is not None and fit.model.outputs_count * last.columns <= FORMED_MOST else None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
@@ -66,11 +67,15 @@ def data(state: State, settings: Settings, frame: Frame, end: int, which: str) -
 
     Forgotten ones are left out.
     """
-    kept = state.examples
-    stop = end - kept.first
-    part = slice(max(0, stop - settings.keep) if settings.keep else 0, stop)
-    mask = weights_of(state, settings, which)[part] > 0.0
-    return Data(frame.design(kept.X[part][mask]), frame.targets(kept.target[part][mask]), kept.weight[part][mask])
+    kept, rows = state.examples, places(state, settings, end, which)
+    return Data(frame.design(kept.X[rows]), frame.targets(kept.target[rows]), kept.weight[rows])
+
+
+def places(state: State, settings: Settings, end: int, which: str = "all") -> NDArray[np.intp]:
+    """Where those are among the kept ones, in order."""
+    stop = max(0, end - state.examples.first)
+    start = max(0, stop - settings.keep) if settings.keep else 0
+    return start + np.flatnonzero(weights_of(state, settings, which)[start:stop] > 0.0)
 
 
 def held(state: State, settings: Settings) -> int:

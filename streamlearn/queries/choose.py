@@ -7,8 +7,8 @@ A strategy says what it cannot do without. An inverse Hessian there is of every 
 network beyond that for its last layer (`learner/inverse.py`). Where there is none (a wide linear model, a network whose last
 layer is wide or not linear), or the labels turn out to be values and it needs classes, SLD acts, which needs the tangent
 alone. For the squared influences that is the nearest there is: the total one over the training set is SLD at an optimum.
-Uncertainty acts everywhere; where there is no inverse Hessian its discount is the prior's (`similarity.py`), of all but a
-network without a last layer.
+Uncertainty acts everywhere. Where there is no inverse Hessian of the whole, a linear model's discount is the prior's
+(`similarity.py`); a network's is that of its last layer, where it is asked for (`sight.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OF_CLASSES = (
+OF_CLASSES = (  # which tell classes apart
     "uncertainty",
     "margin",
     "entropy",
@@ -11,7 +11,7 @@ OF_CLASSES = (
     "informed",
     "informed-boundary",
     "flip",
-)  # which tell classes apart
+)
 OF_ANY = (
     "committee",
     "gradient-length",

@@ -33,8 +33,7 @@ class Sight:
 
     def of(self, strategy: Strategy) -> View:
         """What this strategy sees."""
-        by_last = strategy.needs_inverse or (strategy.discounts and self.discounts_by_last)
-        return self.last if self.last is not None and by_last else self.whole
+        return self.last if self.last is not None and takes_last(strategy, self.discounts_by_last) else self.whole
 
     @property
     def counts(self) -> bool:
@@ -63,12 +62,10 @@ class Sight:
 
     def scores(self, strategies: Sequence[Strategy], X: Array, draws: Array) -> Array:
         """(strategies, n) for design rows X (n, D)."""
-        embedded = (
-            self._into_last(X)
-            if self.last is not None and any(self.of(each) is self.last for each in strategies)
-            else X
-        )
-        out = [each.score(self.of(each), X if self.of(each) is self.whole else embedded, draws) for each in strategies]
+        views = [self.of(each) for each in strategies]
+        embedded = X if all(view is self.whole for view in views) else self._into_last(X)
+        pairs = zip(strategies, views, strict=True)
+        out = [each.score(view, X if view is self.whole else embedded, draws) for each, view in pairs]
         return np.array(out).reshape(len(strategies), len(X))
 
     def _into_last(self, X: Array) -> Array:
@@ -80,6 +77,11 @@ class Sight:
 def takes_inverse(strategy: Strategy) -> bool:
     """Whether it looks at the inverse Hessian where there is one."""
     return strategy.needs_inverse or strategy.discounts
+
+
+def takes_last(strategy: Strategy, discounts_by_last: bool) -> bool:
+    """Whether it looks at that of the last layer, where there is none of the whole."""
+    return strategy.needs_inverse or (strategy.discounts and discounts_by_last)
 
 
 def scores(sight: Sight | None, strategies: Sequence[Strategy], X: Array, draws: Array) -> Array:

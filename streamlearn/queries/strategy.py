@@ -47,9 +47,7 @@ class Strategy(ABC):
     name: str
     by_tangent: ClassVar[bool] = False  # the score rests on θ̇, and is worth as much as it
     needs_inverse: ClassVar[bool] = False  # the covariance
-    discounts: ClassVar[bool] = (
-        False  # by the covariance what pending queries will tell; without it it scores all the same
-    )
+    discounts: ClassVar[bool] = False  # by the covariance, what pending queries will tell; it can do without
     needs_references: ClassVar[bool] = False
     needs_recent: ClassVar[bool] = False  # at least one event
     needs_classes: ClassVar[bool] = False  # a loss on classes

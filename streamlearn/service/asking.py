@@ -107,14 +107,12 @@ class Asking:
         self.selector = selector.spent(self.selector, self._budget)
 
     def strategy(self, state: State) -> Strategy:
-        return choose.choose(self._name, state.problem.loss, self._exact(state))
+        return self.strategies(state)[0]
 
     def strategies(self, state: State) -> list[Strategy]:
         """The one that acts, then those in its shadow."""
-        return [self.strategy(state), *self.shadows.strategies(state.problem.loss, self._exact(state))]
-
-    def _exact(self, state: State) -> bool:
-        return state.published is None or inverse.at_hand(state.published)
+        loss, exact = state.problem.loss, state.published is None or inverse.at_hand(state.published)
+        return [choose.choose(self._name, loss, exact), *self.shadows.strategies(loss, exact)]
 
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:
         """Scores of the segment's events start … stop − 1, which lie in one block."""

@@ -21,7 +21,7 @@ from streamlearn.core.objective import Data
 from streamlearn.errors import ConfigurationError
 from streamlearn.learner import columns, problem
 from streamlearn.learner.fit import Fit
-from streamlearn.learner.state import State, objective
+from streamlearn.learner.state import State, objective, places
 from streamlearn.queries.strategy import View
 from streamlearn.service.asking import finite, predicted
 from streamlearn.service.ledger import row
@@ -60,6 +60,7 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
     stands, x = _found(pipeline, id)
     asked, serial = pipeline.ledger.pending.get(id), pipeline.ledger.labeled.get(id)
     fit, asking = state.published, standing.asking
+    strategies = asking.strategies(state)
     told = Explained(
         id=id,
         stands=stands,
@@ -67,7 +68,7 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         label=None if serial is None else state.examples.y[serial - state.examples.first],
         prediction=None,
         probabilities={},
-        strategy=asking.strategy(state).name,
+        strategy=strategies[0].name,
         score=None,
         score_alone=None,
         threshold=finite(asking.selector.threshold),
@@ -75,12 +76,12 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         moved_by=[],
         nearest=[],
     )
-    seen = asking.outlook.look(state, pipeline.ledger, asking.strategies(state), without=id)
+    seen = asking.outlook.look(state, pipeline.ledger, strategies, without=id)
     if fit is None or seen is None:
         return told
     rows, names = _without_each_feature(state, x)
     draw = np.zeros(len(rows))
-    acting = [asking.strategy(state)]
+    acting = strategies[:1]
     scores = seen.scores(acting, fit.frame.design(rows), draw)[0]
     last = asking.selector.window[: min(asking.selector.written, len(asking.selector.window))]
     X = fit.frame.design(x[None, :])
@@ -131,8 +132,8 @@ def _without_each_feature(state: State, x: Array) -> tuple[Array, list[str]]:
         if not np.isnan(x[place]) and x[place] != missing:
             there.setdefault(name, []).append(place)
     rows = np.repeat(x[None, :], 1 + len(there), axis=0)
-    for i, places in enumerate(there.values(), start=1):
-        rows[i, places] = missing
+    for i, columns_of in enumerate(there.values(), start=1):
+        rows[i, columns_of] = missing
     return rows, list(there)
 
 
@@ -140,10 +141,8 @@ def _nearest(pipeline: Pipeline, fit: Fit, view: View, X: Array) -> list[tuple[s
     """Labeled examples by what they have done to the output at the design row X (1, D), the strongest first."""
     state, settings, model = pipeline.state, pipeline.standing.rules.learner, fit.model
     kept, ids = state.examples, {serial: id for id, serial in pipeline.ledger.labeled.items()}
-    stop = max(0, fit.end - kept.first)
-    start = max(0, stop - settings.keep) if settings.keep else 0
-    there = (kept.weight[start:stop] > 0.0) & fit.knows(kept.target[start:stop])  # one may be of another class by now
-    rows = start + np.flatnonzero(there)
+    rows = places(state, settings, fit.end)
+    rows = rows[fit.knows(kept.target[rows])]  # one may be of another class by now
     examples = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
     towards = _towards(model.outputs(fit.theta, X), model.loss.of_classes)
     b = model.pulled(fit.theta, towards[:, :, None], X)[:, 0]

@@ -68,7 +68,8 @@ class Outlook:
             if self.counted_at_once is None:
                 self.counted_at_once = len(ledger.pending)
             self._fresh = True
-            self.benefit = self.benefit if self._sight is not None else None
+            if self._sight is None:
+                self.benefit = None
         begin = bounds(ordinal)[0]
         if self._sight is not None and begin != self._looked and self._looks_at_recent(strategies):
             self._sight, self._looked = _with_recent(self._sight, state, ledger, ordinal), begin
@@ -105,9 +106,11 @@ class Outlook:
         self._formed = inverse.formed(state, self._settings, self._formed) if looked_at else None
         if self._formed is not None:
             view = replace(view, covariance=self._formed.covariance, base_covariance=self._formed.covariance)
+        discounts_by_last = self._count_pending == "always"
+        by_last = any(sight.takes_last(each, discounts_by_last) for each in strategies)
         takes = any(map(sight.takes_inverse, strategies))
-        seen = inverse.sight(view, state, self._settings) if takes else Sight(view)
-        seen = replace(seen, discounts_by_last=self._count_pending == "always")
+        seen = inverse.sight(view, state, self._settings, by_last) if takes else Sight(view)
+        seen = replace(seen, discounts_by_last=discounts_by_last)
         if seen.counts and ledger.pending and self._count_pending != "never":
             rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
             X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None

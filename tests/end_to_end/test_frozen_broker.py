@@ -17,8 +17,8 @@ from tests.end_to_end.daemon_process import DaemonProcess, frozen, running, unti
 from tests.end_to_end.kills import LINEAR, all_is_whole_at_the_end
 from tests.end_to_end.test_kill_kafka import configure, create, topics
 from tests.end_to_end.traffic import KafkaLog, Traffic
-from tests.kafka_broker import BrokerError, LocalBroker
-from tests.kafka_fixtures import without_broker
+from tests.kafka_broker import LocalBroker
+from tests.kafka_fixtures import started_broker
 
 pytestmark = pytest.mark.kafka
 
@@ -27,15 +27,8 @@ ENDS_S = 30.0  # after SIGTERM, while the broker is frozen: what platforms grant
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[LocalBroker]:
-    try:
-        broker = LocalBroker()
-    except BrokerError as error:
-        without_broker(str(error))
-        raise
-    try:
-        yield broker.start()
-    finally:
-        broker.discard()
+    with started_broker() as broker:
+        yield broker
 
 
 @contextmanager

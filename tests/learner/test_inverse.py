@@ -196,7 +196,7 @@ def test_its_inverse_is_that_of_the_whole_where_the_last_layer_is_the_whole(
     here, settings = taught(head)
     whole = inverse.formed(here, settings)
     monkeypatch.setattr(inverse, "NETWORK_MOST", 0)
-    sight, last = seen(here, settings), published(here).model.last_layer()
+    sight, last = seen(here, settings), published(here).model.last_layer
     assert whole is not None
     assert sight.last is not None
     assert last is not None

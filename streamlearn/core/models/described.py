@@ -58,6 +58,7 @@ class Described(Model):
     def outer(self, inner: Array, free: Columns) -> Array:
         self._refuse()
 
+    @property
     def last_layer(self) -> LastLayer | None:
         self._refuse()
 

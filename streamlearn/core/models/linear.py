@@ -95,6 +95,7 @@ class Linear(Model):
             out[:, np.delete(np.arange(D), free)] = inner.reshape(k, -1)
         return out.ravel()
 
+    @property
     def last_layer(self) -> LastLayer | None:
         return None
 

@@ -95,6 +95,7 @@ class Model(ABC):
     def outer(self, inner: Array, free: Columns) -> Array:
         """The other way round, (m,) → (d,), with zeros at `free_at`."""
 
+    @property
     @abstractmethod
     def last_layer(self) -> LastLayer | None:
         """What its outputs come of, where that is a linear layer and not the whole model."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 from typing import final
 
@@ -111,6 +111,7 @@ class Network(Model):
                 at += part.size
         return out
 
+    @cached_property  # asked for with every block of events, and as long as θ
     def last_layer(self) -> LastLayer | None:
         head = self.body.head
         if head is None:

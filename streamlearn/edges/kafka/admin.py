@@ -1,4 +1,4 @@
-"""Topics as an administrator sees them: looked at, and created. The rules of what they should be are in `kafka_topics`."""
+"""Topics as an administrator sees them: looked at, and created. The rules of what they should be are in `topics.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between Kafka's client libraries, as three narrow classes: the rules are in `kafka_source` and `kafka_sink`.
+"""What differs between Kafka's client libraries, as three narrow classes: the rules are in `source.py` and `sink.py`.
 
 A `Client` makes readers and writers, refuses settings that are not its library's, and says whose fault the library's
 errors are. There are hundreds of those; the daemon knows four: another daemon has taken over, the operator has to change

@@ -1,4 +1,4 @@
-"""confluent-kafka behind `kafka_client`'s classes: librdkafka, in C, which is several times faster; an extra to install.
+"""confluent-kafka behind `client.py`'s classes: librdkafka, in C, which is several times faster; an extra to install.
 
 Its settings are librdkafka's, `security.protocol` and the like; written with underscores they are the same, since the
 environment knows no dots. What was found out about version 2.16:

@@ -1,4 +1,4 @@
-"""kafka-python behind `kafka_client`'s classes, with what its version 3.0.12 needs to be guarded against.
+"""kafka-python behind `client.py`'s classes, with what its version 3.0.12 needs to be guarded against.
 
 - Offsets given to a transaction that is aborted are committed by the next one, and a commit succeeds although a batch
   in it failed. So every future is looked at before the commit, and after any fault the producer is thrown away.

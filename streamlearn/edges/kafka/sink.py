@@ -6,7 +6,7 @@ last has to be found out without a doubt: every transaction commits the position
 process before this one had begun, and reads the metadata then (`published` holds the rules).
 
 After any fault the writer is thrown away: what it has begun is ended by the next one, which is the only way that all
-client libraries do alike (`kafka_client`).
+client libraries do alike (`client.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The daemon's state and its positions are one commit in the store, so the store says where reading goes on and Kafka's
 committed offsets are for dashboards. The source therefore joins no group: it takes all partitions and seeks, and no
 rebalance can hand a partition to two readers. It looks for partitions that were added, and reads them from their
-beginning. A position that the log no longer holds raises, unless the operator has said where to go on (`kafka_lost`): a
+beginning. A position that the log no longer holds raises, unless the operator has said where to go on (`lost.py`): a
 silent jump to the beginning would learn every label twice.
 
 Labels and events have a reader each. One consumer for both empties a partition after the other, so that labels queue

@@ -18,7 +18,7 @@ from tests.core.problems import LOSSES
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_outputs_are_those_of_a_linear_model_of_what_goes_into_it(kind: str, head: str, dtype: str) -> None:
     model, X = network(kind, head, dtype=dtype), rows(kind)
-    last = model.last_layer()
+    last = model.last_layer
     assert last is not None
     for seed in (1, 2):
         theta = somewhere(model, seed)
@@ -32,7 +32,7 @@ def test_outputs_are_those_of_a_linear_model_of_what_goes_into_it(kind: str, hea
 
 def test_of_a_perceptron_what_goes_in_is_what_its_hidden_layers_give() -> None:
     model, X = network("mlp", "softmax"), rows("mlp")
-    theta, last = somewhere(model), model.last_layer()
+    theta, last = somewhere(model), model.last_layer
     assert last is not None
     A, a, B, b = (theta[i:j].reshape(s) for i, j, s in ((0, 16, (4, 4)), (16, 20, 4), (20, 32, (3, 4)), (32, 35, 3)))
     hidden = np.tanh(np.tanh(X[:, 1:] @ A.T + a) @ B.T + b)
@@ -54,14 +54,14 @@ class Functional(nn.Module):
 
 def test_a_layer_without_a_bias_has_no_column_of_ones_and_nothing_that_is_free() -> None:
     model, X = network("one-layer", "softmax", factory=Functional), rows("one-layer")
-    last, theta = model.last_layer(), somewhere(model)
+    last, theta = model.last_layer, somewhere(model)
     assert last is not None
     assert (last.columns, last.free) == (5, ())
     assert_allclose(last.rows(theta, X) @ theta[last.at].reshape(3, 5).T, model.outputs(theta, X), rtol=1e-12)
 
 
 def test_where_the_regularizer_does_not_see_it_all_its_columns_are_free() -> None:
-    last = network("mlp", "softmax", parameters=("0.*",)).last_layer()
+    last = network("mlp", "softmax", parameters=("0.*",)).last_layer
     assert last is not None
     assert last.free == (0, 1, 2, 3)
 
@@ -94,11 +94,11 @@ def behind(what: str) -> Factory:
 
 @pytest.mark.parametrize("what", ["bounded", "scaled", "beside", "places", "frozen bias"])
 def test_it_is_not_found_where_outputs_are_something_else(what: str) -> None:
-    assert network("one-layer", "softmax", factory=behind(what)).last_layer() is None
-    assert network("one-layer", "softmax", factory=behind("nothing")).last_layer() is not None
+    assert network("one-layer", "softmax", factory=behind(what)).last_layer is None
+    assert network("one-layer", "softmax", factory=behind("nothing")).last_layer is not None
 
 
 def test_a_linear_model_is_no_last_layer() -> None:
     from streamlearn.core.models.linear import Linear
 
-    assert Linear(LOSSES["softmax"], 3, 5).last_layer() is None
+    assert Linear(LOSSES["softmax"], 3, 5).last_layer is None

@@ -17,6 +17,7 @@ from streamlearn.evaluation.evaluation import Played, Request
 from streamlearn.evaluation.pool import News, Run
 from streamlearn.evaluation.record import Record
 from streamlearn.evaluation.report import writing
+from streamlearn.limits import STRATEGIES
 
 PROGRESS_EVERY_S = 5.0
 T = TypeVar("T")
@@ -114,7 +115,7 @@ def known_names() -> int:
     print("Data sets:")
     for name, known in datasets.KNOWN.items():
         print(f"  {name:<16}{known.about}")
-    print("\nStrategies:\n  " + ", ".join(arms.KNOWN))
+    print("\nStrategies:\n  " + ", ".join(STRATEGIES))
     return 0
 
 

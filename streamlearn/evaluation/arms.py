@@ -18,12 +18,12 @@ from streamlearn.errors import ConfigurationError
 from streamlearn.evaluation import trial
 from streamlearn.evaluation.rows import Dataset
 from streamlearn.evaluation.trial import RANDOM, Plan
+from streamlearn.limits import STRATEGIES
 from streamlearn.queries import names
 
 CONTROL: Final = "random again"
 NULLS: Final = (CONTROL, "periodic")
 CONTROL_SALT: Final = 1_000_003
-KNOWN: Final = ("auto", *names.NAMES)
 ALL: Final = tuple(name for name in names.NAMES if name != "margin")  # which is uncertainty
 BETWEEN: Final = re.compile(r",(?![^\[]*\])")  # commas, but for those in a list
 PLAYED: Final = {  # keys that are not to be set, and where what they say is said
@@ -81,9 +81,9 @@ def parsed(text: str, settings: Sequence[str]) -> list[Arm]:
 
 def _arm(word: str) -> Arm:
     name, colon, setting = word.partition(":")
-    if name not in KNOWN:
+    if name not in STRATEGIES:
         raise ConfigurationError(
-            f"no strategy '{name}'; did you mean {errors.nearest(name, KNOWN)}? ({', '.join(KNOWN)})"
+            f"no strategy '{name}'; did you mean {errors.nearest(name, STRATEGIES)}? ({', '.join(STRATEGIES)})"
         )
     if colon and "=" not in setting:
         raise ConfigurationError(f"--strategies: '{word}' is not of the form NAME:KEY=VALUE")

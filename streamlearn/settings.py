@@ -71,6 +71,13 @@ def read(path: Path | None, environment: Mapping[str, str], overrides: Sequence[
     return replace(configuration, kafka=replace(kafka, settings=secrets.resolved(kafka.settings, environment)))
 
 
+def given(values: Mapping[str, object], origin: str) -> Configuration:
+    """The configuration with these values of keys, which come from a program; ConfigurationError as above."""
+    configuration: Configuration = _tree(Configuration, "", {k: _checked(k, v, origin) for k, v in values.items()})
+    contradictions.check(configuration)
+    return configuration
+
+
 def differences(configuration: Configuration) -> dict[str, str]:
     """Key → value, as TOML, of what is not at its default; secrets hidden."""
     found = {}

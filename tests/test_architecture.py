@@ -29,7 +29,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "streamlearn.limits",
         "streamlearn.settings",
     ),
-    ("streamlearn.evaluation",),
+    ("streamlearn.evaluation", "streamlearn.river"),
     ("streamlearn.commands", "streamlearn.demo", "streamlearn.figures"),
     ("streamlearn.cli",),
     ("streamlearn.__main__",),

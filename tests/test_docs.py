@@ -117,3 +117,10 @@ def test_the_example_of_the_model_in_python_runs(tmp_path: Path, monkeypatch: py
     found: dict[str, Any] = {}
     exec(section("The model in Python").split("```python\n")[1].split("```")[0], found)
     assert ("fraud", "ok") == found["model"].classes
+
+
+def test_the_example_of_river_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict[str, Any] = {}
+    exec(section("From river").split("```python\n")[1].split("```")[0], found)
+    assert "Accuracy: 89" in capsys.readouterr().out
+    assert found["learned"].tangent.shape == found["learned"].theta.shape

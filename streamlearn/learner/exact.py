@@ -1,8 +1,8 @@
 """The exact solvers: a refit on the whole labeled set, warm-started, whenever a cut is full.
 
 By Newton's method, which for L1 goes from orthant to orthant and for the squared loss is one least-squares solution, or by
-conjugate gradients, which leave no covariance. A cut is one label while there are few, a fiftieth of all labels later: a
-refit costs as much as all labels, a new label changes little. Every refit is also a step of the regularity, or two, where
+conjugate gradients, which leave no covariance. A cut is one label while there are few, a fiftieth of those it trains on later:
+a refit costs as much as all of them, a new label changes little. Every refit is also a step of the regularity, or two, where
 that is tuned by held-out examples or by leave-one-out.
 """
 
@@ -41,7 +41,7 @@ class _Optimum(NamedTuple):
 
 
 def cut(labels: int) -> int:
-    """How many labels make a refit due."""
+    """How many labels make a refit due, of a model that is trained on so many."""
     return max(1, labels // 50)
 
 
@@ -50,7 +50,7 @@ def due(state: State, settings: Settings) -> bool:
     fit, name = state.fit, solver.choose(state, settings)
     if fit is None or fit.solver != name or (name == "newton" and fit.covariance is None):
         return True
-    return state.unfitted >= cut(state.labels)
+    return state.unfitted >= cut(min(state.labels, settings.keep or state.labels))
 
 
 def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> State:

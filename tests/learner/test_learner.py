@@ -377,3 +377,11 @@ def test_a_class_that_the_model_never_heard_of_is_no_reference() -> None:
     here = learned(fixed("logistic", settings), settings, given)
     kept = examples.replaced(here.examples, 5, given[5].x, "a third", 2.0, 1.0)  # and no fit could be made of it
     assert_are([*given[:5], *given[6:]], here, references(replace(here, examples=kept)))
+
+
+def test_of_few_kept_labels_a_refit_is_as_often_due_as_of_few_labels() -> None:
+    settings = told(keep=60)
+    here = learned(start(settings), settings, labels("logistic", 400))
+    for label in labels("logistic", 5, seed=1):
+        here = learner.step(here, settings, label)
+        assert 0 == here.unfitted

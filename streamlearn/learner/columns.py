@@ -3,7 +3,8 @@
 An array has one column a place, its width fixed by the first event. A map has one column a name that holds numbers (true
 and false are 1 and 0), and one column a category of a name that holds strings: 1 where it is that category, 0 where it is
 another. Null and absent are NaN, which later counts as the running mean. New names and categories add columns at the end,
-up to a limit; past that they are ignored and counted.
+up to a limit; past that they are ignored and counted. Where absent names are zeros, as in river, they are 0, also before they
+were ever there, and null alone is NaN.
 
 A row that was encoded before a column existed is widened by `widen` to exactly what encoding it now would give.
 """
@@ -34,6 +35,7 @@ class State:
 
     fixed: names given by the configuration (empty: all are taken); width: of arrays, the only events then (0: not given).
     vocabulary: arrays are of token ids below it, as many as `width` of which are kept (0: they are of numbers).
+    zeros: whether a name that is absent from a map is 0.
     """
 
     kind: str = ""
@@ -41,10 +43,16 @@ class State:
     fixed: tuple[str, ...] = ()
     width: int = 0
     vocabulary: int = 0
+    zeros: bool = False
 
     @property
     def names(self) -> list[str]:
         return [name if category is None else f"{name}={category}" for name, category in self.columns]
+
+    @property
+    def absent(self) -> float:
+        """What a name that is not there counts as, in a row."""
+        return 0.0 if self.zeros else np.nan
 
 
 @final
@@ -110,8 +118,10 @@ def widen(state: State, rows: Array) -> Array:
     have = rows.shape[1]
     if have == len(state.columns):
         return rows
-    wide = np.full((len(rows), len(state.columns)), np.nan)
+    wide = np.full((len(rows), len(state.columns)), state.absent)
     wide[:, :have] = rows
+    if state.zeros:
+        return wide
     for j in range(have, len(state.columns)):
         name, category = state.columns[j]
         if category is not None:
@@ -127,6 +137,9 @@ def sibling_counts(state: State, counts: Array) -> Array:
     """Counts of non-missing values (fewer columns,) widened likewise: a new category was 0 wherever its name held anything."""
     wide = np.zeros(len(state.columns))
     wide[: len(counts)] = counts
+    if state.zeros:  # a column that never held null was counted in every row
+        wide[len(counts) :] = counts.max(initial=0.0)
+        return wide
     for j in range(len(counts), len(state.columns)):
         name, category = state.columns[j]
         if category is not None:
@@ -152,6 +165,7 @@ def _encode_maps(state: State, xs: Sequence[Features], reasons: dict[int, str]) 
     wanted, ignored = set(state.fixed), 0
     entries: list[tuple[int, int, float]] = []
     texts: list[tuple[int, str, int]] = []  # (row, name, the category's column or −1)
+    nulls: list[tuple[int, str]] = []
     for i, x in enumerate(xs):
         if i in reasons or not isinstance(x, Mapping):
             continue
@@ -160,6 +174,7 @@ def _encode_maps(state: State, xs: Sequence[Features], reasons: dict[int, str]) 
             continue
         for name, value in x.items():
             if value is None or (wanted and name not in wanted):
+                nulls.append((i, name))
                 continue
             column = (name, value if isinstance(value, str) else None)
             j = index.get(column, -1)
@@ -176,7 +191,10 @@ def _encode_maps(state: State, xs: Sequence[Features], reasons: dict[int, str]) 
             elif j >= 0:
                 entries.append((i, j, float(value)))
     state = replace(state, columns=tuple(index))
-    rows = np.full((len(xs), len(index)), np.nan)
+    rows = np.full((len(xs), len(index)), state.absent)
+    rows[list(reasons)] = np.nan
+    for i, name in nulls if state.zeros else ():
+        rows[i, [known == name for known, _ in index]] = np.nan
     for i, name, j in texts:
         rows[i, categories.get(name, [])] = 0.0
         if j >= 0:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
 from streamlearn import assemble
 from streamlearn.config import Configuration
-from streamlearn.core import moments
 from streamlearn.core.losses import Array
-from streamlearn.learner import columns, examples, learner, problem, state
+from streamlearn.learner import columns, learner, problem, state
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.learner import Labeled
 
@@ -31,7 +29,7 @@ class Online:
 
     def __init__(self, told: Configuration) -> None:
         self.settings = assemble.learner_settings(told)
-        self.state = state.init(self.settings, columns.State(), told.model.loss, ())
+        self.state = state.init(self.settings, columns.State(zeros=True), told.model.loss, ())
 
     @property
     def fit(self) -> Fit | None:
@@ -48,13 +46,13 @@ class Online:
         if w == 0.0:
             return
         known, rows = self._encoded([x])
-        here = learner.observe(self._extended(known), known, rows)
+        here = learner.observe(self.state, known, rows)
         self.state = learner.step(here, self.settings, Labeled(rows[0], y, w, audit=False, fold=0))
 
     def meet(self, x: X) -> Array:
         """The raw row (1, columns) of an event without a label; what it brings of columns is known from now on."""
         known, rows = self._encoded([x])
-        self.state = self._extended(known)
+        self.state = learner.observe(self.state, known, rows[:0])
         return rows
 
     def outputs(self, fit: Fit, xs: Sequence[X]) -> Array:
@@ -67,27 +65,7 @@ class Online:
         known, encoded = columns.encode(self.state.columns, xs)
         for i, reason in encoded.reasons.items():
             raise ValueError(f"x[{i}]: {reason}" if len(xs) > 1 else reason)
-        rows = np.nan_to_num(encoded.rows, nan=0.0)
-        for i, x in enumerate(xs):
-            unknown = {name for name, value in x.items() if value is None or value != value}
-            if unknown:
-                rows[i, [name in unknown for name, _ in known.columns]] = np.nan
-        return known, rows
-
-    def _extended(self, known: columns.State) -> state.State:
-        """The state with all columns of these; so far they were 0."""
-        here, kept, seen = self.state, self.state.examples, self.state.moments
-        more = ((0, 0), (0, len(known.columns) - len(here.columns.columns)))
-        if known == here.columns:
-            return here
-        counted = here.labels - len(seen.rows)
-        count = np.pad(seen.count, more[1], constant_values=counted)
-        return replace(
-            here,
-            columns=known,
-            examples=examples.widened(kept, np.pad(kept.X[: len(kept)], more)),
-            moments=replace(moments.extend(seen, np.pad(seen.rows, more)), count=count),
-        )
+        return known, encoded.rows
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.formats.frames import Frames
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
-from streamlearn.edges.plugins import regularizer
+from streamlearn.edges.plugins import regularizer, transformer
 from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.edges.sqlite.swap import swapping
 from streamlearn.edges.system import SystemClock
@@ -74,9 +74,11 @@ def pipeline(
         fixed=features.names,
         width=networks.width(configuration) if tokens or model.shape else 0,
         vocabulary=model.vocabulary if tokens else 0,
+        zeros=bool(features.river),
     )
     start = state.init(learner, known, model.loss, model.classes)
-    return Pipeline(rules, start, codec(configuration), recall, measurements)
+    transforming = transformer(features.river) if features.river else None
+    return Pipeline(rules, start, codec(configuration), recall, measurements, transforming)
 
 
 def codec(configuration: Configuration) -> Codec:

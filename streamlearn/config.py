@@ -84,13 +84,14 @@ class Models:
 class Features:
     """What an event's `x` becomes. names: the only columns, in this order; () takes them from the data.
 
-    length: with tokens, how many of an event's are kept.
+    length: with tokens, how many of an event's are kept; river: a transformer of river that makes them.
     """
 
     kind: str = "dense"  # dense | tokens
     names: tuple[str, ...] = ()
     length: int = 64
     standardise: bool = True
+    river: str = ""  # "" | package.module:transformer
 
 
 @final

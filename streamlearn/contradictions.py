@@ -27,6 +27,7 @@ def check(configuration: Configuration) -> None:
         if value and not kafka.create_topics:
             raise refuse(f"{key} = {value} does nothing without kafka.create_topics = true; set that, or remove it")
     _check_overload(configuration)
+    _check_river(configuration)
     _check_regularizer(configuration)
     _check_network(configuration)
     if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
@@ -49,6 +50,20 @@ def check(configuration: Configuration) -> None:
             )
         seen[name] = role
     _check_format(configuration)
+
+
+def _check_river(configuration: Configuration) -> None:
+    """A transformer makes maps; and it cannot travel with a model, for it is a pickle, which runs what is in it."""
+    if not configuration.features.river:
+        return
+    key = f"features.river = {show('features.river', configuration.features.river)}"
+    if configuration.features.kind == "tokens" or configuration.model.shape:
+        other = 'features.kind = "tokens" has' if configuration.features.kind == "tokens" else "model.shape is of"
+        raise refuse(f"{key} makes maps of names, and {other} arrays; remove one of the two")
+    if configuration.topics.models:
+        raise refuse(
+            f'{key} is no part of a model that is published, which means nothing without; set topics.models = ""'
+        )
 
 
 def _check_format(configuration: Configuration) -> None:

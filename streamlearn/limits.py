@@ -113,6 +113,9 @@ LIMITS: dict[str, Limit] = {
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
     "features.length": _whole(1, 4096),
     "features.standardise": _FLAG,
+    "features.river": Limit(
+        '"package.module:transformer", or "" for none', lambda value: value == "" or bool(PLUGIN.fullmatch(value))
+    ),
     "model.kind": Limit(
         'one of "linear", "mlp", "cnn", "embedding-bag" or "package.module:factory"',
         lambda value: value in KINDS or bool(PLUGIN.fullmatch(value)),
@@ -174,7 +177,6 @@ LIMITS: dict[str, Limit] = {
 
 KEYS_LATER = {  # keys that are designed but not built yet, and what to do without them
     "topics.candidates": "remove it: every unlabeled event is a candidate",
-    "features.river": "remove it, and use features.standardise",
 }
 
 

@@ -44,6 +44,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "features.names": ('["a", "b"]', ("a", "b")),
     "features.length": ("16", 16),
     "features.standardise": ("false", False),
+    "features.river": ('"mine.features:scaler"', "mine.features:scaler"),
     "model.kind": ('"mlp"', "mlp"),
     "model.loss": ('"softmax"', "softmax"),
     "model.classes": ('["x", 2, true]', ("x", 2, True)),
@@ -364,6 +365,23 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (
             ("training.optimizer=adam", "regularity.regularizer=l1"),
             'training.optimizer = "adam" needs a smooth regularizer and "l1" is none; set training.optimizer = "sgd"',
+        ),
+        (
+            ("features.river=mine:f", "model.kind=embedding-bag", "features.kind=tokens"),
+            'features.river = "mine:f" makes maps of names, and features.kind = "tokens" has arrays; remove one',
+        ),
+        (
+            ("features.river=mine:f", "model.kind=mlp", "model.shape=4"),
+            'features.river = "mine:f" makes maps of names, and model.shape is of arrays; remove one of the two',
+        ),
+        (
+            ("features.river=mine:f", "topics.models=models"),
+            'features.river = "mine:f" is no part of a model that is published, which means nothing without; '
+            'set topics.models = ""',
+        ),
+        (
+            ("features.river=mine",),
+            '--set: features.river = "mine" is not "package.module:transformer", or "" for none',
         ),
         (("kafka.format=protobuf",), 'kafka.format = "protobuf" is of Kafka and log.kind is "files"'),
         (("kafka.framing=schema-registry",), 'kafka.framing = "schema-registry" is of Kafka and log.kind is "files"'),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streamlearn import assemble, config, settings
 from streamlearn.config import Configuration
-from streamlearn.edges import networks, secrets
+from streamlearn.edges import networks, plugins, secrets
 from streamlearn.edges.findings import Finding
 from streamlearn.edges.http import OFF, HttpServer
 from streamlearn.edges.sqlite.store import SqliteStore
@@ -43,6 +43,8 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     yield Finding(True, "configuration", text or "all defaults")
     if configuration.regularity.origin or ":" in configuration.regularity.regularizer:
         yield _regularizer(configuration)
+    if configuration.features.river:
+        yield _transformer(configuration.features.river)
     if configuration.model.kind != "linear":
         yield _model(configuration)
     if configuration.log.kind == "kafka":
@@ -64,6 +66,14 @@ def _regularizer(configuration: Configuration) -> Finding:
     except StreamlearnError as error:
         return Finding(False, "regularizer", str(error))
     return Finding(True, "regularizer", told.regularizer + (f", from {told.origin}" if told.origin else ""))
+
+
+def _transformer(name: str) -> Finding:
+    try:
+        plugins.transformer(name)
+    except StreamlearnError as error:
+        return Finding(False, "features", str(error))
+    return Finding(True, "features", f"by {name}")
 
 
 def _model(configuration: Configuration) -> Finding:

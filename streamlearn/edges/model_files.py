@@ -40,6 +40,11 @@ def from_store(path: Path) -> ModelSnapshot:
     fit = held.learner.published if held else None
     if held is None or fit is None:
         raise ConfigurationError(f"the store {path} holds no model yet: it takes labels of two classes, or values")
+    if held.transformer is not None:
+        raise ConfigurationError(
+            f"the store {path} is of features.river = {held.transformer.name}: its model takes what that makes of x, and means "
+            "nothing without; ask a daemon for predictions (topics.predictions)"
+        )
     if fit.model.kind != held.recipe.kind:
         raise ConfigurationError(
             f"the store {path} is of an earlier version, which does not say how its {fit.model.kind} is built: "

@@ -19,9 +19,9 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.evaluation.rows import Dataset, Part
-from streamlearn.learner import columns
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State
+from streamlearn.service.standing import Standing
 
 UNHEARD = -np.log(1e-3)  # log loss where the class has not been heard of: as of a probability of 1 in 1,000
 AROUND = 60
@@ -37,7 +37,10 @@ class Quality(NamedTuple):
 
 @final
 class Evaluation:
-    """The rows set aside of a data set, encoded once for every set of columns that the daemon has come to know."""
+    """The rows set aside of a data set, encoded once for every set of columns that the daemon has come to know.
+
+    A transformer goes on changing what it makes of them: with one they are encoded every time.
+    """
 
     def __init__(self, dataset: Dataset, part: Part) -> None:
         self._dataset, self._part = dataset, part
@@ -45,14 +48,14 @@ class Evaluation:
         self._known: tuple[tuple[str, str | None], ...] | None = None
         self._rows: Array = np.empty((0, 0))
 
-    def quality(self, state: State, place: int) -> Quality | None:
+    def quality(self, standing: Standing, place: int) -> Quality | None:
         """Now that the stream has come to this place. None: there is no model yet."""
-        fit = state.published
+        state, fit = standing.state, standing.state.published
         if fit is None:
             return None
-        if state.columns.columns != self._known:
+        if state.columns.columns != self._known or standing.transforming is not None:
             self._known = state.columns.columns
-            self._rows = columns.encode(state.columns, self._part.xs)[1].rows
+            self._rows = standing.encode(self._part.xs, learns=False)[1].rows
         now = self._around(place)
         outputs = fit.model.outputs(fit.theta, fit.frame.design(self._rows[now]))
         return (

@@ -175,7 +175,7 @@ def _record(
     state = daemon.pipeline.state
     if points and points[-1].labels == state.labels and not last:
         return
-    quality, fit = evaluation.quality(state, place), state.published
+    quality, fit = evaluation.quality(daemon.pipeline.standing, place), state.published
     if quality is None or fit is None:
         return
     if points and points[-1].labels == state.labels:

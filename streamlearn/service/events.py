@@ -12,7 +12,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.learner import columns, problem
+from streamlearn.learner import problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
 from streamlearn.service import waiting
@@ -82,7 +82,7 @@ class Events:
         standing, ledger = self._standing, self._standing.ledger
         standing.clock = max(standing.clock, query.time)
         standing.expire(standing.clock)
-        new_columns, encoded = columns.encode(standing.state.columns, [query.x])
+        new_columns, encoded = standing.encode([query.x])
         standing.measurements.add("streamlearn_queries_issued_total", 1, reason=query.reason)
         standing.asking.asked(query.reason)
         if encoded.reasons or ledger.knows(query.id):
@@ -118,7 +118,7 @@ class Events:
                 self._reject(read, f"an event with id {read.event.id} was read before", "duplicate")
             else:
                 new.append(read)
-        new_columns, encoded = columns.encode(self._standing.state.columns, [read.event.x for read in new])
+        new_columns, encoded = self._standing.encode([read.event.x for read in new])
         for i, reason in encoded.reasons.items():
             self._reject(new[i], reason, "features")
         good = [i for i in range(len(new)) if i not in encoded.reasons]

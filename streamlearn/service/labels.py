@@ -86,11 +86,11 @@ class Labels:
         """The example's features (columns,), or None where the label has to wait or was rejected."""
         standing, ledger = self._standing, self._standing.ledger
         if label.x is not None:
-            new_columns, encoded = columns.encode(standing.state.columns, [label.x])
+            seen = ledger.knows(label.id) or label.id in ledger.labeled
+            new_columns, encoded = standing.encode([label.x], learns=not seen)
             if encoded.reasons:
                 standing.reject(record, encoded.reasons[0], "features")
                 return None
-            seen = ledger.knows(label.id) or label.id in ledger.labeled
             standing.observe(encoded, new_columns, encoded.rows[:0] if seen else encoded.rows)
             return np.asarray(encoded.rows[0])
         serial, kept = ledger.labeled.get(label.id), standing.state.examples

@@ -22,6 +22,7 @@ from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import EVENTS, Asked, Codec, Message, Record, Remembered
 from streamlearn.service.standing import Rules, Standing
+from streamlearn.service.transforming import Transforming
 
 
 @final
@@ -35,8 +36,10 @@ class Pipeline:
         codec: Codec,
         recall: Callable[[Sequence[str]], dict[str, Remembered]],
         measurements: Measurements,
+        transforming: Transforming | None = None,
     ) -> None:
         self.standing = Standing(rules, state, codec, measurements)
+        self.standing.transforming = transforming
         self._codec, self.recall = codec, recall
         self._labels = Labels(self.standing, codec, recall)
         self._events = Events(self.standing, self._labels, codec)

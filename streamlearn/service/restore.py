@@ -16,13 +16,14 @@ from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
-from streamlearn.service import snapshot
+from streamlearn.service import snapshot, transforming
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
 from streamlearn.service.recipe import UNTOLD, Recipe
 from streamlearn.service.shadows import Kept
 from streamlearn.service.standing import NOTHING, Announced
+from streamlearn.service.transforming import Transforming
 
 
 @final
@@ -55,6 +56,7 @@ class Snapshot:
     recipe: Recipe = UNTOLD
     announced: Announced = NOTHING
     shadows: Kept = ()
+    transformer: transforming.Kept | None = None
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -67,7 +69,8 @@ def digest(pipeline: Pipeline) -> str:
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
     told = replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD)
-    total = hashlib.sha256(snapshot.pack(replace(told, announced=NOTHING)))
+    # A pickle of the same state may be other bytes in another process; what a transformer has done is in the rows.
+    total = hashlib.sha256(snapshot.pack(replace(told, announced=NOTHING, transformer=None)))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -83,6 +86,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     state = _unpacked(saved)
     if not for_reading:
         _refuse_another_log(dict(pipeline.standing.rules.log), state.log)
+        _put_back_transformer(pipeline.standing.transforming, state.transformer)
         _refuse_another_problem(pipeline.state, pipeline.standing.rules.learner, state.learner)
     else:
         rules = pipeline.standing.rules
@@ -172,6 +176,14 @@ def _refusal(key: str, now: object, before: object) -> ConfigurationError:
     )
 
 
+def _put_back_transformer(told: Transforming | None, stored: transforming.Kept | None) -> None:
+    now, before = told.name if told else "", stored.name if stored else ""
+    if now != before:
+        raise _refusal("features.river", now, before)
+    if told is not None and stored is not None:
+        told.restore(stored)
+
+
 def _features(state: State) -> str:
     return "tokens" if state.columns.vocabulary else "dense"
 
@@ -198,6 +210,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.rules.recipe,
         pipeline.standing.announced,
         pipeline.standing.asking.shadows.kept(),
+        pipeline.standing.transforming.kept() if pipeline.standing.transforming else None,
     )
 
 

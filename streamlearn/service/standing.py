@@ -6,6 +6,7 @@ pipeline, mutable; everything that changes it is in `events.py` and `labels.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -20,6 +21,7 @@ from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
 from streamlearn.service.recipe import UNTOLD, Recipe
+from streamlearn.service.transforming import Transforming
 
 
 @final
@@ -74,6 +76,7 @@ class Standing:
         self.asking = Asking(
             rules.strategy, rules.budget, rules.learner, rules.count_pending, rules.rest_below, rules.shadows
         )
+        self.transforming: Transforming | None = None  # what makes the features, if not the columns alone
         self.outbox: list[Message] = []
         self.version = 0  # labels learned, replacements included
         self.clock = 0.0
@@ -90,6 +93,12 @@ class Standing:
         self.outbox.append(Message(REJECTED, record.key, self.codec.rejected(record, reason)))
         self.measurements.add("streamlearn_records_total", 1, topic=record.role, outcome="rejected")
         self.measurements.add("streamlearn_rejected_total", 1, topic=record.role, reason=kind)
+
+    def encode(self, xs: Sequence[columns.Features], learns: bool = True) -> tuple[columns.State, columns.Encoded]:
+        """Events as rows, in order; `learns`: where a transformer makes their features, it learns of them first."""
+        if self.transforming is None:
+            return columns.encode(self.state.columns, xs)
+        return self.transforming.encode(self.state.columns, xs, learns)
 
     def observe(self, encoded: columns.Encoded, new_columns: columns.State, rows: Array) -> None:
         """Feature statistics take in newly seen rows."""

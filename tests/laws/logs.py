@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Labels, Model, Queries, Regularity, Training
+from streamlearn.config import Configuration, Features, Labels, Model, Queries, Regularity, Training
 from streamlearn.edges.memory import MemoryStore
 from streamlearn.service import restore
 from streamlearn.service.metrics import Measurements
@@ -85,11 +85,13 @@ def configuration(
     regularizer: str = "l2",
     increasing: str = "",
     kind: str = "linear",
+    river: str = "",
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
         Configuration(),
         model=Model(loss=loss) if kind == "linear" else Model(kind, loss, hidden=(3,)),
+        features=Features(river=river),
         labels=Labels(wait=6, remember=remember),
         training=Training(solver=solver, optimizer=optimizer, keep=keep, steps_per_label=2, batch_size=4),
         regularity=Regularity(

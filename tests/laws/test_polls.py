@@ -101,3 +101,11 @@ def test_over_a_long_stream_with_blocks_that_the_polls_cut() -> None:
     log = logs.stream(600)
     for strategy in ("auto", "informed"):
         assert_same(logs.configuration(strategy=strategy), log, [1, 127, 128, 129, 500, 1000, 1001])
+
+
+@MODERATE
+@given(
+    log=LOGS, cuts=st.lists(st.integers(1, 120), max_size=6), name=st.sampled_from(["scaled", "categories", "ratio"])
+)
+def test_with_a_transformer(log: list[Record], cuts: list[int], name: str) -> None:
+    assert_same(logs.configuration(river=f"tests.service.transformers:{name}"), log, cuts)

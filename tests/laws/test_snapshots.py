@@ -46,6 +46,7 @@ TOLD = {
     "sgdf, rotating": logs.configuration(solver="sgdf", validation="rotating", keep=9),
     "mlp": logs.configuration(kind="mlp"),
     "mlp, momentum, rotating": logs.configuration(kind="mlp", optimizer="momentum", validation="rotating"),
+    "newton, a transformer": logs.configuration(river="tests.service.transformers:scaled"),
     "sgdf, newest": logs.configuration(solver="sgdf", keep=7),
 }
 EVERY_WAY = pytest.mark.parametrize("told", TOLD.values(), ids=TOLD.keys())

@@ -34,6 +34,7 @@ VALUE = {
     "regularity.free": "a",
     "regularity.parameters": "2.*",
     "features.standardise": "false",
+    "features.river": "river.preprocessing:StandardScaler",
 }
 BUILT_WITH = {"model.loss": "logistic", "model.classes": (False, True), "model.shape": 3}  # where the data decided
 NETWORK = ("training.steps_per_label=1",)

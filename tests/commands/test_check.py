@@ -106,6 +106,15 @@ def test_a_regularizer_that_has_to_be_loaded_is_loaded(printed: Printed, tmp_pat
     assert "ok   regularizer: tests.edges.shapes:half_the_squares" in lines
 
 
+def test_a_transformer_is_loaded(printed: Printed) -> None:
+    code, lines = printed("features.river=no_such_module:f")
+    assert code == 3
+    assert failures(lines)[0].startswith("FAIL features: features.river no_such_module:f cannot be loaded")
+    code, lines = printed("features.river=river.preprocessing:StandardScaler")
+    assert (code, failures(lines)) == (0, [])
+    assert "ok   features: by river.preprocessing:StandardScaler" in lines
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

@@ -274,3 +274,10 @@ def test_where_the_queries_are_gone_nothing_that_was_passed_over_is_asked_about(
     after = desk.rebuild()
     assert (200, (0, 0, 0), []) == (after.ledger.count, held(after)["issued"], desk.asked())
     assert len(after.ledger.labeled) > 10, "labels find the events"
+
+
+def test_with_a_transformer_the_model_is_close(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "features.river=river.preprocessing:StandardScaler")
+    before, after = desk.rounds(8), desk.rebuild()
+    assert held(before) == held(after)
+    assert float(np.linalg.norm(theta(after) - theta(before))) < 0.2 * float(np.linalg.norm(theta(before)))

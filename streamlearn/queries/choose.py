@@ -35,6 +35,7 @@ _ALL: tuple[Strategy, ...] = (
     Uncertainty("entropy", entropy),
     Uncertainty("least-confidence", least_confidence),
     Decisive(),
+    Decisive("decisive-fading", fading=True),
     Informed(),
     Informed("informed-boundary", boundary=True),
     Flip(),

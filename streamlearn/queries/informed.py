@@ -20,6 +20,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.queries import curvature
+from streamlearn.queries.decision import variance
 from streamlearn.queries.strategy import Strategy, View
 from streamlearn.queries.uncertainty import discount, margin, ranked
 
@@ -44,11 +45,9 @@ class Informed(Strategy):
         if stream is None:
             return np.full(len(X), np.nan)
         p, order = ranked(view, X)
-        moved = view.model.responses(view.theta, view.covariance @ stream, X)
-        if moved.shape[1] > 1:
-            rows = np.arange(len(X))
-            moved = (moved[rows, order[:, 0]] - moved[rows, order[:, 1]])[:, None, :]
-        score = margin(p) * (moved[:, 0] ** 2).sum(axis=1) ** EXPONENT
+        Q = view.model.covariance(view.theta, view.covariance @ stream @ view.covariance, X)
+        q = np.maximum(variance(Q, order), 0.0)  # rounding may leave a little less than nothing
+        score = margin(p) * q**EXPONENT
         return np.asarray(score * discount(view, X, order) if self.boundary else score)
 
 

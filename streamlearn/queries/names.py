@@ -8,6 +8,7 @@ OF_CLASSES = (  # which tell classes apart
     "entropy",
     "least-confidence",
     "decisive",
+    "decisive-fading",
     "informed",
     "informed-boundary",
     "flip",

@@ -34,9 +34,9 @@ class VOptimality(Strategy):
 
 
 def fall(view: View, covariance: Array, stream: Array, X: Array) -> Array:
-    """By how much tr(M A) falls with a label at each of the design rows X (n, D): (n,); M = stream streamᵀ."""
-    moved = view.model.responses(view.theta, covariance @ stream, X)
+    """By how much tr(M A) falls with a label at each of the design rows X (n, D): (n,); M = stream (d, d)."""
+    Q = view.model.covariance(view.theta, covariance @ stream @ covariance, X)
     c = view.model.loss.curvature(view.model.outputs(view.theta, X))
     V = view.model.covariance(view.theta, covariance, X)
-    falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ (moved @ moved.transpose(0, 2, 1)))
+    falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ Q)
     return np.asarray(np.trace(falls, axis1=1, axis2=2))

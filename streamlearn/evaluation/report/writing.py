@@ -15,7 +15,7 @@ import numpy as np
 from streamlearn.evaluation import datasets
 from streamlearn.evaluation.arms import CONTROL
 from streamlearn.evaluation.evaluation import Cell, Place, Played
-from streamlearn.evaluation.report import curve_drawing, overall, summary
+from streamlearn.evaluation.report import curve_drawing, overall, regularity, summary
 from streamlearn.evaluation.report.curves import labels_needed
 from streamlearn.evaluation.report.overall import Overall
 from streamlearn.evaluation.report.readings import Reading, Trials, readings_of, trials_of
@@ -25,7 +25,7 @@ from streamlearn.evaluation.trial import RANDOM
 GOAL_BUDGET: Final = 0.2  # of random queries, whose result the others are to reach with fewer labels
 COLUMNS: Final = (
     "dataset,strategy,budget,delay,seed,labels,score,loss,score_area,loss_area,"
-    "issued,events,overspent,refused,regularity"
+    "issued,events,overspent,refused,regularity,best_regularity,regularity_price"
 )
 HOW_TO_READ: Final = f"""\
 Area: between a strategy's learning curve and random queries', at the same number of labels, the mean over all numbers that both
@@ -63,7 +63,8 @@ def csv(played: Played) -> str:
     lines = [COLUMNS]
     for cell in played.request.cells:
         for one in readings_of(played, cell):
-            line = played.lines[Place(cell, one.dataset, one.strategy, one.seed)]
+            place = Place(cell, one.dataset, one.strategy, one.seed)
+            line = played.lines[place]
             name = f'"{one.strategy}"' if "," in one.strategy else one.strategy
             numbers = [
                 *one[4:],
@@ -72,6 +73,8 @@ def csv(played: Played) -> str:
                 line.outcome.overspent,
                 line.outcome.refused,
                 line.outcome.points[-1].regularity,
+                line.outcome.hindsight.regularity if line.outcome.hindsight else math.nan,
+                regularity.price(played, place),
             ]
             told = [one.dataset, name, f"{cell.budget:g}", cell.delay, one.seed, one.labels]
             lines.append(",".join([*map(str, told), *(f"{value:.8g}" for value in numbers)]))
@@ -108,6 +111,7 @@ def text(played: Played) -> str:
         needed = needs(trials_of(played, cell)) if cell.budget == GOAL_BUDGET else {}
         parts.append(f"## {_titled(cell).capitalize()}\n\n{overall.verdict(areas).text}")
         parts += [_overall(rows, needed).rstrip(), summary.grid(means, [row.strategy for row in rows]).rstrip()]
+        parts += filter(None, [regularity.text(played, cell).rstrip()])
     parts.append("## What else is to be known\n\n" + "\n".join(f"- {line}" for line in remarks(played)))
     return "\n\n".join(parts) + "\n"
 

@@ -9,6 +9,8 @@ what is shared, and towards what no pending query covers. With γ = ¼ it decide
 
 `informed-boundary` weighs the recent events by how undecided they are themselves, and the whole by s_P/s₀, the share of the
 variance of f_a − f_b that the pending queries leave.
+
+Where no recent event is remembered nothing is known of the stream, and the score is that of uncertainty.
 """
 
 from __future__ import annotations
@@ -35,16 +37,16 @@ class Informed(Strategy):
     name: str = "informed"
     boundary: bool = False
     needs_inverse: ClassVar[bool] = True
-    needs_recent: ClassVar[bool] = True
+    prefers_recent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None or not view.model.loss.of_classes or view.covariance is None:
             return np.full(len(X), np.nan)
         stream = curvature.of_stream(view, _undecided if self.boundary else None)
-        if stream is None:
-            return np.full(len(X), np.nan)
         p, order = ranked(view, X)
+        if stream is None:
+            return np.asarray(margin(p) * discount(view, X, order))
         Q = view.model.covariance(view.theta, view.covariance @ stream @ view.covariance, X)
         q = np.maximum(variance(Q, order), 0.0)  # rounding may leave a little less than nothing
         score = margin(p) * q**EXPONENT

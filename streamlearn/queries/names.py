@@ -8,7 +8,6 @@ OF_CLASSES = (  # which tell classes apart
     "entropy",
     "least-confidence",
     "decisive",
-    "decisive-fading",
     "informed",
     "informed-boundary",
     "flip",

@@ -32,5 +32,5 @@ def of(view: View) -> Benefit | None:
     if A is None or view.recent is None or stream is None:
         return None
     half = 0.5 * view.model.loss.dispersion
-    excess = float((stream * A).sum())
+    excess = float((stream * (A @ stream)).sum())
     return Benefit(half * excess, half * float(fall(view, A, stream, view.recent).mean()))

@@ -26,12 +26,11 @@ def root(view: View, X: Array, w: Array | None = None) -> Array:
 
 
 def of_stream(view: View, weigh: Callable[[View, Array], Array] | None = None) -> Array | None:
-    """M (d, d), the mean curvature of the recent events; None where there is none yet.
+    """The same of the mean recent event: U (d, m·k), U Uᵀ = M; None where there is none yet.
 
     weigh: how much each counts, (n,), of the view and design rows.
     """
     if view.recent is None or not len(view.recent):
         return None
     w = np.ones(len(view.recent)) if weigh is None else weigh(view, view.recent)
-    U = root(view, view.recent, w / max(TINY, float(w.sum())))
-    return np.asarray(U @ U.T)
+    return root(view, view.recent, w / max(TINY, float(w.sum())))

@@ -22,7 +22,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.queries import curvature
-from streamlearn.queries.decision import variance
+from streamlearn.queries.decision import directions
 from streamlearn.queries.strategy import Strategy, View
 from streamlearn.queries.uncertainty import discount, margin, ranked
 
@@ -47,9 +47,9 @@ class Informed(Strategy):
         p, order = ranked(view, X)
         if stream is None:
             return np.asarray(margin(p) * discount(view, X, order))
-        Q = view.model.covariance(view.theta, view.covariance @ stream @ view.covariance, X)
-        q = np.maximum(variance(Q, order), 0.0)  # rounding may leave a little less than nothing
-        score = margin(p) * q**EXPONENT
+        v = directions(order, view.model.outputs_count)[:, :, None]
+        moved = stream.T @ (view.covariance @ view.model.pulled(view.theta, v, X))
+        score = margin(p) * (moved**2).sum(axis=0) ** EXPONENT
         return np.asarray(score * discount(view, X, order) if self.boundary else score)
 
 

@@ -24,6 +24,7 @@ from streamlearn.core.models.model import Model
 from streamlearn.core.models.networks import NetworkArchitecture, Told
 from streamlearn.core.objective import Data, Objective
 from streamlearn.queries import similarity
+from streamlearn.queries.informed import Informed
 from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import View
 from streamlearn.queries.uncertainty import Uncertainty
@@ -62,7 +63,7 @@ def formed(model: Linear, theta: Array, X: Array) -> newton.State:
 
 
 def costs(sight: Sight, model: Model, columns: int, form: Callable[[], object] | None, seed: int = 0) -> list[str]:
-    """Cells: forming in ms; counting one query; outputs; uncertainty, its discount, and V-optimality over those outputs."""
+    """Cells: forming in ms; counting one query; outputs; uncertainty, discounted, informed, V-optimality over those outputs."""
     X, asked = drawn(EVENTS, columns, seed + 1), drawn(PENDING, columns, seed + 2)
     sight = sight.looking(drawn(RECENT, columns, seed + 3))
     counted, draws = sight.count_all(asked), np.zeros(EVENTS)
@@ -72,7 +73,7 @@ def costs(sight: Sight, model: Model, columns: int, form: Callable[[], object] |
         f"{1e3 * seconds(lambda: counted.count(asked[0])):.2f} ms",
         f"{1e3 * plain:.2f} ms",
     ]
-    judged = [(sight, Uncertainty()), (counted, Uncertainty()), (counted, VOptimality())]
+    judged = [(sight, Uncertainty()), (counted, Uncertainty()), (counted, Informed()), (counted, VOptimality())]
     for seen, strategy in judged:
         view = seen.of(strategy)
         if view.covariance is None and strategy.needs_inverse:
@@ -120,8 +121,10 @@ def wide(outputs: int, columns: int) -> list[str]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("| model | d | form H⁻¹ | count a query | outputs | uncertainty | with queries pending | V-optimality |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| model | d | form H⁻¹ | count a query | outputs | uncertainty | with queries pending | informed | V-optimality |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for measure, shapes in ((linear, LINEAR), (network, NETWORKS), (wide, WIDE)):
         for shape in shapes:
             print("| " + " | ".join(measure(*shape)) + " |", flush=True)

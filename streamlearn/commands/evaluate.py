@@ -59,7 +59,9 @@ def requested(options: Options) -> Request:
     return Request(_once(names), options.label, compared, _once(options.budgets), _once(options.delays), options.seeds)
 
 
-def played(options: Options, request: Request, version: Callable[[], str], name: str, run: Run = trial.run) -> Played:
+def played(
+    options: Options, request: Request, version: Callable[[], str], name: str, run: Run = trial.looking_back
+) -> Played:
     """What `run` makes of the request, recorded under that name in the folder."""
     out = _out(options)
     plans = request.plans()

@@ -34,7 +34,7 @@ def read(path: Path, label: str | None) -> Dataset:
     if len(answered) < len(rows):
         notes.append(f"{len(rows) - len(answered)} rows without a label skipped")
     if len(answered) < ROWS_LEAST:
-        raise ConfigurationError(f"{path} has {len(answered)} rows with a label; the demo needs at least {ROWS_LEAST}")
+        raise ConfigurationError(f"{path} has {len(answered)} rows with a label; at least {ROWS_LEAST} are needed")
     if len(answered) > ROWS_MOST:
         notes.append(f"{ROWS_MOST} rows of {len(answered)} taken, by chance")
         answered = [answered[i] for i in taken(len(answered))]

@@ -45,6 +45,8 @@ KNOWN: dict[str, Known] = {
     "imbalanced": Known("2,000 rows, 10 features, 5 % of them of the second class (made)", made.imbalanced, True),
     "sea": Known("2,000 rows in order, 3 features; the boundary jumps three times (made)", made.sea, True),
     "agrawal": Known("2,000 loans in order, 9 features; the rule changes twice (made)", made.agrawal, True),
+    "random_rbf": Known("2,000 rows, 10 features, 4 classes of 20 clusters (made)", made.random_rbf, True),
+    "led": Known("2,000 displays of 7 segments and 17 of chance: digits (made)", made.led, True),
     "hyperplane": Known("2,000 rows in order, 10 features; the boundary rotates (made)", made.hyperplane, True),
     "friedman_drift": Known("2,000 rows in order, 10 features, values; three drifts (made)", made.friedman_drift, True),
 }

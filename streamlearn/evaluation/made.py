@@ -1,7 +1,7 @@
 """Data sets that are made up, by river and scikit-learn: another seed is other data of the same kind.
 
-All but `friedman` and `imbalanced` stand in the order of time and drift. Both libraries are heavy imports, made where a data
-set is loaded.
+Those with a drift (`sea`, `agrawal`, `hyperplane`, `friedman_drift`) stand in the order of time. Both libraries are heavy
+imports, made where a data set is loaded.
 """
 
 from __future__ import annotations
@@ -43,6 +43,21 @@ def imbalanced(seed: int) -> Dataset:
     return Dataset("imbalanced", xs, tuple("rare" if one else "usual" for one in y), values=False, imbalanced=True)
 
 
+def random_rbf(seed: int) -> Dataset:
+    """Gaussian clusters, each of one class: no line divides them quite."""
+    from river.datasets import synth
+
+    stream = synth.RandomRBF(seed_model=seed, seed_sample=seed, n_classes=4, n_features=10, n_centroids=20)
+    return _named("random_rbf", stream.take(ROWS))
+
+
+def led(seed: int) -> Dataset:
+    """Each segment is wrong with a chance of 10 %."""
+    from river.datasets import synth
+
+    return _named("led", synth.LED(seed=seed, noise_percentage=0.1, irrelevant_features=True).take(ROWS))
+
+
 def sea(seed: int) -> Dataset:
     from river.datasets import synth
 
@@ -79,6 +94,11 @@ def _values(name: str, rows: Iterable[tuple[Any, Any]], ordered: bool) -> Datase
 def _classes(name: str, rows: Iterable[tuple[Any, Any]], names: tuple[str, ...] = ()) -> Dataset:
     xs, ys = zip(*((_cells(x, names), _class(y)) for x, y in rows), strict=True)
     return Dataset(name, xs, ys, values=False, ordered=True)
+
+
+def _named(name: str, rows: Iterable[tuple[Any, Any]]) -> Dataset:
+    xs, ys = zip(*((_cells(x, ()), f"class {y}") for x, y in rows), strict=True)
+    return Dataset(name, xs, ys, values=False)
 
 
 def _class(y: Any) -> Answer:

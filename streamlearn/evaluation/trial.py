@@ -23,6 +23,8 @@ from streamlearn import assemble, settings
 from streamlearn.config import Configuration
 from streamlearn.edges.memory import ManualClock
 from streamlearn.errors import StreamlearnError
+from streamlearn.evaluation import hindsight
+from streamlearn.evaluation.hindsight import Hindsight
 from streamlearn.evaluation.labeler import Asked, Labeler, write
 from streamlearn.evaluation.quality import Evaluation
 from streamlearn.evaluation.rows import Dataset, Part, split
@@ -73,6 +75,7 @@ class Outcome:
 
     events: in the stream; overspent: by how many queries more than ⌈budget · n⌉ were issued after n events, at worst.
     refused: queries beyond the budget that were not answered, of a strategy that does not keep it by itself.
+    hindsight: what another λ would have brought at the end; None where that was not asked.
     """
 
     plan: Plan
@@ -82,6 +85,7 @@ class Outcome:
     events: int = 0
     overspent: int = 0
     refused: int = 0
+    hindsight: Hindsight | None = None
 
 
 @final
@@ -89,8 +93,19 @@ class Interrupted(Exception):
     """The trial was told to stop."""
 
 
-def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point | None], bool]) -> Outcome:
-    """Run it in an empty folder. watch(events, last point) is told how it goes; False stops."""
+def looking_back(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point | None], bool]) -> Outcome:
+    """`run`, and its hindsight."""
+    return run(dataset, plan, folder, watch, look_back=True)
+
+
+def run(
+    dataset: Dataset,
+    plan: Plan,
+    folder: Path,
+    watch: Callable[[int, Point | None], bool],
+    look_back: bool = False,
+) -> Outcome:
+    """Run it in an empty folder. watch(events, last point) is told how it goes; False stops. look_back: for its hindsight."""
     stream, aside = split(dataset, plan.seed)
     clock, evaluation = ManualClock(BEGIN_S), Evaluation(dataset, aside)
     daemon = assemble.daemon(
@@ -122,12 +137,15 @@ def run(dataset: Dataset, plan: Plan, folder: Path, watch: Callable[[int, Point 
         raise StreamlearnError(str(stopped.__cause__)) from None  # the disk: a demo does not wait for it
     finally:
         daemon.close()
-    labels = daemon.pipeline.state.labels
+    state, last = daemon.pipeline.state, stream.places[-1]
+    labels = state.labels
     if not points:
         raise StreamlearnError(f"{labels} labels brought no model of {dataset.name}; give more: raise --budget")
     count = {id: i for i, id in enumerate(stream.ids, 1)}
     spent = overspent([count[each.id] for each in labeler.asked], plan.budget)
-    return Outcome(plan, labels, tuple(points), tuple(labeler.asked), len(stream.ids), spent)
+    learner = daemon.pipeline.standing.rules.learner
+    seen = hindsight.of(state, learner, lambda each: evaluation.quality(each, last)) if look_back else None
+    return Outcome(plan, labels, tuple(points), tuple(labeler.asked), len(stream.ids), spent, hindsight=seen)
 
 
 def configuration(plan: Plan, values: bool, folder: Path) -> Configuration:

@@ -1,4 +1,4 @@
-"""What labels at some events would add to the Hessian, as a square root: U Uᵀ = Σ wᵢ Jᵢᵀ cᵢ Jᵢ, c = ∂²ℓ/∂f².
+"""What labels at some events would add to the Hessian: Σ wᵢ Jᵢᵀ cᵢ Jᵢ = U Uᵀ, c = ∂²ℓ/∂f².
 
 The curvature does not depend on the label, so it is known of events that have none yet: of pending queries, which it is
 counted for (`pending.py`), and of recent events, which say where the model will have to be sure (`v_optimality.py`).
@@ -26,13 +26,11 @@ def root(view: View, X: Array, w: Array | None = None) -> Array:
 
 
 def of_stream(view: View, weigh: Callable[[View, Array], Array] | None = None) -> Array | None:
-    """The same of the mean recent event: U Uᵀ = M, of at most d columns; None where there is none yet.
+    """The same of the mean recent event: U (d, m·k), U Uᵀ = M; None where there is none yet.
 
     weigh: how much each counts, (n,), of the view and design rows.
     """
     if view.recent is None or not len(view.recent):
         return None
     w = np.ones(len(view.recent)) if weigh is None else weigh(view, view.recent)
-    U = root(view, view.recent, w / max(TINY, float(w.sum())))
-    # No more columns than rows are needed: M = RᵀR.
-    return np.asarray(np.linalg.qr(U.T, mode="r")).T if U.shape[1] > U.shape[0] else U
+    return root(view, view.recent, w / max(TINY, float(w.sum())))

@@ -9,6 +9,8 @@ what is shared, and towards what no pending query covers. With γ = ¼ it decide
 
 `informed-boundary` weighs the recent events by how undecided they are themselves, and the whole by s_P/s₀, the share of the
 variance of f_a − f_b that the pending queries leave.
+
+Where no recent event is remembered nothing is known of the stream, and the score is that of uncertainty.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.queries import curvature
+from streamlearn.queries.decision import directions
 from streamlearn.queries.strategy import Strategy, View
 from streamlearn.queries.uncertainty import discount, margin, ranked
 
@@ -34,21 +37,19 @@ class Informed(Strategy):
     name: str = "informed"
     boundary: bool = False
     needs_inverse: ClassVar[bool] = True
-    needs_recent: ClassVar[bool] = True
+    prefers_recent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
         if view is None or not view.model.loss.of_classes or view.covariance is None:
             return np.full(len(X), np.nan)
         stream = curvature.of_stream(view, _undecided if self.boundary else None)
-        if stream is None:
-            return np.full(len(X), np.nan)
         p, order = ranked(view, X)
-        moved = view.model.responses(view.theta, view.covariance @ stream, X)
-        if moved.shape[1] > 1:
-            rows = np.arange(len(X))
-            moved = (moved[rows, order[:, 0]] - moved[rows, order[:, 1]])[:, None, :]
-        score = margin(p) * (moved[:, 0] ** 2).sum(axis=1) ** EXPONENT
+        if stream is None:
+            return np.asarray(margin(p) * discount(view, X, order))
+        v = directions(order, view.model.outputs_count)[:, :, None]
+        moved = stream.T @ (view.covariance @ view.model.pulled(view.theta, v, X))
+        score = margin(p) * (moved**2).sum(axis=0) ** EXPONENT
         return np.asarray(score * discount(view, X, order) if self.boundary else score)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
+from streamlearn.queries.decision import directions, likeliest
 
 TINY = 1e-300
 
@@ -55,7 +56,7 @@ class Similarity:
     def share(self, X: Array, order: NDArray[np.intp]) -> Array:
         """s_P/s₀ (n,) for design rows X (n, D); order (n, classes): the likeliest first."""
         x = X[:, self.seen]
-        v = _differences(order, self.roots.shape[1])
+        v = directions(order, self.roots.shape[1])
         t = (v @ self.roots.T) * (x @ self.rows.T) / self.precision
         before = (v**2).sum(axis=1) * np.einsum("nd,nd->n", x, x) / self.precision
         M = np.eye(len(self)) + (self.roots @ self.roots.T) * self.gram
@@ -67,17 +68,8 @@ def none_pending(seen: NDArray[np.bool_], precision: float, outputs: int) -> Sim
     return Similarity(seen, precision, np.empty((0, int(seen.sum()))), np.empty((0, outputs)), np.empty((0, 0)))
 
 
-def _differences(order: NDArray[np.intp], outputs: int) -> Array:
-    """e_a − e_b of every row, (n, k); 1 where there is one output."""
-    if outputs == 1:
-        return np.ones((len(order), 1))
-    out, rows = np.zeros((len(order), outputs)), np.arange(len(order))
-    out[rows, order[:, 0]], out[rows, order[:, 1]] = 1.0, -1.0
-    return out
-
-
 def _roots(loss: Loss, f: Array) -> Array:
     """u (n, k): the column of each curvature along its two likeliest classes."""
-    v = _differences(np.argsort(-loss.probabilities(f), axis=1, kind="stable"), f.shape[1])
+    v = directions(likeliest(loss.probabilities(f)), f.shape[1])
     bent = np.einsum("nab,nb->na", loss.curvature(f), v)
     return np.asarray(bent / np.sqrt(np.maximum((v * bent).sum(axis=1), TINY))[:, None])

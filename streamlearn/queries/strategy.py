@@ -50,6 +50,7 @@ class Strategy(ABC):
     discounts: ClassVar[bool] = False  # by the covariance, what pending queries will tell; it can do without
     needs_references: ClassVar[bool] = False
     needs_recent: ClassVar[bool] = False  # at least one event
+    prefers_recent: ClassVar[bool] = False  # looks at them where there are any, and can do without
     needs_classes: ClassVar[bool] = False  # a loss on classes
 
     @abstractmethod

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
+from streamlearn.queries.decision import likeliest, variance
 from streamlearn.queries.strategy import Strategy, View
 
 
@@ -58,7 +59,7 @@ class Uncertainty(Strategy):
 def ranked(view: View, X: Array) -> tuple[Array, NDArray[np.intp]]:
     """Probabilities of the classes (n, classes), the largest first, and which classes those are."""
     p = view.model.loss.probabilities(view.model.outputs(view.theta, X))
-    order = np.argsort(-p, axis=1, kind="stable")
+    order = likeliest(p)
     return np.take_along_axis(p, order, axis=1), order
 
 
@@ -69,15 +70,6 @@ def discount(view: View, X: Array, order: NDArray[np.intp]) -> Array:
     if view.covariance is None or view.base_covariance is None or view.covariance is view.base_covariance:
         return np.ones(len(X))
     now, before = (
-        _difference_variance(view.model.covariance(view.theta, A, X), order)
-        for A in (view.covariance, view.base_covariance)
+        variance(view.model.covariance(view.theta, A, X), order) for A in (view.covariance, view.base_covariance)
     )
     return np.asarray(now / np.maximum(before, 1e-300))
-
-
-def _difference_variance(M: Array, order: NDArray[np.intp]) -> Array:
-    """Variance of f_a − f_b where M (n, k, k) is the covariance of f; of f itself where there is one output."""
-    if M.shape[1] == 1:
-        return M[:, 0, 0]
-    rows, a, b = np.arange(len(M)), order[:, 0], order[:, 1]
-    return np.asarray(M[rows, a, a] + M[rows, b, b] - 2.0 * M[rows, a, b])

@@ -19,6 +19,8 @@ from streamlearn.core.losses import Array
 from streamlearn.queries import curvature
 from streamlearn.queries.strategy import Strategy, View
 
+FEW = 3  # columns of a root for each row: with more, its square is formed and less is to be multiplied
+
 
 @final
 class VOptimality(Strategy):
@@ -35,8 +37,13 @@ class VOptimality(Strategy):
 
 def fall(view: View, covariance: Array, stream: Array, X: Array) -> Array:
     """By how much tr(M A) falls with a label at each of the design rows X (n, D): (n,); M = stream streamᵀ."""
-    moved = view.model.responses(view.theta, covariance @ stream, X)
+    half = covariance @ stream
+    if half.shape[1] < FEW * half.shape[0]:
+        moved = view.model.responses(view.theta, half, X)
+        Q = moved @ moved.transpose(0, 2, 1)
+    else:
+        Q = view.model.covariance(view.theta, half @ half.T, X)
     c = view.model.loss.curvature(view.model.outputs(view.theta, X))
     V = view.model.covariance(view.theta, covariance, X)
-    falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ (moved @ moved.transpose(0, 2, 1)))
+    falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ Q)
     return np.asarray(np.trace(falls, axis1=1, axis2=2))

@@ -22,6 +22,7 @@ from streamlearn.errors import ConfigurationError
 from streamlearn.learner import columns, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State, objective, places
+from streamlearn.queries.decision import directions, likeliest
 from streamlearn.queries.strategy import View
 from streamlearn.service.asking import finite, predicted
 from streamlearn.service.ledger import row
@@ -162,7 +163,4 @@ def _towards(f: Array, of_classes: bool) -> Array:
     """The direction among the outputs f (1, k) whose move is read: from the second to the likeliest class."""
     if f.shape[1] == 1:
         return np.array([[-1.0 if of_classes and f[0, 0] < 0.0 else 1.0]])
-    first, second = np.argsort(-f[0], kind="stable")[:2]
-    towards = np.zeros_like(f)
-    towards[0, first], towards[0, second] = 1.0, -1.0
-    return towards
+    return directions(likeliest(f), f.shape[1])

@@ -15,7 +15,8 @@ import types
 import typing
 import zlib
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from streamlearn.core.models.model import Model
 from streamlearn.learner import examples
 
 Arrays = list[Any]  # of numpy arrays of any type
+LEAVES: Final = (bool, int, float, str)
 
 
 def pack(value: object) -> bytes:
@@ -53,7 +55,9 @@ def unpack(kind: Any, data: bytes) -> Any:
         raise ValueError(f"it is of another version: {error}") from error
 
 
-def _pack(value: object, arrays: Arrays) -> object:
+def _pack(value: Any, arrays: Arrays) -> object:
+    if value is None or type(value) in LEAVES:
+        return value
     if isinstance(value, examples.State):
         return None
     if isinstance(value, Loss):
@@ -63,15 +67,16 @@ def _pack(value: object, arrays: Arrays) -> object:
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return len(arrays) - 1
-    if is_dataclass(value):
-        return {
-            field.name: None if field.name == "covariance" else _pack(getattr(value, field.name), arrays)
-            for field in fields(value)
-        }
     if isinstance(value, tuple):
         return [_pack(item, arrays) for item in value]
-    assert value is None or isinstance(value, (bool, int, float, str)), type(value)
-    return value
+    kind: Any = type(value)
+    return {name: None if name == "covariance" else _pack(getattr(value, name), arrays) for name in _names(kind)}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """Of a dataclass's fields. Raises TypeError for what is none."""
+    return tuple(field.name for field in fields(kind))
 
 
 def _described(model: Model) -> object:

@@ -107,9 +107,7 @@ def test_what_cannot_be_learned_from_is_refused_with_the_fix(tmp_path: Path) -> 
     assert "did you mean phishing?" in refusal("fishing", None)
     assert "no data set" in refusal("x" * 300, None)
     assert "--label is for CSV files" in refusal("digits", "y")
-    assert "has 49 rows with a label; the demo needs at least 50" in refusal(
-        csv(tmp_path, "a,y", *["1,2"] * 49, "3,"), "y"
-    )
+    assert "has 49 rows with a label; at least 50 are needed" in refusal(csv(tmp_path, "a,y", *["1,2"] * 49, "3,"), "y")
     assert "two columns named 'a'" in refusal(csv(tmp_path, "a,a,y", *["1,1,2"] * 60), "y")
     assert "no column but the label" in refusal(csv(tmp_path, "y", *map(str, range(60))), "y")
     (tmp_path / "table.csv").write_bytes(b"a,y\n\xff\xfe,1\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -56,6 +57,13 @@ def test_tables_a_summary_and_a_picture_a_data_set_are_left(folder: Path) -> Non
     assert len(table) == 1 + TRIALS
     text = (whole / "summary.md").read_text()
     assert text.count("\n## Budget") == 4
+    assert text.count("| ahead of `auto` | ahead in log loss |") == 4
+    assert text.count("### λ in hindsight") == 4
+    columns = table[0].split(",")
+    best, price = (columns.index(name) for name in ("best_regularity", "regularity_price"))
+    rows = list(csv.reader(table[1:]))
+    assert all(float(row[best]) > 0.0 for row in rows)
+    assert all(float(row[price]) >= 0.0 for row in rows)
     assert text.count("labels needed |") == 2  # where random queries had a budget of 20 %
     assert f"- Budget b: issued ≤ ⌈b n⌉ after every event n, kept in {TRIALS} of {TRIALS} trials." in text
     assert "| `random again` |" in text

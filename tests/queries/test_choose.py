@@ -11,19 +11,20 @@ from streamlearn.queries.choose import STRATEGIES, choose
 @pytest.mark.parametrize(
     ("loss", "exact", "expected"),
     [
-        ("logistic", True, "uncertainty"),
+        ("logistic", True, "informed"),
         ("logistic", False, "uncertainty"),
-        ("softmax", True, "uncertainty"),
+        ("softmax", True, "informed"),
         ("softmax", False, "uncertainty"),
         ("squared", True, "leverage"),
         ("squared", False, "sld"),
         ("poisson", True, "leverage"),
         ("poisson", False, "sld"),
-        ("", True, "uncertainty"),
+        ("", True, "informed"),
     ],
 )
 def test_auto_goes_by_the_problem(loss: str, exact: bool, expected: str) -> None:
-    assert expected == choose("auto", loss, exact).name
+    assert expected == choose("auto", loss, exact, network=False).name
+    assert expected.replace("informed", "uncertainty") == choose("auto", loss, exact, network=True).name
 
 
 OF_CLASSES = {
@@ -51,9 +52,9 @@ def test_these_are_all() -> None:
 @pytest.mark.parametrize("loss", ["", "squared", "logistic", "softmax", "poisson"])
 def test_a_named_strategy_acts_where_it_can_and_else_the_squared_loss_derivative(name: str, loss: str) -> None:
     refused = name in OF_CLASSES and loss in ("squared", "poisson")
-    assert ("sld" if refused else name) == choose(name, loss, True).name
+    assert ("sld" if refused else name) == choose(name, loss, True, False).name
     refused |= name in OF_INVERSES and loss != ""
-    assert ("sld" if refused else name) == choose(name, loss, False).name
+    assert ("sld" if refused else name) == choose(name, loss, False, False).name
 
 
 def test_the_names_that_the_command_line_knows_are_those_of_the_strategies() -> None:

@@ -67,6 +67,16 @@ def test_informed_is_the_margin_times_the_influence_of_the_decision_on_the_strea
 
 @pytest.mark.parametrize("head", CLASSES)
 @COUNTED
+@pytest.mark.parametrize("strategy", ["informed", "informed-boundary"])
+def test_informed_is_uncertainty_where_nothing_is_known_of_the_stream(
+    head: str, pending: Array | None, strategy: str
+) -> None:
+    view = replace(views.view(head, pending), recent=None)
+    np.testing.assert_array_equal(score(strategy, view), score("uncertainty", view))
+
+
+@pytest.mark.parametrize("head", CLASSES)
+@COUNTED
 def test_decisive_is_the_geometric_mean_of_margin_and_v_optimality(head: str, pending: Array | None) -> None:
     view = seen(head, pending, MANY)
     margins = np.array([undecided("margin", head, x) for x in X])

@@ -28,7 +28,7 @@ from streamlearn.evaluation.report.readings import Reading
 from streamlearn.evaluation.report.summary import mean_ranks
 from streamlearn.evaluation.trial import RANDOM
 
-Areas = Mapping[str, Mapping[str, Mapping[int, float]]]  # strategy → data set → seed → area in score
+Areas = Mapping[str, Mapping[str, Mapping[int, float]]]  # strategy → data set → seed → area
 
 
 class Overall(NamedTuple):
@@ -50,10 +50,12 @@ class Verdict(NamedTuple):
     text: str
 
 
-def areas_of(readings: Sequence[Reading]) -> Areas:
+def areas_of(readings: Sequence[Reading], of_loss: bool = False) -> Areas:
+    """Of the score, or of the loss; either way more is better."""
     areas: dict[str, dict[str, dict[int, float]]] = {}
     for one in readings:
-        areas.setdefault(one.strategy, {}).setdefault(one.dataset, {})[one.seed] = one.score_area
+        area = -one.loss_area if of_loss else one.score_area
+        areas.setdefault(one.strategy, {}).setdefault(one.dataset, {})[one.seed] = area
     return areas
 
 
@@ -120,16 +122,19 @@ def _is_ahead(areas: Areas, name: str, candidates: int) -> bool:
 
 
 def _beats(areas: Areas, name: str, other: str, candidates: int) -> bool:
-    both = [dataset for dataset in areas[name] if dataset in areas[other]]
-    if not both:
-        return False
+    difference = paired(areas, name, other)
+    return len(difference) > 0 and float(difference.mean()) > margin(difference, candidates)
+
+
+def paired(areas: Areas, name: str, other: str) -> Array:
+    """By how much `name` is ahead of `other` on the data sets that both have, by seed; empty where there are none."""
     pairs = {
         dataset: {
             seed: area - areas[other][dataset][seed]
             for seed, area in areas[name][dataset].items()
             if seed in areas[other][dataset]
         }
-        for dataset in both
+        for dataset in areas[name]
+        if dataset in areas[other]
     }
-    difference = by_seed(pairs, pairs)
-    return float(difference.mean()) > margin(difference, candidates)
+    return by_seed(pairs, pairs) if pairs else np.empty(0)

@@ -97,10 +97,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def points(value: float, error: float) -> str:
+def points(value: float, error: float, digits: int = 1) -> str:
     """In hundredths, with the standard error; without where there is none, as of a single seed."""
-    told = f"{SCALE * value:+.1f}".replace("-", "−")
-    return f"{told} ± {SCALE * error:.1f}" if math.isfinite(error) else told
+    told = f"{SCALE * value:+.{digits}f}".replace("-", "−")
+    return f"{told} ± {SCALE * error:.{digits}f}" if math.isfinite(error) else told
 
 
 def shown(values: Array, signed: bool = False) -> str:

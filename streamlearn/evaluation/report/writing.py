@@ -15,26 +15,25 @@ import numpy as np
 from streamlearn.evaluation import datasets
 from streamlearn.evaluation.arms import CONTROL
 from streamlearn.evaluation.evaluation import Cell, Place, Played
-from streamlearn.evaluation.report import curve_drawing, overall, summary
-from streamlearn.evaluation.report.curves import labels_needed
-from streamlearn.evaluation.report.overall import Overall
-from streamlearn.evaluation.report.readings import Reading, Trials, readings_of, trials_of
+from streamlearn.evaluation.report import comparison, curve_drawing, overall, regularity, summary
+from streamlearn.evaluation.report.overall import areas_of
+from streamlearn.evaluation.report.readings import Reading, readings_of, trials_of
 from streamlearn.evaluation.report.summary import shown, table
 from streamlearn.evaluation.trial import RANDOM
 
-GOAL_BUDGET: Final = 0.2  # of random queries, whose result the others are to reach with fewer labels
 COLUMNS: Final = (
     "dataset,strategy,budget,delay,seed,labels,score,loss,score_area,loss_area,"
-    "issued,events,overspent,refused,regularity"
+    "issued,events,overspent,refused,regularity,best_regularity,regularity_price"
 )
 HOW_TO_READ: Final = f"""\
 Area: between a strategy's learning curve and random queries', at the same number of labels, the mean over all numbers that both
 have; paired by seed, in points of score × {summary.SCALE:.0f} (accuracy, balanced accuracy or R²). `{CONTROL}` and
 `periodic` are null controls: what they differ by is noise. A mean over data sets has two errors, over seeds (these data sets,
-played anew) and over data sets (others like them). Mean rank: 0 is the first on every data set, 1 the last. In bold: beyond the
+played anew) and over data sets (others like them); by how much one is ahead of the one that was named first is
+paired too, its error over seeds. Mean rank: 0 is the first on every data set, 1 the last. In bold: beyond the
 95 % interval and beyond the null controls; of many cells some are by chance.
 Labels needed: at which share of random queries' labels the mean curve first reaches what theirs ends with, at a budget of
-{GOAL_BUDGET:g}; the null controls say how far that is from 1 by chance.
+{comparison.GOAL_BUDGET:g}; the null controls say how far that is from 1 by chance.
 """
 
 
@@ -63,7 +62,8 @@ def csv(played: Played) -> str:
     lines = [COLUMNS]
     for cell in played.request.cells:
         for one in readings_of(played, cell):
-            line = played.lines[Place(cell, one.dataset, one.strategy, one.seed)]
+            place = Place(cell, one.dataset, one.strategy, one.seed)
+            line = played.lines[place]
             name = f'"{one.strategy}"' if "," in one.strategy else one.strategy
             numbers = [
                 *one[4:],
@@ -72,6 +72,8 @@ def csv(played: Played) -> str:
                 line.outcome.overspent,
                 line.outcome.refused,
                 line.outcome.points[-1].regularity,
+                line.outcome.hindsight.regularity if line.outcome.hindsight else math.nan,
+                regularity.price(played, place),
             ]
             told = [one.dataset, name, f"{cell.budget:g}", cell.delay, one.seed, one.labels]
             lines.append(",".join([*map(str, told), *(f"{value:.8g}" for value in numbers)]))
@@ -103,11 +105,11 @@ def text(played: Played) -> str:
         readings = readings_of(played, cell)
         if not readings:
             continue
-        areas, means = overall.areas_of(readings), summary.summarised(readings)
-        rows = [row for row in overall.overall(areas) if row.strategy != RANDOM]
-        needed = needs(trials_of(played, cell)) if cell.budget == GOAL_BUDGET else {}
+        areas, means = areas_of(readings), summary.summarised(readings)
+        names = [row.strategy for row in overall.overall(areas) if row.strategy != RANDOM]
         parts.append(f"## {_titled(cell).capitalize()}\n\n{overall.verdict(areas).text}")
-        parts += [_overall(rows, needed).rstrip(), summary.grid(means, [row.strategy for row in rows]).rstrip()]
+        parts += [comparison.text(played, cell).rstrip(), summary.grid(means, names).rstrip()]
+        parts += filter(None, [regularity.text(played, cell).rstrip()])
     parts.append("## What else is to be known\n\n" + "\n".join(f"- {line}" for line in remarks(played)))
     return "\n\n".join(parts) + "\n"
 
@@ -146,26 +148,13 @@ def _refusals(played: Played) -> list[str]:
     ]
 
 
-def needs(trials: Sequence[Trials]) -> dict[str, float]:
-    """By strategy: the median over data sets of labels needed, as a share of random queries'."""
-    shares: dict[str, list[float]] = {}
-    for each in trials:
-        by_strategy: dict[str, list[int]] = {}
-        for name, seed in each.curves:
-            by_strategy.setdefault(name, []).append(seed)
-        for name, seeds in by_strategy.items():
-            ours, theirs = ([each.curves[arm, seed] for seed in seeds] for arm in (name, RANDOM))
-            shares.setdefault(name, []).append(labels_needed(ours, theirs))
-    return {name: float(np.median(own)) for name, own in shares.items()}
-
-
 def as_object(played: Played) -> dict[str, object]:
     """For programs."""
     cells = []
     for cell in played.request.cells:
         readings = readings_of(played, cell)
         if readings:
-            areas = overall.areas_of(readings)
+            areas = areas_of(readings)
             verdict = overall.verdict(areas)._asdict()
             rows = [summary.finite(row._asdict()) for row in overall.overall(areas)]
             means = summary.as_object(summary.summarised(readings))
@@ -176,22 +165,6 @@ def as_object(played: Played) -> dict[str, object]:
 def _titled(cell: Cell) -> str:
     late = "at once" if cell.delay == 0 else f"{cell.delay} events late"
     return f"budget {100 * cell.budget:g} %, answers {late}"
-
-
-def _overall(rows: Sequence[Overall], needed: dict[str, float]) -> str:
-    header = ["strategy", "mean area", "± over seeds", "± over data sets", "data sets", "mean rank"]
-    if needed:
-        header.append("labels needed")
-    cells = []
-    for row in rows:
-        mean, *errors = (
-            f"{summary.SCALE * value:{sign}.2f}".replace("-", "−") if math.isfinite(value) else "–"
-            for value, sign in ((row.mean, "+"), (row.error_over_seeds, ""), (row.error_over_sets, ""))
-        )
-        share = needed.get(row.strategy, math.nan)
-        last = [f"{share:.2f}" if math.isfinite(share) else "not reached"] if needed else []
-        cells.append([f"`{row.strategy}`", mean, *errors, str(row.sets), f"{row.rank:.2f}", *last])
-    return table(header, cells)
 
 
 def _with_all_labels(played: Played, cell: Cell, readings: Sequence[Reading]) -> list[Reading]:

@@ -10,7 +10,7 @@ import pytest
 from streamlearn.core.losses import Array
 from streamlearn.evaluation.arms import CONTROL
 from streamlearn.evaluation.report.curves import Curve
-from streamlearn.evaluation.report.overall import Areas, areas_of, overall, verdict
+from streamlearn.evaluation.report.overall import Areas, areas_of, overall, paired, verdict
 from streamlearn.evaluation.report.readings import Trials, read
 from streamlearn.evaluation.report.summary import points
 from streamlearn.evaluation.trial import RANDOM, Point
@@ -32,6 +32,12 @@ def noise(seed: int, sets: int = 4) -> Array:
 
 def made(**strategies: Array) -> Areas:
     return areas(random=np.zeros((4, SEEDS)), random_again=noise(1000), **strategies)
+
+
+def test_what_one_is_ahead_of_another_is_paired_on_what_both_have() -> None:
+    one, other = {"a": {0: 0.5, 1: 0.7}, "b": {0: 0.2, 1: 0.4, 2: 9.0}}, {"b": {0: 0.1, 1: 0.0}, "c": {0: 1.0}}
+    np.testing.assert_allclose(paired({"one": one, "other": other}, "one", "other"), [0.1, 0.4])
+    assert len(paired({"one": {"a": {0: 0.5}}, "other": other}, "one", "other")) == 0
 
 
 def test_two_that_are_identical_are_never_called_winner() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from river import active, datasets, evaluate, linear_model, metrics, preprocessing
 
 from streamlearn.river import QuerySampler, StreamlearnClassifier, StreamlearnRegressor
+
+SHUFFLES = 8
 
 
 def scaled(model: Any) -> Any:
@@ -33,15 +39,23 @@ def speeds(model: Any, rows: list[Any]) -> str:
     return f"{learning:,.0f} learned, {predicting:,.0f} predicted a second"
 
 
-def asked(model: Any, rows: list[Any]) -> str:
-    right, labels = 0, 0
-    for x, y in rows:
-        predicted, ask = model.predict_one(x)
-        right += predicted == y
-        labels += ask
-        if ask:
-            model.learn_one(x, y)
-    return f"accuracy {right / len(rows):.3f}, {labels} labels"
+def asked(make: Callable[[int], Any]) -> str:
+    """Over shuffles of Phishing, 400 rows aside: accuracy on the way and there, and labels, with standard errors."""
+    found = []
+    for seed in range(SHUFFLES):
+        rows = list(datasets.Phishing())
+        random.Random(seed).shuffle(rows)
+        aside, rows = rows[:400], rows[400:]
+        model, right, labels = make(seed), 0, 0
+        for x, y in rows:
+            predicted, ask = model.predict_one(x)
+            right += predicted == y
+            labels += ask
+            if ask:
+                model.learn_one(x, y)
+        found.append((right / len(rows), sum(model.classifier.predict_one(x) == y for x, y in aside) / 400, labels))
+    means, errors = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(SHUFFLES)
+    return ", ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in zip(means, errors, strict=True))
 
 
 def main() -> None:
@@ -60,16 +74,20 @@ def main() -> None:
         for model in (ours, scaled(theirs)):
             print(f"{type(dataset).__name__}, {model}: {played(dataset, model.clone(), (first + second).clone())}")
             print("   ", speeds(model.clone(), list(dataset)), flush=True)
-    rows = list(datasets.Phishing())
-    theirs = linear_model.LogisticRegression()
-    print("EntropySampler:", asked(active.EntropySampler(scaled(theirs), seed=1), rows))
-    for discount in (30, 100):
-        sampler = active.EntropySampler(scaled(theirs.clone()), discount_factor=discount, seed=1)
-        print(f"EntropySampler, discount {discount}:", asked(sampler, rows))
-    for budget in (0.03, 0.1, 0.2, 0.5):
-        for strategy in ("auto", "random"):
-            sampler = QuerySampler(StreamlearnClassifier(seed=1), strategy, budget=budget, seed=1)
-            print(f"QuerySampler, {strategy}, budget {budget}:", asked(sampler, rows), flush=True)
+    logistic = scaled(linear_model.LogisticRegression())
+    for discount in (3, 100):
+        print(f"EntropySampler, discount {discount}:", asked(partial(entropy, logistic, discount)), flush=True)
+    for budget in (0.1, 0.2):
+        for strategy in ("auto", "uncertainty", "random"):
+            print(f"QuerySampler, {strategy}, budget {budget}:", asked(partial(queries, strategy, budget)), flush=True)
+
+
+def entropy(model: Any, discount: float, seed: int) -> Any:
+    return active.EntropySampler(model.clone(), discount_factor=discount, seed=seed)
+
+
+def queries(strategy: str, budget: float, seed: int) -> Any:
+    return QuerySampler(StreamlearnClassifier(seed=1), strategy, budget=budget, seed=seed)
 
 
 if __name__ == "__main__":

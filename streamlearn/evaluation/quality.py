@@ -19,9 +19,10 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.evaluation.rows import Dataset, Part
+from streamlearn.learner import columns
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State
-from streamlearn.service.standing import Standing
+from streamlearn.service.transforming import Transforming
 
 UNHEARD = -np.log(1e-3)  # log loss where the class has not been heard of: as of a probability of 1 in 1,000
 AROUND = 60
@@ -48,14 +49,16 @@ class Evaluation:
         self._known: tuple[tuple[str, str | None], ...] | None = None
         self._rows: Array = np.empty((0, 0))
 
-    def quality(self, standing: Standing, place: int) -> Quality | None:
+    def quality(self, state: State, place: int, transforming: Transforming | None = None) -> Quality | None:
         """Now that the stream has come to this place. None: there is no model yet."""
-        state, fit = standing.state, standing.state.published
+        fit = state.published
         if fit is None:
             return None
-        if state.columns.columns != self._known or standing.transforming is not None:
+        if transforming is not None:
+            self._rows = transforming.encode(state.columns, self._part.xs, learns=False)[1].rows
+        elif state.columns.columns != self._known:
             self._known = state.columns.columns
-            self._rows = standing.encode(self._part.xs, learns=False)[1].rows
+            self._rows = columns.encode(state.columns, self._part.xs)[1].rows
         now = self._around(place)
         outputs = fit.model.outputs(fit.theta, fit.frame.design(self._rows[now]))
         return (

@@ -143,8 +143,8 @@ def run(
         raise StreamlearnError(f"{labels} labels brought no model of {dataset.name}; give more: raise --budget")
     count = {id: i for i, id in enumerate(stream.ids, 1)}
     spent = overspent([count[each.id] for each in labeler.asked], plan.budget)
-    learner = daemon.pipeline.standing.rules.learner
-    seen = hindsight.of(state, learner, lambda each: evaluation.quality(each, last)) if look_back else None
+    learner, of = daemon.pipeline.standing.rules.learner, daemon.pipeline.standing.transforming
+    seen = hindsight.of(state, learner, lambda each: evaluation.quality(each, last, of)) if look_back else None
     return Outcome(plan, labels, tuple(points), tuple(labeler.asked), len(stream.ids), spent, hindsight=seen)
 
 
@@ -193,7 +193,7 @@ def _record(
     state = daemon.pipeline.state
     if points and points[-1].labels == state.labels and not last:
         return
-    quality, fit = evaluation.quality(daemon.pipeline.standing, place), state.published
+    quality, fit = evaluation.quality(state, place, daemon.pipeline.standing.transforming), state.published
     if quality is None or fit is None:
         return
     if points and points[-1].labels == state.labels:

@@ -37,7 +37,7 @@ class QuerySampler(active.base.ActiveLearningClassifier):
     classifier
         A `StreamlearnClassifier`, or a pipeline that ends in one.
     strategy
-        The score of an event: "auto" (uncertainty), "leverage", "sld", ..., as `queries.strategy` of the daemon.
+        The score of an event: "auto", "uncertainty", "leverage", "sld", ..., as `queries.strategy` of the daemon.
     budget
         The share of events that are asked about.
     audit_share
@@ -51,7 +51,7 @@ class QuerySampler(active.base.ActiveLearningClassifier):
     --------
     >>> from river import datasets, evaluate, metrics, preprocessing
     >>> from streamlearn.river import QuerySampler, StreamlearnClassifier
-    >>> model = QuerySampler(preprocessing.StandardScaler() | StreamlearnClassifier(), budget=0.1, seed=1)
+    >>> model = QuerySampler(preprocessing.StandardScaler() | StreamlearnClassifier(), "uncertainty", seed=1)
     >>> evaluate.progressive_val_score(datasets.Phishing(), model, metrics.Accuracy(), print_every=1250)
     [1,250] Accuracy: 86.71% – 124 samples used
     Accuracy: 86.71%

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.edges.system import disk_errors, sync_folder, write_whole
 from streamlearn.errors import CannotLoad, ConfigurationError
-from streamlearn.service import model_snapshot, restore
+from streamlearn.service import model_messages, model_snapshot, restore
+from streamlearn.service.model_messages import Heard
 from streamlearn.service.model_snapshot import ModelSnapshot
 
 SQLITE = b"SQLite format 3\0"
@@ -70,24 +73,32 @@ def read(path: Path, name: str = "") -> ModelSnapshot:
         raise ConfigurationError(
             f"{path} cannot be read ({error.strerror}); name a model's file, or a store"
         ) from error
-    # What stands behind the last newline is being written, unless there is nothing else.
-    found = [decoded(line, str(path)) for line in ([line for line in lines if line] or [rest])]
-    return newest({each.name: each for each in found}, name, str(path))
+    heard = Heard()
+    with damage(str(path)):
+        # What stands behind the last newline is being written, unless there is nothing else.
+        for line in [line for line in lines if line] or [rest]:
+            heard.take(model_messages.key_of(line), line)
+        found = heard.newest(chosen(heard.names, name, str(path)))
+        if found is None:
+            raise ValueError("the newest model is not whole, chunks of it are missing")
+    return found
 
 
-def decoded(value: bytes, where: str) -> ModelSnapshot:
+@contextmanager
+def damage(where: str) -> Iterator[None]:
+    """Say in one line what is wrong with what was read."""
     try:
-        return model_snapshot.decode(value)
+        yield
     except ValueError as error:
         raise CannotLoad(f"{where} cannot be loaded: {' '.join(str(error).split())}") from error
 
 
-def newest(models: dict[str, ModelSnapshot], name: str, where: str) -> ModelSnapshot:
-    """That of this name, or the only one. models: the newest by name."""
-    if not name and len(models) == 1:
-        return next(iter(models.values()))
-    if name in models:
-        return models[name]
-    there = ", ".join(f'"{each}"' for each in sorted(models)[:10]) or "none"
+def chosen(names: Sequence[str], name: str, where: str) -> str:
+    """This name, or the only one that there is."""
+    if not name and len(names) == 1:
+        return names[0]
+    if name in names:
+        return name
+    there = ", ".join(f'"{each}"' for each in names[:10]) or "none"
     wanted = f'of the name "{name}"' if name else "without a name, of which there must be only one"
     raise ConfigurationError(f"{where} holds no model {wanted}; there are: {there}")

@@ -131,7 +131,8 @@ class Daemon:
 
     def _poll(self) -> list[Record]:
         """What came; while only a share of the events is read, of several polls."""
-        standing, polled, wait_s = self.pipeline.standing, list[Record](), self._poll_timeout_s
+        standing, polled = self.pipeline.standing, list[Record]()
+        wait_s = 0.0 if self._announcing.under_way else self._poll_timeout_s
         while True:
             records = self._patiently("log", partial(self._ports.source.poll, wait_s))
             taken = overload.sample(records, standing.rules.learner.seed, standing.share)
@@ -154,8 +155,10 @@ class Daemon:
         """Learn what waits for a cut to fill, and commit it; the last model is announced."""
         before = self.pipeline.state
         self.pipeline.settle()
-        if self.pipeline.state is not before or self._announcing.due(self._ports.clock.now(), ending=True):
+        moved = self.pipeline.state is not before
+        while moved or self._announcing.due(self._ports.clock.now(), ending=True):
             self._commit([], ending=True)
+            moved = False
         self._report()
 
     def close(self) -> None:
@@ -170,7 +173,7 @@ class Daemon:
         now = self._ports.clock.now()
         standing.fits = fits.note(standing.fits, standing.state, number, now, changes)
         if self._announcing.due(now, ending):
-            self._announcing.announce(number, now)
+            self._announcing.announce(number, now, ending)
         commit = Commit(
             number=number,
             positions=dict(self._positions),

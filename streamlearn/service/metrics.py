@@ -86,9 +86,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("streamlearn_resting", GAUGE, "1 while a label buys less than queries.rest_below: only audits are asked."),
     Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
-    Metric(
-        "streamlearn_models_total", COUNTER, "Models for the topic, by outcome: published or too large.", ("outcome",)
-    ),
+    Metric("streamlearn_models_total", COUNTER, "Models published."),
     Metric("streamlearn_model_bytes", GAUGE, "Size of the last of them."),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),

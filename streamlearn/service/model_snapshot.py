@@ -5,7 +5,8 @@ On the wire it is one line of JSON, in a topic as in a file. The numbers are in 
 
     {"sha256":"…","format":1,"name":"fraud","model_version":240,"commit":17,"time":…,"kind":"linear","loss":"logistic","snapshot":"…"}
 
-A field that a later version adds has a default and leaves `format` as it is; what an older reader must not read raises it.
+A field that a later version adds has a default and leaves `format` as it is; what an older reader must not read raises it: 2 is
+a line whose numbers are elsewhere (`model_messages.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import final
+from typing import TypeVar, final
 
 import msgspec
 
@@ -26,7 +27,9 @@ from streamlearn.service import snapshot
 from streamlearn.service.recipe import Recipe
 from streamlearn.service.standing import Standing
 
-FORMAT = 1
+T = TypeVar("T")
+
+FORMAT, IN_CHUNKS = 1, 2
 BEGIN, BETWEEN, HEX = b'{"sha256":"', b'",', 64
 
 
@@ -59,7 +62,19 @@ class ModelSnapshot:
 
 
 @final
-class _Line(msgspec.Struct):
+class Parts(msgspec.Struct):
+    """Where the numbers of a model lie that no message holds: in the `chunks` of this slot, `bytes` of this sha256 in all."""
+
+    slot: int
+    chunks: int
+    bytes: int
+    sha256: str
+
+
+@final
+class Line(msgspec.Struct, omit_defaults=True):
+    """A model's line without its checksum. snapshot: base64; "" where there are parts."""
+
     format: int
     name: str
     model_version: int
@@ -68,6 +83,7 @@ class _Line(msgspec.Struct):
     kind: str
     loss: str
     snapshot: str
+    parts: Parts | None = None
 
 
 @final
@@ -120,26 +136,52 @@ def of(standing: Standing, commit: int, time: float) -> ModelSnapshot | None:
 
 def encode(value: ModelSnapshot) -> bytes:
     """One line, without its newline."""
-    packed = base64.b64encode(snapshot.pack(value)).decode()
+    return line(value, snapshot.pack(value))
+
+
+def line(value: ModelSnapshot, packed: bytes, parts: Parts | None = None) -> bytes:
+    """The line of a model that was packed, or with parts: the line that says where that is."""
+    told, inline = (IN_CHUNKS, "") if parts else (FORMAT, base64.b64encode(packed).decode())
     model = value.model
-    line = _Line(
-        FORMAT, value.name, value.version, value.commit, value.time, model.kind, model.loss.name, snapshot=packed
+    return sealed(
+        Line(told, value.name, value.version, value.commit, value.time, model.kind, model.loss.name, inline, parts)
     )
-    body = msgspec.json.encode(line)
-    return BEGIN + hashlib.sha256(body).hexdigest().encode() + BETWEEN + body[1:]
 
 
 def decode(data: bytes) -> ModelSnapshot:
     """Raises ValueError, which says what is wrong, where these are not the bytes that were encoded."""
+    found = read(data, Line)
+    if found.parts is not None:
+        raise ValueError("its numbers are in chunks elsewhere: load it from the topic that it is of")
+    try:
+        return unpack(base64.b64decode(found.snapshot, validate=True))
+    except ValueError as error:
+        raise ValueError(f"it is of another version: {error}") from error
+
+
+def unpack(packed: bytes) -> ModelSnapshot:
+    """Raises ValueError as `decode` does."""
+    value: ModelSnapshot = snapshot.unpack(ModelSnapshot, packed)
+    return value
+
+
+def sealed(value: msgspec.Struct) -> bytes:
+    """As JSON, with a checksum of that in front."""
+    body = msgspec.json.encode(value)
+    return BEGIN + hashlib.sha256(body).hexdigest().encode() + BETWEEN + body[1:]
+
+
+def read(data: bytes, kind: type[T]) -> T:
+    """What was sealed; raises ValueError as `decode` does."""
     body = b"{" + data[len(BEGIN) + HEX + len(BETWEEN) :]
     if not data.startswith(BEGIN) or hashlib.sha256(body).hexdigest().encode() != data[len(BEGIN) : len(BEGIN) + HEX]:
         raise ValueError("it is damaged or no model of streamlearn's")
     try:
         told = msgspec.json.decode(body, type=_Format).format
-        if told != FORMAT:
-            raise ValueError(f"it is of format {told}, and this version of streamlearn reads format {FORMAT}")
-        packed = base64.b64decode(msgspec.json.decode(body, type=_Line).snapshot, validate=True)
+        if told not in (FORMAT, IN_CHUNKS):
+            raise ValueError(
+                f"it is of format {told}, and this version of streamlearn reads formats {FORMAT} and {IN_CHUNKS}"
+            )
+        return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
         raise ValueError(f"it is of another version: {error}") from error
-    value: ModelSnapshot = snapshot.unpack(ModelSnapshot, packed)
-    return value

@@ -28,9 +28,7 @@ QUERIES, PREDICTIONS, REJECTED, MODELS = "queries", "predictions", "rejected", "
 POLL_RECORDS = 1000  # a commit closes at this many records, or events and labels in them ...
 POLL_BYTES = 4 << 20  # ... or at this many bytes
 RECORD_BYTES = 256 << 10  # a record above this is rejected unread: what is published of it must fit Kafka's 1 MB
-MODEL_BYTES = (
-    1_000_000  # the largest model that is published: what a topic of Kafka's takes unless it is told otherwise
-)
+MODEL_BYTES = 1_000_000  # a model's largest message: what a topic of Kafka's takes unless it is told otherwise
 
 
 class Record(NamedTuple):

@@ -27,11 +27,15 @@ from streamlearn.service.transforming import Transforming
 @final
 @dataclass(frozen=True)
 class Announced:
-    """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing."""
+    """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing.
+
+    slot: that of the last one in chunks.
+    """
 
     time: float = 0.0
     version: int = 0
     mark: int = 0
+    slot: int = 0
 
 
 NOTHING = Announced()

@@ -174,18 +174,24 @@ def test_a_quiet_stream_leaves_its_last_model_there(tmp_path: Path) -> None:
     assert before == lines(tmp_path / "models.jsonl")
 
 
-def test_a_model_that_no_message_holds_is_counted_and_left_out(tmp_path: Path) -> None:
-    wide = ("model.kind=mlp", "model.hidden=30000", "topics.models=models")
+def test_a_model_that_no_message_holds_is_published_in_chunks(tmp_path: Path) -> None:
+    wide = ("model.kind=mlp", "model.hidden=65536", "topics.models=models")  # 2.1 MB
     feed(tmp_path, "labels", [{"id": str(i), "x": [i % 7, i % 3], "y": float(i)} for i in range(25)])
     measurements = Measurements()
     told = settings.read(None, {}, (f"log.path={tmp_path}", "http.port=-1", "training.steps_per_label=1", *wide))
     process = assemble.daemon(told, Health(), measurements, lambda _: True, poll_timeout_s=0.0)
     process.start()
     process.turn()
-    process.close()
-    assert [] == lines(tmp_path / "models.jsonl")
-    assert {("too large",): 1.0} == measurements.snapshot()["streamlearn_models_total"]
-    assert streamlearn.load(tmp_path / "streamlearn.db").kind == "mlp"
+    process.close()  # as after a kill
+    *chunks, manifest = (tmp_path / "models.jsonl").read_bytes().splitlines(keepends=True)
+    assert {("chunk" in json.loads(line), "parts" in json.loads(line)) for line in chunks} == {(True, False)}
+    assert (1.0, 25) == (measurements.snapshot()["streamlearn_models_total"][()], json.loads(manifest)["model_version"])
+    from_topic, from_store = (streamlearn.load(tmp_path / name) for name in ("models.jsonl", "streamlearn.db"))
+    assert from_store.theta.tobytes() == from_topic.theta.tobytes()
+    assert from_store.predict([3, 1]) == from_topic.predict([3, 1])
+    (tmp_path / "models.jsonl").write_bytes(b"".join([*chunks[1:], manifest]))
+    with pytest.raises(CannotLoad, match="is not whole"):
+        streamlearn.load(tmp_path / "models.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -235,15 +241,11 @@ def test_a_file_that_could_not_be_written_leaves_the_one_before(
     assert 99 == streamlearn.load(path).commit
 
 
-def test_another_format_is_refused_by_its_number(exported: bytes, tmp_path: Path, monkeypatch: Any) -> None:
-    known = model_snapshot.decode(exported.rstrip())
-    monkeypatch.setattr(model_snapshot, "FORMAT", 2)
-    other = model_snapshot.encode(known)
-    with pytest.raises(CannotLoad, match="format 1, and this version of streamlearn reads format 2"):
-        load_of(tmp_path / "model", exported)
-    monkeypatch.undo()
-    with pytest.raises(CannotLoad, match="format 2, and this version of streamlearn reads format 1"):
-        load_of(tmp_path / "model", other)
+def test_another_format_is_refused_by_its_number(exported: bytes, tmp_path: Path) -> None:
+    other = model_snapshot.read(exported.rstrip(), model_snapshot.Line)
+    other.format = 3
+    with pytest.raises(CannotLoad, match="format 3, and this version of streamlearn reads formats 1 and 2"):
+        load_of(tmp_path / "model", model_snapshot.sealed(other))
 
 
 def test_names_and_categories_that_it_does_not_know_are_ignored_and_what_is_missing_is_the_mean(

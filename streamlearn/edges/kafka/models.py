@@ -1,7 +1,7 @@
 """The newest model on a topic of Kafka: read to the end of all partitions as they are now, committed records only.
 
-A name is a key, so its models lie in one partition, in order. Where partitions were added they may lie in two: then the time
-decides. Only the newest is decoded, and it is refused where it is damaged: an older one may be worse than none.
+Only the newest of a name is decoded, and it is refused where it is damaged: an older one may be worse than none. Where it is in
+chunks and some are gone, a newer one is being published (`model_messages.py`), and reading goes on until that is there.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 from streamlearn import config
 from streamlearn.edges.kafka import clients
 from streamlearn.edges.kafka.client import Reader
-from streamlearn.edges.model_files import decoded, newest
+from streamlearn.edges.model_files import chosen, damage
 from streamlearn.errors import ConfigurationError, Unavailable
+from streamlearn.service.model_messages import Heard
 from streamlearn.service.model_snapshot import ModelSnapshot
-from streamlearn.service.ports import MODELS
+from streamlearn.service.ports import MODELS, Record
 
-SCHEME = "kafka://"
 ANSWER_S = 10.0
 POLL_S, POLL_MOST = 0.2, 100
 
@@ -35,35 +35,44 @@ def read(url: str, name: str, kafka: config.Kafka) -> ModelSnapshot:
     reader = client.reader("streamlearn-load", "streamlearn-load")
     try:
         with client.faults(f"cannot read topic '{topic}'"):
-            values = _values(reader, topic, name, where)
+            return _newest(reader, topic, name, where)
     finally:
         reader.close()
-    found: dict[str, ModelSnapshot] = {}
-    for key, value in values:
-        model = decoded(value, where)
-        if key not in found or found[key].time <= model.time:
-            found[key] = model
-    return newest(found, name, where)
 
 
-def _values(reader: Reader, topic: str, name: str, where: str) -> list[tuple[str, bytes]]:
-    """The last value of each key, or of this one, in each partition."""
+def _newest(reader: Reader, topic: str, name: str, where: str) -> ModelSnapshot:
     numbers = reader.partitions(topic, ANSWER_S)
     if not numbers:
         raise ConfigurationError(f"{where} does not exist; name the topic of topics.models")
-    ends = reader.ends(topic, numbers, ANSWER_S)
     begins = reader.begins(topic, numbers, ANSWER_S)
     reader.assign(MODELS, topic, begins)
-    last: dict[tuple[int, str], bytes | None] = {}
-    heard = time.monotonic()
+    heard, until = Heard(), time.monotonic() + ANSWER_S
+    while True:
+        _read_to_end(reader, topic, begins, name, heard, where)
+        with damage(where):
+            found = heard.newest(chosen(heard.names, name, where))
+        if found is not None:
+            return found
+        if time.monotonic() > until:
+            raise Unavailable(f"{where}: chunks of the newest model are gone and no newer one has come; try again")
+        for record in reader.poll(POLL_S, 1):
+            _hear(heard, record, name)
+
+
+def _read_to_end(reader: Reader, topic: str, begins: dict[int, int], name: str, heard: Heard, where: str) -> None:
+    """All that the partitions hold now."""
+    ends, last = reader.ends(topic, list(begins), ANSWER_S), time.monotonic()
     while any(reader.position(number) < end for number, end in ends.items() if begins[number] < end):
         records = reader.poll(POLL_S, POLL_MOST)
         for record in records:
-            key = (record.key or b"").decode(errors="replace")
-            if key == name or not name:
-                last[record.partition, key] = record.value
+            _hear(heard, record, name)
         if records:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > ANSWER_S:
+            last = time.monotonic()
+        elif time.monotonic() - last > ANSWER_S:
             raise Unavailable(f"{where} has not told all that it holds within {ANSWER_S:.0f} s")
-    return [(key, value) for (_, key), value in last.items() if value is not None]
+
+
+def _hear(heard: Heard, record: Record, name: str) -> None:
+    key = (record.key or b"").decode(errors="replace")
+    if not name or name == key.partition("/")[0]:
+        heard.take(key, record.value, record.partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from streamlearn.learner.fit import Frame
 from streamlearn.service import model_snapshot
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
+from streamlearn.service.model_messages import Parcel
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.ports import MODEL_BYTES
 from streamlearn.service.recipe import UNTOLD
@@ -76,7 +78,7 @@ def test_what_a_daemon_publishes_is_what_its_store_holds_and_is_published_once(
             daemon.turn()
         daemon.drain()
         daemon.close()
-        count = measurements.snapshot()["streamlearn_models_total"]["published",]
+        count = measurements.snapshot()["streamlearn_models_total"][()]
         assert not again or count == published, "what was published is not repeated"
         published = count
     loaded = streamlearn.load(f"kafka://{kafka}/{topic}", client=client)
@@ -111,6 +113,22 @@ def test_the_newest_of_a_name_is_loaded_from_all_partitions(client: str, kafka: 
         load("fraud")
     put(kafka, topic, line(replace(a_model(13), time=13.0)), partition=1)
     assert 13 == load("fraud").version
+    *chunks, manifest = [(each.key.decode(), each.value) for each in Parcel(a_model(14, width=50_000), 1).take(9)]
+    put(kafka, topic, *chunks)
+    assert 13 == load("fraud").version
+    put(kafka, topic, manifest, partition=1)
+    assert a_model(14, width=50_000).theta.tobytes() == load("fraud").theta.tobytes()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_where_chunks_are_gone_the_next_model_is_waited_for(client: str, kafka: str, topic: str) -> None:
+    parcels = [Parcel(a_model(version, width=30_000), version % 2).take(9) for version in (1, 2)]
+    first, second = ([(each.key.decode(), each.value) for each in messages] for messages in parcels)
+    put(kafka, topic, *first[1:])
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(streamlearn.load, f"kafka://{kafka}/{topic}", client=client)
+        put(kafka, topic, *second)
+        assert 2 == loading.result(PATIENCE_S).version
 
 
 def test_what_cannot_be_read_is_said_in_one_line(kafka: str, prefix: str) -> None:

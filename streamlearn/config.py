@@ -73,10 +73,14 @@ class Topics:
 @final
 @dataclass(frozen=True)
 class Models:
-    """When a model that has changed is published on `topics.models`: after so many labels, or so many seconds."""
+    """When a model that has changed is published on `topics.models`: after so many labels, or so many seconds.
+
+    for_scorers: whether what the strategy looks at is in it, H⁻¹ where it does.
+    """
 
     every_labels: int = 100
     every_s: float = 60.0
+    for_scorers: bool = False
 
 
 @final

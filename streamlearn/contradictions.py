@@ -26,6 +26,10 @@ def check(configuration: Configuration) -> None:
     for key, value in (("kafka.partitions", kafka.partitions), ("kafka.replication", kafka.replication)):
         if value and not kafka.create_topics:
             raise refuse(f"{key} = {value} does nothing without kafka.create_topics = true; set that, or remove it")
+    if configuration.models.for_scorers and not topics.models:
+        raise refuse(
+            'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it'
+        )
     _check_overload(configuration)
     _check_river(configuration)
     _check_regularizer(configuration)

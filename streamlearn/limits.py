@@ -109,6 +109,7 @@ LIMITS: dict[str, Limit] = {
     "topics.models": _topic(optional=True),
     "models.every_labels": _whole(1),
     "models.every_s": _POSITIVE,
+    "models.for_scorers": _FLAG,
     "features.kind": _words("dense", "tokens", later="sparse"),
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
     "features.length": _whole(1, 4096),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
 from streamlearn import config
-from streamlearn.core.models.model import in_words
+from streamlearn.core.models.model import Model, in_words
 from streamlearn.edges import model_files, networks, secrets
 from streamlearn.errors import CannotLoad
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.predictor import Predictor
+from streamlearn.service.scorer import Scorer
 
 
 def load(
@@ -33,10 +34,22 @@ def load(
 
 
 def predictor(snapshot: ModelSnapshot, device: str = "cpu") -> Predictor:
-    """torch is imported for networks only."""
+    return Predictor(snapshot, *_built(snapshot, device))
+
+
+def scorer(snapshot: ModelSnapshot, device: str = "cpu") -> Scorer:
+    """Raises CannotLoad where it was not published for scorers."""
+    try:
+        return Scorer(snapshot, *_built(snapshot, device))
+    except ValueError as error:
+        raise CannotLoad(f"version {snapshot.version} of {snapshot.name} is not for scorers: {error}") from error
+
+
+def _built(snapshot: ModelSnapshot, device: str) -> tuple[Model, Callable[[], AbstractContextManager[object]]]:
+    """The model with what it computes with, and what is entered around that. torch is imported for networks only."""
     model, recipe = snapshot.model, snapshot.recipe
     if model.kind == "linear":
-        return Predictor(snapshot, model, nullcontext)
+        return model, nullcontext
     told = config.Configuration(
         features=config.Features("tokens" if recipe.tokens else "dense", length=recipe.length or 64),
         model=config.Model(
@@ -62,4 +75,4 @@ def predictor(snapshot: ModelSnapshot, device: str = "cpu") -> Predictor:
             f"model.kind {model.kind} has other parameters here ({', '.join(in_words(built.blocks))[:200]}) than where it "
             f"was trained ({', '.join(in_words(model.blocks))[:200]}): use the factory of there"
         )
-    return Predictor(snapshot, built, computing)
+    return built, computing

@@ -40,6 +40,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "topics.models": ('"m"', "m"),
     "models.every_labels": ("7", 7),
     "models.every_s": ("2.5", 2.5),
+    "models.for_scorers": ("true", True),
     "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
     "features.length": ("16", 16),
@@ -107,6 +108,7 @@ KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
 SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
 BESIDE = OF_NETWORKS | {
     **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
+    "models.for_scorers": ("topics.models=models",),
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -373,6 +375,10 @@ def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_
         (
             ("features.river=mine:f", "model.kind=mlp", "model.shape=4"),
             'features.river = "mine:f" makes maps of names, and model.shape is of arrays; remove one of the two',
+        ),
+        (
+            ("models.for_scorers=true",),
+            'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it',
         ),
         (
             ("features.river=mine:f", "topics.models=models"),

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.learner import inverse, problem
-from streamlearn.learner.fit import Fit
+from streamlearn.learner.fit import Fit, Frame
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import choose, selector, sight
 from streamlearn.queries.budget import Budget
+from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import Strategy
 from streamlearn.service.blocks import BLOCK
 from streamlearn.service.ledger import Ledger
@@ -126,22 +127,15 @@ class Asking:
             if self.acting:
                 self.selector = selector.forget_scores(self.selector)
             self.acting = strategy.name
-        draws = np.zeros(BLOCK)
-        draws[place : place + stop - start] = segment.draws[start:stop]
-        part = slice(place, place + stop - start)
-        X, predictions, trusted = np.empty((BLOCK, 0)), None, True
-        if seen is not None and state.published is not None:
-            block = np.zeros((BLOCK, segment.rows.shape[1]))
-            block[part] = segment.rows[start:stop]
-            X = state.published.frame.design(block)
-            predictions = seen.whole.model.loss.prediction(seen.whole.model.outputs(seen.whole.theta, X))[part]
-            trusted = not strategy.by_tangent or state.published.certificate.trusted
+        part, fit = slice(start, stop), state.published
+        all_ = [strategy, *shadows]
+        looked = look(seen, fit.frame if fit else None, all_, segment.rows[part], segment.draws[part], place)
+        trusted = fit is None or not strategy.by_tangent or fit.certificate.trusted
         self.shadows.take(shadows)
-        own, *rest = sight.scores(seen, [strategy, *shadows], X, draws)[:, part]
-        others = np.array(rest).reshape(len(shadows), stop - start)
+        own, others = looked.scores[0], looked.scores[1:]
         asks = np.zeros(others.shape, dtype=bool)
         names = tuple(each.name for each in shadows)
-        return Scored(start, own, predictions, trusted, names, others, asks)
+        return Scored(start, own, looked.predictions, trusted, names, others, asks)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
@@ -163,6 +157,30 @@ class Asking:
             self.outlook.resting,
         )
         return info
+
+
+class Looked(NamedTuple):
+    """What strategies say of events, (strategies, n), and the model: outputs (n, k), predictions (n,); None without a model."""
+
+    scores: Array
+    outputs: Array | None
+    predictions: Array | None
+
+
+def look(
+    seen: Sight | None, frame: Frame | None, strategies: Sequence[Strategy], rows: Array, draws: Array, place: int
+) -> Looked:
+    """At events with raw rows (n, columns) and draws (n,) at this place of a block, which the rest of it leaves alone."""
+    part = slice(place, place + len(rows))
+    drawn, X, outputs, predictions = np.zeros(BLOCK), np.empty((BLOCK, 0)), None, None
+    drawn[part] = draws
+    if seen is not None and frame is not None:
+        block = np.zeros((BLOCK, rows.shape[1]))
+        block[part] = rows
+        X, model = frame.design(block), seen.whole.model
+        found = model.outputs(seen.whole.theta, X)
+        outputs, predictions = found[part], model.loss.prediction(found)[part]
+    return Looked(sight.scores(seen, strategies, X, drawn)[:, part], outputs, predictions)
 
 
 def finite(score: float) -> float | None:

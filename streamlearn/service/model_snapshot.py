@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, final
 
 import msgspec
@@ -23,8 +23,9 @@ from streamlearn.core.models.model import Model
 from streamlearn.learner import columns, problem
 from streamlearn.learner.fit import Frame
 from streamlearn.learner.state import State
-from streamlearn.service import snapshot
+from streamlearn.service import scoring, snapshot
 from streamlearn.service.recipe import Recipe
+from streamlearn.service.scoring import Scoring
 from streamlearn.service.standing import Standing
 
 T = TypeVar("T")
@@ -39,7 +40,8 @@ class ModelSnapshot:
     """version: labels learned, as messages name it; labels: heard in all; classes: in the order of the outputs.
 
     theta, log_tangent (d,) are under `frame`, of events as `columns` encodes them. trusted: whether the tangent was;
-    exact: whether the daemon has H⁻¹; strategy, threshold: what asked, and from which score.
+    exact: whether the daemon has H⁻¹; strategy, threshold: what asked, and from which score; scoring: what scorers go by, if
+    that was asked for.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ModelSnapshot:
     strategy: str
     threshold: float
     recipe: Recipe
+    scoring: Scoring | None = None
 
 
 @final
@@ -121,17 +124,16 @@ def take(
 
 def of(standing: Standing, commit: int, time: float) -> ModelSnapshot | None:
     """That of a running pipeline."""
-    rules, asking = standing.rules, standing.asking
-    return take(
-        standing.state,
-        rules.name,
-        rules.recipe,
-        standing.version,
-        commit,
-        time,
-        asking.acting,
-        asking.selector.threshold,
+    rules, asking, state = standing.rules, standing.asking, standing.state
+    taken = take(
+        state, rules.name, rules.recipe, standing.version, commit, time, asking.acting, asking.selector.threshold
     )
+    if taken is None or rules.models is None or not rules.models.for_scorers:
+        return taken
+    strategy = asking.strategy(state)
+    seen = asking.outlook.for_scorers(state, standing.ledger, strategy)
+    assert seen is not None, "there is a model"
+    return replace(taken, scoring=scoring.take(seen, strategy, asking.selector, rules.budget, state.moments))
 
 
 def encode(value: ModelSnapshot) -> bytes:

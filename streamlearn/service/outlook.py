@@ -94,10 +94,28 @@ class Outlook:
         seen = self._new(state, ledger, strategies, without)
         return None if seen is None else _with_recent(seen, state, ledger, ledger.count)
 
+    def for_scorers(self, state: State, ledger: Ledger, strategy: Strategy) -> Sight | None:
+        """What the strategy would see of the next event if no query were pending."""
+        seen = self._without_pending(state, [strategy])
+        looks = strategy.needs_recent or strategy.prefers_recent
+        return _with_recent(seen, state, ledger, ledger.count) if seen is not None and looks else seen
+
     def _new(
         self, state: State, ledger: Ledger, strategies: Sequence[Strategy], without: str | None = None
     ) -> Sight | None:
         """Pending queries counted: those of before at once, those behind them one by one; but for one, all at once."""
+        seen = self._without_pending(state, strategies)
+        if seen is None or state.published is None:
+            return None
+        if seen.counts and ledger.pending and self._count_pending != "never":
+            rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
+            X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None
+            seen = seen.count_all(X[:together])
+            for x in X[len(X) if together is None else together :]:
+                seen = seen.count(x)
+        return seen
+
+    def _without_pending(self, state: State, strategies: Sequence[Strategy]) -> Sight | None:
         view = learner.view(state, any(each.needs_references for each in strategies))
         if view is None or state.published is None:
             return None
@@ -110,14 +128,7 @@ class Outlook:
         by_last = any(sight.takes_last(each, discounts_by_last) for each in strategies)
         takes = any(map(sight.takes_inverse, strategies))
         seen = inverse.sight(view, state, self._settings, by_last) if takes else Sight(view)
-        seen = replace(seen, discounts_by_last=discounts_by_last)
-        if seen.counts and ledger.pending and self._count_pending != "never":
-            rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
-            X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None
-            seen = seen.count_all(X[:together])
-            for x in X[len(X) if together is None else together :]:
-                seen = seen.count(x)
-        return seen
+        return replace(seen, discounts_by_last=discounts_by_last)
 
 
 def _with_recent(seen: Sight, state: State, ledger: Ledger, ordinal: int) -> Sight:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
+from streamlearn import loading
 from streamlearn.config import Configuration
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.edges import networks
@@ -32,6 +34,9 @@ from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, So
 from streamlearn.service.rebuild import Ports as RebuildPorts
 from streamlearn.service.rebuild import Rebuild
 from streamlearn.service.recipe import Recipe
+from streamlearn.service.scoring_loop import Ports as ScoringPorts
+from streamlearn.service.scoring_loop import Rules as ScoringRules
+from streamlearn.service.scoring_loop import ScoringLoop
 from streamlearn.service.standing import Rules
 
 
@@ -53,7 +58,7 @@ def pipeline(
     learner, queries = learner_settings(configuration), configuration.queries
     rules = Rules(
         learner=learner,
-        budget=Budget(queries.budget, queries.audit_share, queries.outstanding),
+        budget=budget(configuration),
         strategy=queries.strategy,
         expire_s=queries.expire_s,
         wait=configuration.labels.wait,
@@ -228,6 +233,45 @@ def rebuild(
             return swap.put_in_place()
         finally:
             outputs.close()
+
+
+def scoring(
+    configuration: Configuration,
+    health: Health,
+    measurements: Measurements,
+    pause: Callable[[float], bool],
+    clock: Clock,
+) -> ScoringLoop:
+    """A scorer, which has no store."""
+    topics, queries = configuration.topics, configuration.queries
+    if configuration.log.kind != "kafka":
+        raise ConfigurationError(
+            f'scorers share the events of Kafka and log.kind is "{configuration.log.kind}"; use `run`'
+        )
+    for role, name in (("candidates", topics.candidates), ("models", topics.models)):
+        if not name:
+            raise ConfigurationError(
+                f'scorers need topics.{role}, which is ""; set, for example, topics.{role} = "{role}"'
+            )
+    from streamlearn.edges.kafka.group import KafkaGroup, KafkaOutlet  # heavy imports, needed only here
+    from streamlearn.edges.kafka.models import KafkaFeed
+
+    name, kafka = configuration.name, configuration.kafka
+    ports = ScoringPorts(
+        KafkaGroup(name, kafka, topics.events),
+        KafkaFeed(name, kafka, topics.models),
+        KafkaOutlet(name, kafka, topics),
+        clock,
+    )
+    rules = ScoringRules(queries.seed, budget(configuration).audit_rate, configuration.scorers.stale_s)
+    load = partial(loading.scorer, device=configuration.model.device)
+    patience = Patience(clock, health, measurements, pause)
+    return ScoringLoop(rules, ports, codec(configuration), load, health, measurements, patience)
+
+
+def budget(configuration: Configuration) -> Budget:
+    queries = configuration.queries
+    return Budget(queries.budget, queries.audit_share, queries.outstanding)
 
 
 def _history(configuration: Configuration) -> Source:

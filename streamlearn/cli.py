@@ -52,6 +52,10 @@ def _call(options: argparse.Namespace) -> int:
         from streamlearn.commands.run import run
 
         return run(_configuration(options), options.rebuild)
+    if options.command == "score":
+        from streamlearn.commands.score import score
+
+        return score(_configuration(options))
     if options.command == "replay":
         from streamlearn.commands.replay import replay
 
@@ -143,6 +147,7 @@ def parser() -> _Parser:
     run.add_argument(
         "--rebuild", action="store_true", help="build a new store from the log first; the one of before is moved aside"
     )
+    commands.add_parser("score", parents=[configured], help="a scorer that follows the daemon's model; many may run")
     replay = commands.add_parser(
         "replay", parents=[configured, as_json], help="the same pipeline over a finished log, as fast as it goes"
     )

@@ -63,6 +63,7 @@ class Topics:
     """The topics' names (file names without `.jsonl` in the embedded log). "" switches an output off."""
 
     events: str = "events"
+    candidates: str = ""  # of scorers
     labels: str = "labels"
     queries: str = "queries"
     predictions: str = ""
@@ -81,6 +82,14 @@ class Models:
     every_labels: int = 100
     every_s: float = 60.0
     for_scorers: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Scorers:
+    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none."""
+
+    stale_s: float = 0.0
 
 
 @final
@@ -236,6 +245,7 @@ class Configuration:
     kafka: Kafka = field(default_factory=Kafka)
     topics: Topics = field(default_factory=Topics)
     models: Models = field(default_factory=Models)
+    scorers: Scorers = field(default_factory=Scorers)
     features: Features = field(default_factory=Features)
     model: Model = field(default_factory=Model)
     labels: Labels = field(default_factory=Labels)

@@ -45,7 +45,7 @@ def check(configuration: Configuration) -> None:
             'set model.loss = "softmax"'
         )
     seen: dict[str, str] = {}
-    for role in ("events", "labels", "queries", "predictions", "rejected", "models"):
+    for role in ("events", "candidates", "labels", "queries", "predictions", "rejected", "models"):
         name = getattr(topics, role)
         if name and name in seen:
             raise refuse(

@@ -1,6 +1,6 @@
 """What each key of the configuration allows: one table. The rules that tie keys together are in `contradictions.py`.
 
-A refusal is one line that names the key, its value, what is allowed, and what to do. Words and keys that are designed
+A refusal is one line that names the key, its value, what is allowed, and what to do. Words that are designed
 but not built yet are told apart from mistakes. Values of secret keys are never shown: whoever reads the line may not be
 the one who may read the secret.
 """
@@ -102,6 +102,7 @@ LIMITS: dict[str, Limit] = {
     "kafka.schema_ids.predictions": _whole(0, 2**31 - 1),
     "kafka.schema_ids.rejected": _whole(0, 2**31 - 1),
     "topics.events": _topic(optional=False),
+    "topics.candidates": _topic(optional=True),
     "topics.labels": _topic(optional=False),
     "topics.queries": _topic(optional=True),
     "topics.predictions": _topic(optional=True),
@@ -110,6 +111,7 @@ LIMITS: dict[str, Limit] = {
     "models.every_labels": _whole(1),
     "models.every_s": _POSITIVE,
     "models.for_scorers": _FLAG,
+    "scorers.stale_s": _NOT_NEGATIVE,
     "features.kind": _words("dense", "tokens", later="sparse"),
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
     "features.length": _whole(1, 4096),
@@ -174,10 +176,6 @@ LIMITS: dict[str, Limit] = {
     "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),
     "http.host": Limit("a host name or address", lambda value: bool(re.fullmatch(r"\S+", value))),
     "http.port": _whole(-1, 65_535),
-}
-
-KEYS_LATER = {  # keys that are designed but not built yet, and what to do without them
-    "topics.candidates": "remove it: every unlabeled event is a candidate",
 }
 
 

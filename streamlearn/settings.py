@@ -115,7 +115,7 @@ def _flat(table: Mapping[str, Any], prefix: str, origin: str) -> Iterator[tuple[
             yield key, value
         elif key in SECTIONS and not isinstance(value, dict):
             raise refuse(f"{origin}: {key} is a section, not a value; write [{key}] and its keys below it")
-        elif key in SECTIONS or (isinstance(value, dict) and value and key not in limits.KEYS_LATER):
+        elif key in SECTIONS or (isinstance(value, dict) and value):
             yield from _flat(value, key + ".", origin)
         else:
             raise _unknown(key, origin)
@@ -139,9 +139,6 @@ def _override(values: dict[str, Any], key: str, text: str, origin: str) -> None:
 
 
 def _unknown(key: str, origin: str) -> ConfigurationError:
-    if key in limits.KEYS_LATER:
-        return refuse(f"{origin}: {key} is not available in this version; {limits.KEYS_LATER[key]}")
-
     def likeness(known: str) -> float:  # the name counts once more, so that a key in the wrong section is found
         pairs = ((key, known), (key.rpartition(".")[2], known.rpartition(".")[2]))
         return sum(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)

@@ -33,6 +33,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "kafka.schema_ids.predictions": ("8", 8),
     "kafka.schema_ids.rejected": ("9", 9),
     "topics.events": ('"e"', "e"),
+    "topics.candidates": ('"c"', "c"),
     "topics.labels": ('"l"', "l"),
     "topics.queries": ('""', ""),
     "topics.predictions": ('"p"', "p"),
@@ -41,6 +42,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "models.every_labels": ("7", 7),
     "models.every_s": ("2.5", 2.5),
     "models.for_scorers": ("true", True),
+    "scorers.stale_s": ("300", 300.0),
     "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
     "features.length": ("16", 16),
@@ -343,12 +345,6 @@ def test_a_refusal_reads_like_this() -> None:
 def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, value: str) -> None:
     text = refusal(overrides=(f"{key}={value}",))
     assert text.startswith(f'--set: {key} = "{value}" is not available in this version; use {key} = "')
-
-
-@pytest.mark.parametrize("key", limits.KEYS_LATER)
-def test_a_key_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, tmp_path: Path) -> None:
-    path = toml(tmp_path / "c.toml", key, '"x"')
-    assert refusal(path) == f"{path}: {key} is not available in this version; {limits.KEYS_LATER[key]}"
 
 
 @pytest.mark.parametrize(

@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from types import FrameType
 
-from streamlearn import __version__, assemble
-from streamlearn.commands.logs import set_up_logs
+from streamlearn import assemble
+from streamlearn.commands.process import begin, serving
 from streamlearn.config import Configuration
-from streamlearn.edges.http import HttpServer
-from streamlearn.edges.system import SystemClock
-from streamlearn.service.health import Health
-from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import Stopped
 
 
 def run(configuration: Configuration, rebuild: bool) -> int:
     """Exit code 0: drained, or stopped while waiting for the world. rebuild: build a new store from the log first."""
-    log = set_up_logs(configuration.kafka.settings)
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(1)  # the second one: at once; the store is whole at every moment
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    health, measurements, clock = Health(), Measurements(), SystemClock()
-    health.turned(clock.monotonic())
-    health.unready("start", "not recovered yet")
-    measurements.set("streamlearn_build_info", 1, version=__version__)
-    daemon = None if rebuild else assemble.daemon(configuration, health, measurements, stop.wait, clock)
-    server = None
-    if configuration.http.port >= 0:
-        server = HttpServer(configuration.http.host, configuration.http.port, measurements, health, clock)
-        server.start()
-    where = configuration.log.path if configuration.log.kind == "files" else configuration.kafka.bootstrap_servers
-    metrics = f"; metrics on http://{configuration.http.host}:{server.port}/metrics" if server else ""
-    log.info("running on %s%s", where, metrics, extra={"action": "start"})
+    process = begin(configuration)
+    log, parts = process.log, (process.health, process.measurements, process.stop.wait, process.clock)
+    daemon = None if rebuild else assemble.daemon(configuration, *parts)
     try:
-        if daemon is None:
-            health.unready("start", "building a store from the log")
-            aside = assemble.rebuild(configuration, health, measurements, stop.wait, clock)
-            if aside is not None:
-                log.info("the store of before is %s now", aside, extra={"action": "rebuild"})
-            daemon = assemble.daemon(configuration, health, measurements, stop.wait, clock)
-        drained = daemon.run()
+        with serving(process, configuration, "running"):
+            if daemon is None:
+                process.health.unready("start", "building a store from the log")
+                aside = assemble.rebuild(configuration, *parts)
+                if aside is not None:
+                    log.info("the store of before is %s now", aside, extra={"action": "rebuild"})
+                daemon = assemble.daemon(configuration, *parts)
+            drained = daemon.run()
     except Stopped:
         log.info("stopped while building a store; start with --rebuild again", extra={"action": "stopped"})
         return 0
-    finally:
-        if server is not None:
-            server.stop()
     if drained:
         log.info("drained; %d commits", daemon.number, extra={"action": "drained"})
     else:

@@ -7,7 +7,7 @@ computed depends on the rows and their order alone. NaN is "missing": it does no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -58,9 +58,14 @@ def extend(state: State, rows: Array) -> State:
     return State(count, mean, square, rows)
 
 
+def closed(state: State) -> State:
+    """With the rows of the open block counted."""
+    return replace(_merge(state, state.rows), rows=state.rows[:0])
+
+
 def scaling(state: State) -> Scaling:
     """Mean and standard deviation; a column that does not vary is left at scale 1."""
-    total = _merge(state, state.rows)
+    total = closed(state)
     variance = total.square / np.maximum(total.count, 1.0)
     # Rounding leaves a constant column with a tiny variance, which must not be blown up. Tiny is relative to the mean:
     # a column in small units varies as well as any other.

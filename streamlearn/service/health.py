@@ -11,7 +11,8 @@ from typing import final
 
 DEAD_AFTER_S = 60.0
 LOG, STORE, NUMBERS, START = "log", "store", "numbers", "start"
-PARTS = (LOG, STORE, NUMBERS, START)
+MODEL = "model"  # of a scorer
+PARTS = (LOG, STORE, NUMBERS, START, MODEL)
 
 
 @final

@@ -50,7 +50,7 @@ class Patience:
                 self._health.ready(part)
                 return result
 
-    def over(self) -> bool:
-        """Whether the daemon was asked to stop; whoever asks is alive."""
+    def over(self, rest_s: float = 0.0) -> bool:
+        """Whether the daemon was asked to stop, or is within so many seconds; whoever asks is alive."""
         self._health.turned(self._clock.monotonic())
-        return self._pause(0.0)
+        return self._pause(rest_s)

@@ -24,6 +24,7 @@ from streamlearn.service.stored import Waiting as Waiting
 
 EVENTS, LABELS = "events", "labels"  # input roles
 QUERIES, PREDICTIONS, REJECTED, MODELS = "queries", "predictions", "rejected", "models"  # output roles
+CANDIDATES = "candidates"  # what scorers pass on
 
 POLL_RECORDS = 1000  # a commit closes at this many records, or events and labels in them ...
 POLL_BYTES = 4 << 20  # ... or at this many bytes

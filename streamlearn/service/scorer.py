@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
-from streamlearn.learner import columns
+from streamlearn.learner import columns, problem
 from streamlearn.service import scoring
 from streamlearn.service.asking import look
 from streamlearn.service.blocks import BLOCK
@@ -49,6 +49,7 @@ class Scorer:
         self.snapshot, self._computing = snapshot, computing
         self._strategy = scoring.strategy(snapshot.scoring)
         self._sight = scoring.sight(snapshot.scoring, model, snapshot.theta, snapshot.log_tangent)
+        self._problem = problem.State(model.loss.name, snapshot.classes)
         self.threshold = snapshot.scoring.threshold
 
     def score(self, xs: Sequence[columns.Features], draws: Array) -> Judged:
@@ -64,6 +65,12 @@ class Scorer:
                 assert looked.predictions is not None
                 scores[part], outputs[part], predictions[part] = looked.scores[0], looked.outputs, looked.predictions
         return Judged(rows, encoded.reasons, scores, outputs, predictions)
+
+    def said(self, prediction: float) -> problem.Label:
+        """A prediction as a user reads it."""
+        of_classes = self._sight.whole.model.loss.of_classes
+        value = prediction if of_classes else self.snapshot.frame.value(prediction)
+        return problem.prediction(self._problem, value)
 
     def passes(self, judged: Judged) -> NDArray[np.bool_]:
         """Which of them are candidates by their score, (n,): also those of which nothing can be said."""

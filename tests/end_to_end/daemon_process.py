@@ -85,15 +85,18 @@ def append(path: Path, *values: object) -> None:
 class DaemonProcess:
     """`streamlearn run ARGUMENTS` in a folder, its log in `daemon.log` there. HTTP is on any free port.
 
-    launcher: what Python is told to run instead, and that program's own arguments.
+    launcher: what Python is told to run instead, and that program's own arguments; command: in place of run.
     """
 
-    def __init__(self, folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN, command: str = "run"
+    ) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder, self._log = folder, folder / "daemon.log"
         self._said_before = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *launcher, "run", *arguments, "--set", "http.port=0"],
+                [sys.executable, *launcher, command, *arguments, "--set", "http.port=0"],
                 cwd=folder,
                 env=environment(),
                 stdout=log,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from streamlearn import config
 from streamlearn.edges.kafka.client import REFUSED, Client
+from streamlearn.edges.kafka.member import Member, Producer
 from streamlearn.edges.kafka.security import Security
 from streamlearn.errors import ConfigurationError
 
@@ -20,6 +21,36 @@ def client(kafka: config.Kafka) -> Client:
         raise
     Security(kafka).check()
     return made
+
+
+def member(client: Client, name: str, group: str, role: str, topic: str) -> Member:
+    """One that has joined this group. Raises the daemon's errors."""
+    if client.kafka.client == "confluent":
+        from streamlearn.edges.kafka.confluent import KafkaConfluent
+        from streamlearn.edges.kafka.confluent_member import ConfluentMember
+
+        assert isinstance(client, KafkaConfluent)
+        return ConfluentMember(client, name, group, role, topic)
+    from streamlearn.edges.kafka.python import KafkaPython
+    from streamlearn.edges.kafka.python_member import KafkaPythonMember
+
+    assert isinstance(client, KafkaPython)
+    return KafkaPythonMember(client, name, group, role, topic)
+
+
+def producer(client: Client, name: str, timeout_s: float) -> Producer:
+    """timeout_s: the longest that publishing may take."""
+    if client.kafka.client == "confluent":
+        from streamlearn.edges.kafka.confluent import KafkaConfluent
+        from streamlearn.edges.kafka.confluent_member import ConfluentProducer
+
+        assert isinstance(client, KafkaConfluent)
+        return ConfluentProducer(client, name, timeout_s)
+    from streamlearn.edges.kafka.python import KafkaPython
+    from streamlearn.edges.kafka.python_member import KafkaPythonProducer
+
+    assert isinstance(client, KafkaPython)
+    return KafkaPythonProducer(client, name, timeout_s)
 
 
 def _library(kafka: config.Kafka) -> Client:

@@ -123,11 +123,10 @@ class KafkaConfluent(Client):
 
 @final
 class ConfluentReader(Reader):
-    """A consumer without subscription."""
+    """A consumer; role and topic are told by `assign`, or here where it has subscribed (`confluent_member.py`)."""
 
-    def __init__(self, consumer: Any, cause: errors.LastCause) -> None:
-        self._consumer, self._cause = consumer, cause
-        self._role = self._topic = ""
+    def __init__(self, consumer: Any, cause: errors.LastCause, role: str = "", topic: str = "") -> None:
+        self._consumer, self._cause, self._role, self._topic = consumer, cause, role, topic
         self._from: dict[int, int] = {}  # where reading began
         self._fault: KafkaError | None = None  # met behind records, which are handed out first
 

@@ -7,6 +7,7 @@ chunks and some are gone, a newer one is being published (`model_messages.py`), 
 from __future__ import annotations
 
 import time
+from typing import final
 from urllib.parse import parse_qs, urlsplit
 
 from streamlearn import config
@@ -17,9 +18,59 @@ from streamlearn.errors import ConfigurationError, Unavailable
 from streamlearn.service.model_messages import Heard
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.ports import MODELS, Record
+from streamlearn.service.scoring_ports import Feed
 
 ANSWER_S = 10.0
 POLL_S, POLL_MOST = 0.2, 100
+
+
+@final
+class KafkaFeed(Feed):
+    """Follows the models of a name."""
+
+    def __init__(self, name: str, kafka: config.Kafka, topic: str) -> None:
+        self._client, self._name, self._topic = clients.client(kafka), name, topic
+        self._where = f"topic '{topic}' on {kafka.bootstrap_servers}"
+        self._reader: Reader | None = None
+        self._heard = Heard()
+        self._told = (0, 0.0)
+
+    def newer(self) -> ModelSnapshot | None:
+        try:
+            if not self._listen() or self._name not in self._heard.names:
+                return None
+            with damage(self._where):
+                found = self._heard.newest(self._name)
+        except Unavailable:
+            self.close()  # all is read again: nobody knows what has been missed
+            raise
+        if found is None or (found.commit, found.time) == self._told:
+            return None
+        self._told = found.commit, found.time
+        return found
+
+    def _listen(self) -> bool:
+        """Whether there was anything new to hear."""
+        if self._reader is None:
+            self._reader = self._client.reader(f"{self._name}-scorer-models", f"{self._name}-scorers")
+            with self._client.faults(f"cannot read topic '{self._topic}'"):
+                numbers = self._reader.partitions(self._topic, ANSWER_S)
+                if not numbers:
+                    raise self._client.missing(MODELS, self._topic)
+                begins = self._reader.begins(self._topic, numbers, ANSWER_S)
+                self._reader.assign(MODELS, self._topic, begins)
+                _read_to_end(self._reader, self._topic, begins, self._name, self._heard, self._where)
+            return True
+        with self._client.faults(f"cannot read topic '{self._topic}'"):
+            records = self._reader.poll(0.0, POLL_MOST)
+        for record in records:
+            _hear(self._heard, record, self._name)
+        return bool(records)
+
+    def close(self) -> None:
+        reader, self._reader, self._heard = self._reader, None, Heard()
+        if reader is not None:
+            reader.close()
 
 
 def read(url: str, name: str, kafka: config.Kafka) -> ModelSnapshot:

@@ -168,11 +168,10 @@ class Connection(KafkaNetClient):  # type: ignore[misc]  # it has no types
 
 @final
 class KafkaPythonReader(Reader):
-    """A consumer without subscription."""
+    """A consumer; role and topic are told by `assign`, or here where it has subscribed (`python_member.py`)."""
 
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
-        self._role = self._topic = ""
+    def __init__(self, consumer: Any, role: str = "", topic: str = "") -> None:
+        self._consumer, self._role, self._topic = consumer, role, topic
         self._late: Call[dict[Any, list[Any]]] | None = None  # a poll that was not over in time
 
     def partitions(self, topic: str, timeout_s: float) -> list[int]:

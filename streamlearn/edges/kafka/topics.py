@@ -16,7 +16,7 @@ from streamlearn.edges.kafka import admin as kafka_admin
 from streamlearn.edges.kafka.admin import Admin, Refused, Topic
 from streamlearn.edges.kafka.client import Client, scrub
 from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
-from streamlearn.service.ports import EVENTS, LABELS, MODELS, PREDICTIONS, QUERIES, REJECTED
+from streamlearn.service.ports import CANDIDATES, EVENTS, LABELS, MODELS, PREDICTIONS, QUERIES, REJECTED
 
 MESSAGE_BYTES = 1 << 20  # the largest that is published; Kafka's own limit is a little above
 DELETE, FOREVER = {"cleanup.policy": "delete"}, {"retention.ms": "-1", "retention.bytes": "-1"}
@@ -24,6 +24,7 @@ DELETE, FOREVER = {"cleanup.policy": "delete"}, {"retention.ms": "-1", "retentio
 # The settings that each topic is created with.
 SETTINGS: dict[str, dict[str, str]] = {
     EVENTS: DELETE,
+    CANDIDATES: DELETE,
     LABELS: DELETE | FOREVER,
     QUERIES: DELETE | FOREVER,
     PREDICTIONS: DELETE,

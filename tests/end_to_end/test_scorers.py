@@ -1,0 +1,171 @@
+"""Scorers on a real broker: every event is scored at least once, whatever happens to them, and by the newest model."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, final
+
+import pytest
+from kafka import KafkaProducer
+
+import streamlearn
+from streamlearn import assemble, settings
+from streamlearn.service.health import Health
+from streamlearn.service.metrics import Measurements
+from tests.edges.kafka.world import World as Topics
+from tests.edges.kafka.world import mostly
+from tests.end_to_end.daemon_process import DaemonProcess, command, until
+from tests.kafka_fixtures import make_topics
+
+pytestmark = pytest.mark.kafka
+PARTITIONS = 4
+
+
+@final
+class World:
+    """Topics, a daemon that learns and publishes, and scorers."""
+
+    def __init__(self, kafka: str, prefix: str, client: str, folder: Path, *told: str) -> None:
+        self.kafka, self.prefix, self._folder, self._client = kafka, prefix, folder, client
+        roles = ("labels", "queries", "rejected", "models", "candidates")
+        make_topics(kafka, {f"{prefix}-events": PARTITIONS, f"{prefix}-none": 1, **{f"{prefix}-{r}": 1 for r in roles}})
+        topics = [f"topics.{role}={prefix}-{role}" for role in ("events", *roles)]
+        where = ["log.kind=kafka", f"kafka.bootstrap_servers={kafka}", f"kafka.client={client}"]
+        self.keys = [*where, *topics, f"name={prefix}", "models.for_scorers=true", "models.every_labels=1", *told]
+        self.producer = KafkaProducer(bootstrap_servers=kafka)
+        self.daemon: Any = None
+        self._events = 0
+
+    def learn(self, labels: int) -> None:
+        """So many more, and publish the model."""
+        own = [
+            *self.keys,
+            f"topics.events={self.prefix}-none",
+            "http.port=-1",
+            f"store.path={self._folder / 'store.db'}",
+        ]
+        if self.daemon is None:
+            self.daemon = assemble.daemon(settings.read(None, {}, own), Health(), Measurements(), lambda _: True)
+            self.daemon.start()
+        until_ = self.daemon.pipeline.state.labels + labels
+        for i in range(until_ - labels, until_):
+            self._send("labels", {"id": f"l{i}", "x": x(i), "y": x(i)["a"] > 0.5})
+        while self.daemon.pipeline.state.labels < until_:
+            self.daemon.turn()
+        self.daemon.turn()
+
+    def happen(self, count: int) -> None:
+        """So many events, over all partitions."""
+        for i in range(self._events, self._events + count):
+            self._send("events", {"id": f"e{i}", "x": x(i)}, i % PARTITIONS)
+        self._events += count
+        self.producer.flush()
+
+    def _send(self, role: str, value: dict[str, Any], partition: int = 0) -> None:
+        self.producer.send(
+            f"{self.prefix}-{role}", json.dumps(value).encode(), value["id"].encode(), partition=partition
+        )
+
+    def scorer(self, name: str) -> DaemonProcess:
+        told = [each for key in self.keys for each in ("--set", key)]
+        return DaemonProcess(self._folder / name, *told, command="score")
+
+    def passed_on(self) -> list[dict[str, Any]]:
+        topics = Topics(self.kafka, self.prefix, self._client, create=False)
+        return [json.loads(value) for value in topics.visible(f"{self.prefix}-candidates")]
+
+    def candidates(self) -> list[dict[str, Any]]:
+        return [each for each in self.passed_on() if "tally" not in each]
+
+    def counted(self) -> int:
+        """Events, by the tallies that go farthest."""
+        farthest: dict[tuple[int, int], dict[str, Any]] = {}
+        for each in (line["tally"] for line in self.passed_on() if "tally" in line):
+            key = each["partition"], each["begin"]
+            farthest[key] = max(farthest.get(key, each), each, key=lambda tally: tally["through"])
+        return sum(each["events"] for each in farthest.values())
+
+
+def x(i: int) -> dict[str, float]:
+    chance = random.Random(i)
+    return {"a": chance.random(), "b": chance.gauss(0.0, 1.0)}
+
+
+@pytest.fixture
+def world(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
+    with ExitStack() as stack:
+
+        def made(client: str, *told: str) -> World:
+            found = World(kafka, prefix, client, tmp_path, *told)
+            stack.callback(lambda: found.daemon and found.daemon.close())
+            stack.callback(found.producer.close)
+            return found
+
+        yield made
+
+
+@mostly("kafka-python")
+def test_killed_frozen_and_added_they_score_every_event(client: str, world: Callable[..., World]) -> None:
+    here = world(client, "queries.budget=1.0")  # of which four times as many are all: every event is a candidate
+    here.learn(40)
+    scorers = [here.scorer("first").wait_ready(), here.scorer("second").wait_ready()]
+    try:
+        here.happen(1000)
+        until(lambda: len(here.candidates()) > 200, "candidates")
+        scorers[0].kill()
+        here.happen(1000)
+        scorers.append(here.scorer("third").wait_ready())
+        here.happen(3000)
+        scorers[1].signal(signal.SIGSTOP)
+        here.happen(500)
+        wanted = {f"e{i}" for i in range(5500)}
+        until(lambda: {each["id"] for each in here.candidates()} == wanted, "every event")
+        scorers[1].signal(signal.SIGCONT)
+        here.happen(100)
+        until(lambda: here.counted() == 5600, "an exact count")
+        assert {"score", "audit"} == {each["reason"] for each in here.candidates()}
+        assert [0, 0] == [scorer.drain() for scorer in scorers[1:]]
+    finally:
+        for each in scorers:
+            each.kill()
+
+
+def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) -> None:
+    here = world("kafka-python", "queries.budget=0.1", "scorers.stale_s=1000")
+    here.happen(64)
+    scorer = here.scorer("only")
+    try:
+        until(lambda: "no model has been published yet" in scorer.unready_because().get("start", ""), "its reason")
+        here.learn(30)
+        scorer.wait_ready()
+        until(lambda: len(here.candidates()) == 64, "all, while there are no scores to compare with")
+        here.learn(10)
+        until(lambda: scorer.metrics()["streamlearn_model_version"] == 40, "the new model")
+        here.happen(400)
+        until(lambda: scorer.metrics()["streamlearn_events_total"] == 464, "all events")
+        until(lambda: here.counted() == 464, "a tally of them")
+        passed = here.candidates()
+        assert [30] * 64 + [40] * (len(passed) - 64) == [each["model_version"] for each in passed]
+        loaded = streamlearn.load(f"kafka://{here.kafka}/{here.prefix}-models")
+        for each in passed[64:]:
+            assert loaded.predict(each["x"]) == each["prediction"]
+        assert 0.0 <= scorer.metrics()["streamlearn_model_age_seconds"] < 1000.0
+        assert 0 == scorer.drain()
+    finally:
+        scorer.kill()
+
+
+def test_what_a_scorer_cannot_do_without_is_named(tmp_path: Path) -> None:
+    for keys, says in (
+        ((), 'scorers share the events of Kafka and log.kind is "files"'),
+        (("log.kind=kafka",), 'scorers need topics.candidates, which is ""; set, for example, topics.candidates = "c'),
+        (("log.kind=kafka", "topics.candidates=c"), "scorers need topics.models"),
+    ):
+        done = command(tmp_path, "score", *(each for key in keys for each in ("--set", key)))
+        assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+        assert says in done.stderr

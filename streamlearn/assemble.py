@@ -258,7 +258,7 @@ def scoring(
 
     name, kafka = configuration.name, configuration.kafka
     ports = ScoringPorts(
-        KafkaGroup(name, kafka, topics.events),
+        KafkaGroup(name, kafka, topics.events, configuration.scorers.instance),
         KafkaFeed(name, kafka, topics.models),
         KafkaOutlet(name, kafka, topics),
         clock,

@@ -87,9 +87,13 @@ class Models:
 @final
 @dataclass(frozen=True)
 class Scorers:
-    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none."""
+    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none.
+
+    instance: what this one is called, also when it is started again; "": each start is another one.
+    """
 
     stale_s: float = 0.0
+    instance: str = ""
 
 
 @final

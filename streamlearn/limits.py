@@ -112,6 +112,9 @@ LIMITS: dict[str, Limit] = {
     "models.every_s": _POSITIVE,
     "models.for_scorers": _FLAG,
     "scorers.stale_s": _NOT_NEGATIVE,
+    "scorers.instance": Limit(
+        'up to 200 letters, digits, ".", "_" and "-", or ""', lambda value: value == "" or bool(NAME.fullmatch(value))
+    ),
     "features.kind": _words("dense", "tokens", later="sparse"),
     "features.names": Limit("a list of distinct names", lambda value: _distinct(value) and "" not in value),
     "features.length": _whole(1, 4096),

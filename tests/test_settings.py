@@ -43,6 +43,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "models.every_s": ("2.5", 2.5),
     "models.for_scorers": ("true", True),
     "scorers.stale_s": ("300", 300.0),
+    "scorers.instance": ('"pod-3"', "pod-3"),
     "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
     "features.length": ("16", 16),

@@ -17,9 +17,10 @@ import streamlearn
 from streamlearn import assemble, settings
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
+from tests.edges.kafka.world import CLIENTS, mostly
 from tests.edges.kafka.world import World as Topics
-from tests.edges.kafka.world import mostly
 from tests.end_to_end.daemon_process import DaemonProcess, command, until
+from tests.kafka_broker import LocalBroker
 from tests.kafka_fixtures import make_topics
 
 pytestmark = pytest.mark.kafka
@@ -169,3 +170,28 @@ def test_what_a_scorer_cannot_do_without_is_named(tmp_path: Path) -> None:
         done = command(tmp_path, "score", *(each for key in keys for each in ("--set", key)))
         assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
         assert says in done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_broker_that_was_away_is_waited_for(
+    client: str, own_broker: LocalBroker, prefix: str, tmp_path: Path
+) -> None:
+    here = World(own_broker.address, prefix, client, tmp_path, "queries.budget=1.0")
+    here.learn(30)
+    here.daemon.close()
+    scorer = here.scorer("only").wait_ready()
+    try:
+        here.happen(500)
+        until(lambda: scorer.metrics()["streamlearn_events_total"] == 500, "the first events")
+        own_broker.kill()
+        until(lambda: "log" in scorer.unready_because(), "the reason")
+        assert 200 == scorer.get("/healthz")[0]
+        own_broker.restart()
+        here.happen(500)
+        until(lambda: len({each["id"] for each in here.candidates()}) == 1000, "all events")
+        until(scorer.ready, "readiness")
+        until(lambda: here.counted() == 1000, "an exact count")
+        assert 0 == scorer.drain()
+    finally:
+        scorer.kill()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from streamlearn import config
 from streamlearn.edges.kafka.client import REFUSED, Client
-from streamlearn.edges.kafka.member import Member, Producer
+from streamlearn.edges.kafka.member import Called, Member, Producer
 from streamlearn.edges.kafka.security import Security
 from streamlearn.errors import ConfigurationError
 
@@ -23,19 +23,19 @@ def client(kafka: config.Kafka) -> Client:
     return made
 
 
-def member(client: Client, name: str, group: str, role: str, topic: str) -> Member:
+def member(client: Client, called: Called, role: str, topic: str) -> Member:
     """One that has joined this group. Raises the daemon's errors."""
     if client.kafka.client == "confluent":
         from streamlearn.edges.kafka.confluent import KafkaConfluent
         from streamlearn.edges.kafka.confluent_member import ConfluentMember
 
         assert isinstance(client, KafkaConfluent)
-        return ConfluentMember(client, name, group, role, topic)
+        return ConfluentMember(client, called, role, topic)
     from streamlearn.edges.kafka.python import KafkaPython
     from streamlearn.edges.kafka.python_member import KafkaPythonMember
 
     assert isinstance(client, KafkaPython)
-    return KafkaPythonMember(client, name, group, role, topic)
+    return KafkaPythonMember(client, called, role, topic)
 
 
 def producer(client: Client, name: str, timeout_s: float) -> Producer:

@@ -27,7 +27,8 @@ from streamlearn.edges.kafka.confluent import (
     ConfluentReader,
     KafkaConfluent,
 )
-from streamlearn.edges.kafka.member import HEARTBEAT_S, SESSION_S, WORK_S, Member, Positions, Producer
+from streamlearn.edges.kafka.member import HEARTBEAT_S, SESSION_S, TAKEN, WORK_S, Called, Member, Positions, Producer
+from streamlearn.errors import Fenced
 from streamlearn.service.ports import POLL_BYTES, Record
 
 GONE = {  # the partition, or the membership
@@ -36,18 +37,18 @@ GONE = {  # the partition, or the membership
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.FENCED_INSTANCE_ID,
 }
 
 
 @final
 class ConfluentMember(Member):
-    def __init__(self, client: KafkaConfluent, name: str, group: str, role: str, topic: str) -> None:
+    def __init__(self, client: KafkaConfluent, called: Called, role: str, topic: str) -> None:
         began, cause = time.monotonic(), errors.LastCause()
         own: dict[str, Any] = {
             "bootstrap.servers": client.kafka.bootstrap_servers,
-            "client.id": name,
-            "group.id": group,
+            "client.id": called.client,
+            "group.id": called.group,
+            **({"group.instance.id": called.instance} if called.instance else {}),
             "partition.assignment.strategy": "range",  # both libraries know it
             "session.timeout.ms": int(1000 * SESSION_S),
             "heartbeat.interval.ms": int(1000 * HEARTBEAT_S),
@@ -82,7 +83,10 @@ class ConfluentMember(Member):
         consumer.unassign()
 
     def poll(self, wait_s: float, most: int, positions: Positions) -> list[Record]:
-        records = self.reader.poll(wait_s, most)
+        try:
+            records = self.reader.poll(wait_s, most)
+        except KafkaException as error:
+            raise _ended(error) from None
         if self._handed:
             self.reader.assign(self._role, self._topic, positions(self._numbers))
             self._handed, records = False, []
@@ -99,12 +103,17 @@ class ConfluentMember(Member):
                     raise KafkaException(each.error)
         except KafkaException as error:
             if error.args[0].code() not in GONE:
-                raise
+                raise _ended(error) from None
             return False
         return True
 
     def close(self) -> None:
         self.reader.close()
+
+
+def _ended(error: KafkaException) -> Exception:
+    """A consumer has no other fatal error than that its name is another's."""
+    return Fenced(TAKEN) if error.args[0].code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID) else error
 
 
 @final

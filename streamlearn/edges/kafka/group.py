@@ -22,7 +22,7 @@ from streamlearn.edges.kafka import clients
 from streamlearn.edges.kafka import topics as kafka_topics
 from streamlearn.edges.kafka.client import Outgoing
 from streamlearn.edges.kafka.lost import resume
-from streamlearn.edges.kafka.member import Member, Producer
+from streamlearn.edges.kafka.member import Called, Member, Producer
 from streamlearn.errors import Unavailable
 from streamlearn.service.ports import CANDIDATES, EVENTS, POLL_RECORDS, REJECTED, Message, Position, Record
 from streamlearn.service.scoring_ports import Group, Outlet
@@ -38,15 +38,17 @@ log = logging.getLogger("streamlearn")
 class KafkaGroup(Group):
     """Reads `topic`, as one of the group NAME-scorers: that of NAME is the daemon's, and tells its commits."""
 
-    def __init__(self, name: str, kafka: config.Kafka, topic: str) -> None:
-        self._client, self._name, self._topic = clients.client(kafka), name, topic
+    def __init__(self, name: str, kafka: config.Kafka, topic: str, instance: str = "") -> None:
+        """instance: the member's name, by which its partitions wait for it for a while; "": it leaves when it ends."""
+        self._client, self._name, self._topic, self._instance = clients.client(kafka), name, topic, instance
         self._member: Member | None = None
         self._ends: dict[int, int] = {}  # as of when partitions were handed out; later ones come with what is read
         self._handed, self._heard = False, 0.0
 
     def open(self) -> None:
         self.close()
-        member = clients.member(self._client, f"{self._name}-scorer", f"{self._name}-scorers", EVENTS, self._topic)
+        called = Called(f"{self._name}-scorer", f"{self._name}-scorers", self._instance)
+        member = clients.member(self._client, called, EVENTS, self._topic)
         try:
             with self._client.faults(f"cannot open topic '{self._topic}'"):
                 if not member.reader.partitions(self._topic, ANSWER_S):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from streamlearn.edges.kafka.client import Outgoing, Reader
 from streamlearn.service.ports import Record
@@ -14,7 +15,16 @@ from streamlearn.service.ports import Record
 SESSION_S = 10.0  # a member that is silent for so long has none of its partitions any more
 HEARTBEAT_S = 2.0
 WORK_S = 60.0  # the longest that it may take from one poll to the next: so long others wait for it to share anew
+TAKEN = "another scorer has taken over under the name of this one; give each a scorers.instance of its own"
 Positions = Callable[[Sequence[int]], dict[int, int]]
+
+
+class Called(NamedTuple):
+    """How brokers see a member: client, group, and a name that outlives it ("": none)."""
+
+    client: str
+    group: str
+    instance: str
 
 
 class Member(ABC):
@@ -36,7 +46,7 @@ class Member(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the group, so that others need not wait until it is missed."""
+        """Leave the group, so that others need not wait until it is missed; not where its name outlives it."""
 
 
 class Producer(ABC):

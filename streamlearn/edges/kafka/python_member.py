@@ -3,6 +3,8 @@
 - Listeners run on the thread that does its I/O, where whatever asks the broker hangs: they set a flag, and `poll` acts on it.
 - A partition that was lost and won back keeps the position of before, though others have read on from elsewhere meanwhile: on a
   new generation what was polled is dropped, and every partition is put where the group has come to.
+- A member whose name another has taken over is told by its heart only, which then stops, while it goes on reading. It ends
+  when it commits.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import OffsetAndMetadata
 
 from streamlearn.edges.kafka.client import CONNECT_S, FETCH_WAIT_MS, REQUEST_BYTES, Outgoing, Whose, within
-from streamlearn.edges.kafka.member import HEARTBEAT_S, SESSION_S, WORK_S, Member, Positions, Producer
+from streamlearn.edges.kafka.member import HEARTBEAT_S, SESSION_S, TAKEN, WORK_S, Called, Member, Positions, Producer
 from streamlearn.edges.kafka.python import CONSUMER_API, PRODUCER_API, Connection, KafkaPython, KafkaPythonReader
+from streamlearn.errors import Fenced
 from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
 
 GONE = (  # the partition, or the membership
@@ -47,12 +50,13 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]  # it has no ty
 
 @final
 class KafkaPythonMember(Member):
-    def __init__(self, client: KafkaPython, name: str, group: str, role: str, topic: str) -> None:
+    def __init__(self, client: KafkaPython, called: Called, role: str, topic: str) -> None:
         own: dict[str, object] = {
             "api_version": CONSUMER_API,
             "allow_auto_create_topics": False,
-            "client_id": name,
-            "group_id": group,
+            "client_id": called.client,
+            "group_id": called.group,
+            "group_instance_id": called.instance or None,
             "partition_assignment_strategy": (RangePartitionAssignor,),  # both libraries know it
             "session_timeout_ms": int(1000 * SESSION_S),
             "heartbeat_interval_ms": int(1000 * HEARTBEAT_S),
@@ -100,6 +104,8 @@ class KafkaPythonMember(Member):
             within(timeout_s, partial(self._consumer.commit, told, timeout_ms=int(1000 * timeout_s)))
         except GONE:
             return False
+        except kafka_errors.FencedInstanceIdError:
+            raise Fenced(TAKEN) from None
         return True
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from streamlearn import config
 from streamlearn.edges.kafka.group import KafkaGroup, KafkaOutlet
-from streamlearn.errors import CannotStart, Unavailable
+from streamlearn.errors import CannotStart, Fenced, Unavailable
 from streamlearn.service.ports import CANDIDATES, EVENTS, REJECTED, Message
 from tests.edges.kafka.world import CLIENTS, PATIENCE_S, World
 from tests.kafka_fixtures import make_topics
@@ -31,8 +31,8 @@ def topic(kafka: str, prefix: str) -> str:
 def join(kafka: str, topic: str, prefix: str) -> Iterator[Callable[..., KafkaGroup]]:
     with ExitStack() as stack:
 
-        def made(client: str, lost: str = "stop") -> KafkaGroup:
-            group = KafkaGroup(prefix, config.Kafka(kafka, client, lost=lost), topic)
+        def made(client: str, lost: str = "stop", instance: str = "") -> KafkaGroup:
+            group = KafkaGroup(prefix, config.Kafka(kafka, client, lost=lost), topic, instance)
             group.open()
             return stack.enter_context(closing(group))
 
@@ -93,6 +93,40 @@ def test_a_partition_that_was_lost_and_won_back_is_read_from_where_the_group_has
 
 def all_zero(lags: list[Callable[[], dict[tuple[str, int], int]]]) -> bool:
     return not any(sum(each().values()) for each in lags)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_one_with_a_name_of_its_own_has_its_partitions_back_and_the_other_is_not_disturbed(
+    client: str, kafka: str, topic: str, prefix: str, join: Callable[..., KafkaGroup]
+) -> None:
+    fill(kafka, topic, prefix)
+    stays, goes = join(client, instance="a"), join(client, instance="b")
+    lags = [stays.lag, goes.lag]
+    poll(stays, goes, until=lambda _: [2, 2] == [len(each()) for each in lags] and all_zero(lags))
+    before = set(goes.lag())
+    stays.handed()
+    goes.close()
+    again = join(client, instance="b")
+    poll(stays, again, until=lambda _: before == set(again.lag()) and all_zero([again.lag]))
+    assert not stays.handed()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_of_two_with_one_name_the_older_ends(
+    client: str, kafka: str, topic: str, prefix: str, join: Callable[..., KafkaGroup]
+) -> None:
+    fill(kafka, topic, prefix)
+    older = join(client, instance="a")
+    poll(older, until=lambda read: everything(read[0]))
+    newer = join(client, instance="a")
+    poll(newer, until=lambda read: everything(read[0]))
+
+    def goes_on(read: list[Read]) -> bool:
+        older.commit(dict.fromkeys(range(PARTITIONS), EACH))
+        return False
+
+    with pytest.raises(Fenced, match="another scorer has taken over"):
+        poll(older, until=goes_on)
 
 
 def test_both_libraries_share_a_group(kafka: str, topic: str, prefix: str, join: Callable[..., KafkaGroup]) -> None:

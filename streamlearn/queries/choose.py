@@ -1,7 +1,8 @@
 """Which strategy acts: the one the configuration names, or `auto` by the problem.
 
 Classification: uncertainty, with pending queries counted. Informed uncertainty was ahead of it on the data sets that it was
-chosen by, and not on those that were to confirm it (README, Measured). Regression, where uncertainty does not exist: leverage.
+chosen by, and not on those that were to confirm it. Regression, where uncertainty does not exist: V-optimality. Leverage asks
+about whatever is far out, and in a stream that moves that is the newest event, always (README, What asking well is worth).
 
 A strategy says what it cannot do without. An inverse Hessian there is of every model that is not too large for one, and of a
 network beyond that for its last layer (`learner/inverse.py`). Where there is none (a wide linear model, a network whose last
@@ -56,7 +57,7 @@ def choose(name: str, loss: str, exact: bool) -> Strategy:
     """The strategy for a configured name, the problem's loss ("" while open) and whether H⁻¹ is at hand."""
     values = loss in OF_VALUES
     if name == "auto":
-        name = "leverage" if values else "uncertainty"
+        name = "v-optimality" if values else "uncertainty"
     strategy = STRATEGIES[name]
     if (strategy.needs_inverse and loss and not exact) or (strategy.needs_classes and values):
         return _SLD

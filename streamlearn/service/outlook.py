@@ -87,7 +87,7 @@ class Outlook:
         return self.benefit
 
     def _looks_at_recent(self, strategies: Sequence[Strategy]) -> bool:
-        return self._rest_below > 0.0 or any(each.needs_recent or each.prefers_recent for each in strategies)
+        return self._rest_below > 0.0 or any(each.looks_at_recent for each in strategies)
 
     def look(self, state: State, ledger: Ledger, strategies: Sequence[Strategy], without: str) -> Sight | None:
         """What the strategy would see now if this event were not asked about."""

@@ -1,8 +1,8 @@
 """Which strategy acts: the one the configuration names, or `auto` by the problem.
 
-Classification: informed uncertainty, where a linear model's inverse Hessian is at hand; else uncertainty. A network has one
-too if it is small, and its last layer has one, but there nothing that rests on it was seen to be ahead. Regression, where
-uncertainty does not exist: leverage.
+Classification: uncertainty, with pending queries counted. Informed uncertainty was ahead of it on the data sets that it was
+chosen by, and not on those that were to confirm it. Regression, where uncertainty does not exist: V-optimality. Leverage asks
+about whatever is far out, and in a stream that moves that is the newest event, always (README, What asking well is worth).
 
 A strategy says what it cannot do without. An inverse Hessian there is of every model that is not too large for one, and of a
 network beyond that for its last layer (`learner/inverse.py`). Where there is none (a wide linear model, a network whose last
@@ -53,11 +53,11 @@ _ALL: tuple[Strategy, ...] = (
 STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 
 
-def choose(name: str, loss: str, exact: bool, network: bool) -> Strategy:
-    """The strategy for a configured name, the problem's loss ("" while open), whether H⁻¹ is at hand, and of a network."""
+def choose(name: str, loss: str, exact: bool) -> Strategy:
+    """The strategy for a configured name, the problem's loss ("" while open) and whether H⁻¹ is at hand."""
     values = loss in OF_VALUES
     if name == "auto":
-        name = "leverage" if values else "informed" if exact and not network else "uncertainty"
+        name = "v-optimality" if values else "uncertainty"
     strategy = STRATEGIES[name]
     if (strategy.needs_inverse and loss and not exact) or (strategy.needs_classes and values):
         return _SLD

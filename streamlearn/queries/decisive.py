@@ -24,12 +24,12 @@ from streamlearn.queries.v_optimality import fall
 class Decisive(Strategy):
     name = "decisive"
     needs_inverse: ClassVar[bool] = True
-    needs_recent: ClassVar[bool] = True
+    looks_at_recent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
-        stream = curvature.of_stream(view) if view is not None else None
-        if view is None or not view.model.loss.of_classes or view.covariance is None or stream is None:
+        if view is None or not view.model.loss.of_classes or view.covariance is None:
             return np.full(len(X), np.nan)
-        falls = np.maximum(fall(view, view.covariance, stream, X), 0.0)  # rounding may leave a little less than nothing
+        falls = fall(view, view.covariance, curvature.of_stream(view), X)
+        falls = np.maximum(falls, 0.0)  # rounding may leave a little less than nothing
         return np.asarray(np.sqrt(margin(ranked(view, X)[0]) * falls))

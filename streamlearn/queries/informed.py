@@ -37,7 +37,7 @@ class Informed(Strategy):
     name: str = "informed"
     boundary: bool = False
     needs_inverse: ClassVar[bool] = True
-    prefers_recent: ClassVar[bool] = True
+    looks_at_recent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:

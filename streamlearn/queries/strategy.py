@@ -49,8 +49,7 @@ class Strategy(ABC):
     needs_inverse: ClassVar[bool] = False  # the covariance
     discounts: ClassVar[bool] = False  # by the covariance, what pending queries will tell; it can do without
     needs_references: ClassVar[bool] = False
-    needs_recent: ClassVar[bool] = False  # at least one event
-    prefers_recent: ClassVar[bool] = False  # looks at them where there are any, and can do without
+    looks_at_recent: ClassVar[bool] = False  # where there are any; it can do without
     needs_classes: ClassVar[bool] = False  # a loss on classes
 
     @abstractmethod

@@ -7,6 +7,8 @@ weighed by what its loss makes of an error. A label at x takes A to A − G S G�
 
 whatever the label says. Leverage asks how unsure the model is at x; this, how much of that is shared by where the stream is.
 It is the squared influence of a label on recent events, in the place of labeled ones (SSI, doubly unlabeled, 96).
+
+Where no recent event is remembered, the labeled examples stand for the stream: M = A⁻¹ and Q = V.
 """
 
 from __future__ import annotations
@@ -26,24 +28,26 @@ FEW = 3  # columns of a root for each row: with more, its square is formed and l
 class VOptimality(Strategy):
     name = "v-optimality"
     needs_inverse: ClassVar[bool] = True
-    needs_recent: ClassVar[bool] = True
+    looks_at_recent: ClassVar[bool] = True
 
     def score(self, view: View | None, X: Array, draws: Array) -> Array:
-        stream = curvature.of_stream(view) if view is not None else None
-        if view is None or view.covariance is None or stream is None:
+        if view is None or view.covariance is None:
             return np.full(len(X), np.nan)
-        return fall(view, view.covariance, stream, X)
+        return fall(view, view.covariance, curvature.of_stream(view), X)
 
 
-def fall(view: View, covariance: Array, stream: Array, X: Array) -> Array:
+def fall(view: View, covariance: Array, stream: Array | None, X: Array) -> Array:
     """By how much tr(M A) falls with a label at each of the design rows X (n, D): (n,); M = stream streamᵀ."""
-    half = covariance @ stream
-    if half.shape[1] < FEW * half.shape[0]:
-        moved = view.model.responses(view.theta, half, X)
-        Q = moved @ moved.transpose(0, 2, 1)
-    else:
-        Q = view.model.covariance(view.theta, half @ half.T, X)
     c = view.model.loss.curvature(view.model.outputs(view.theta, X))
     V = view.model.covariance(view.theta, covariance, X)
+    Q = V if stream is None else _shared(view, covariance @ stream, X)
     falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ Q)
     return np.asarray(np.trace(falls, axis1=1, axis2=2))
+
+
+def _shared(view: View, half: Array, X: Array) -> Array:
+    """Q (n, k, k), half = A U for U Uᵀ = M."""
+    if half.shape[1] >= FEW * half.shape[0]:
+        return view.model.covariance(view.theta, half @ half.T, X)
+    moved = view.model.responses(view.theta, half, X)
+    return np.asarray(moved @ moved.transpose(0, 2, 1))

@@ -82,7 +82,7 @@ class Asking:
         rest_below: float,
         shadows: Sequence[str] = (),
     ) -> None:
-        self._name, self._budget, self._network = name, budget, settings.network
+        self._name, self._budget = name, budget
         self.selector, self.shadows = selector.init(), Shadows(shadows, budget)
         self.outlook = Outlook(settings, count_pending, rest_below)
         self.acting = ""  # the strategy whose scores fill the selector's window
@@ -114,8 +114,8 @@ class Asking:
         """The one that acts, then those in its shadow."""
         loss, exact = state.problem.loss, state.published is None or inverse.at_hand(state.published)
         return [
-            choose.choose(self._name, loss, exact, self._network),
-            *self.shadows.strategies(loss, exact, self._network),
+            choose.choose(self._name, loss, exact),
+            *self.shadows.strategies(loss, exact),
         ]
 
     def score(self, state: State, ledger: Ledger, segment: Segment, start: int, stop: int) -> Scored:

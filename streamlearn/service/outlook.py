@@ -87,7 +87,7 @@ class Outlook:
         return self.benefit
 
     def _looks_at_recent(self, strategies: Sequence[Strategy]) -> bool:
-        return self._rest_below > 0.0 or any(each.needs_recent or each.prefers_recent for each in strategies)
+        return self._rest_below > 0.0 or any(each.looks_at_recent for each in strategies)
 
     def look(self, state: State, ledger: Ledger, strategies: Sequence[Strategy], without: str) -> Sight | None:
         """What the strategy would see now if this event were not asked about."""
@@ -97,8 +97,9 @@ class Outlook:
     def for_scorers(self, state: State, ledger: Ledger, strategy: Strategy) -> Sight | None:
         """What the strategy would see of the next event if no query were pending."""
         seen = self._without_pending(state, [strategy])
-        looks = strategy.needs_recent or strategy.prefers_recent
-        return _with_recent(seen, state, ledger, ledger.count) if seen is not None and looks else seen
+        if seen is None or not strategy.looks_at_recent:
+            return seen
+        return _with_recent(seen, state, ledger, ledger.count)
 
     def _new(
         self, state: State, ledger: Ledger, strategies: Sequence[Strategy], without: str | None = None

@@ -41,8 +41,8 @@ class Shadows:
         """What a commit holds of them."""
         return tuple((name, self._acting[name], self._states[name]) for name in self.names)
 
-    def strategies(self, loss: str, exact: bool, network: bool) -> list[Strategy]:
-        return [choose.choose(name, loss, exact, network) for name in self.names]
+    def strategies(self, loss: str, exact: bool) -> list[Strategy]:
+        return [choose.choose(name, loss, exact) for name in self.names]
 
     def take(self, strategies: Sequence[Strategy]) -> None:
         """These act under their names now; what does so anew has no scores yet."""

@@ -11,20 +11,19 @@ from streamlearn.queries.choose import STRATEGIES, choose
 @pytest.mark.parametrize(
     ("loss", "exact", "expected"),
     [
-        ("logistic", True, "informed"),
+        ("logistic", True, "uncertainty"),
         ("logistic", False, "uncertainty"),
-        ("softmax", True, "informed"),
+        ("softmax", True, "uncertainty"),
         ("softmax", False, "uncertainty"),
-        ("squared", True, "leverage"),
+        ("squared", True, "v-optimality"),
         ("squared", False, "sld"),
-        ("poisson", True, "leverage"),
+        ("poisson", True, "v-optimality"),
         ("poisson", False, "sld"),
-        ("", True, "informed"),
+        ("", True, "uncertainty"),
     ],
 )
 def test_auto_goes_by_the_problem(loss: str, exact: bool, expected: str) -> None:
-    assert expected == choose("auto", loss, exact, network=False).name
-    assert expected.replace("informed", "uncertainty") == choose("auto", loss, exact, network=True).name
+    assert expected == choose("auto", loss, exact).name
 
 
 OF_CLASSES = {
@@ -52,9 +51,9 @@ def test_these_are_all() -> None:
 @pytest.mark.parametrize("loss", ["", "squared", "logistic", "softmax", "poisson"])
 def test_a_named_strategy_acts_where_it_can_and_else_the_squared_loss_derivative(name: str, loss: str) -> None:
     refused = name in OF_CLASSES and loss in ("squared", "poisson")
-    assert ("sld" if refused else name) == choose(name, loss, True, False).name
+    assert ("sld" if refused else name) == choose(name, loss, True).name
     refused |= name in OF_INVERSES and loss != ""
-    assert ("sld" if refused else name) == choose(name, loss, False, False).name
+    assert ("sld" if refused else name) == choose(name, loss, False).name
 
 
 def test_the_names_that_the_command_line_knows_are_those_of_the_strategies() -> None:

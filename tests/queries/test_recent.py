@@ -46,6 +46,19 @@ def test_v_optimality_is_by_how_much_the_streams_mean_variance_falls(
     np.testing.assert_allclose(score("v-optimality", view), before - np.array(after), rtol=1e-6)
 
 
+@EVERY_HEAD
+@COUNTED
+def test_where_nothing_is_known_of_the_stream_the_labeled_examples_stand_for_it(
+    head: str, pending: Array | None
+) -> None:
+    view = replace(views.view(head, pending), recent=None)
+    assert view.covariance is not None
+    given = np.empty((0, views.COLUMNS)) if pending is None else pending
+    M = views.information(head, given)
+    after = [np.trace(M @ np.linalg.inv(views.information(head, np.vstack([given, x])))) for x in X]
+    np.testing.assert_allclose(score("v-optimality", view), len(M) - np.array(after), rtol=1e-6)
+
+
 @pytest.mark.parametrize("head", CLASSES)
 @COUNTED
 @pytest.mark.parametrize("recent", [3, MANY])

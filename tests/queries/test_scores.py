@@ -132,8 +132,10 @@ def test_a_strategy_judges_exactly_where_it_has_what_it_says_it_needs(head: str,
     without_references = replace(whole, references=None)
     assert np.isfinite(score(strategy, without_references)).all() == (judges and not needs.needs_references)
     for recent in (None, np.empty((0, views.COLUMNS))):
-        without_recent = replace(whole, recent=recent)
-        assert np.isfinite(score(strategy, without_recent)).all() == (judges and not needs.needs_recent)
+        without_recent = score(strategy, replace(whole, recent=recent))
+        assert np.isfinite(without_recent).all() == judges
+        same = np.array_equal(without_recent, score(strategy, whole), equal_nan=True)
+        assert same == (not judges or not needs.looks_at_recent)
 
 
 @pytest.mark.parametrize("head", CLASSES)

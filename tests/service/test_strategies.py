@@ -193,4 +193,4 @@ def test_of_values_a_shadow_that_needs_classes_is_the_squared_loss_derivative() 
     trial = logs.trial(replace(told, queries=replace(told.queries, shadows=SHADOWS)))
     trial.poll(logs.stream(80, answer=value))
     last = json.loads(trial.queries[-1])["shadows"]
-    assert ["leverage", "v-optimality", "sld", "leverage"] == [shadow["strategy"] for shadow in last]
+    assert ["leverage", "v-optimality", "sld", "v-optimality"] == [shadow["strategy"] for shadow in last]

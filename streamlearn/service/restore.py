@@ -16,7 +16,7 @@ from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
-from streamlearn.service import snapshot, transforming
+from streamlearn.service import census, snapshot, transforming
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
@@ -57,6 +57,7 @@ class Snapshot:
     announced: Announced = NOTHING
     shadows: Kept = ()
     transformer: transforming.Kept | None = None
+    census: census.Kept = census.NOTHING
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -110,6 +111,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.share = state.share if standing.rules.backlog else 1.0
     standing.announced = state.announced
     standing.asking.shadows.restore(state.shadows)
+    standing.census.restore(state.census)
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -211,6 +213,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.announced,
         pipeline.standing.asking.shadows.kept(),
         pipeline.standing.transforming.kept() if pipeline.standing.transforming else None,
+        pipeline.standing.census.kept(),
     )
 
 

@@ -107,8 +107,8 @@ def _log(configuration: Configuration) -> tuple[tuple[str, str], ...]:
     """Which log positions belong to, by the keys that say so."""
     topics, kind = configuration.topics, configuration.log.kind
     group = (("name", configuration.name),) if kind == "kafka" else ()
-    events = f"{topics.events} by way of {topics.candidates}" if topics.candidates else topics.events
-    return (("log.kind", kind), *group, ("topics.events", events), ("topics.labels", topics.labels))
+    read = {role: getattr(topics, role) for role in ("events", "candidates", "labels")}
+    return (("log.kind", kind), *group, *((f"topics.{role}", name) for role, name in read.items()))
 
 
 def topics(configuration: Configuration) -> Topics:

@@ -77,3 +77,19 @@ def test_at_the_cap_what_was_counted_is_not_caught_up() -> None:
     budget, one = Budget(0.1, 0.2, 0), np.ones(1, dtype=bool)
     state, _ = selector.step(selector.init(sifted=True), budget, np.ones(1), ~one, one, counted=np.array([50]))
     assert (0, 0) == (state.entitled, state.issued)
+
+
+def test_audits_count_as_events_and_are_not_in_the_window() -> None:
+    """Four candidates that stand for ten events each, and an audit between two that stands for one of those."""
+    budget, generator = Budget(0.1, 0.2, 10**9), np.random.default_rng(0)
+    audit = np.tile([False, True, False, False, False], 64)
+    counted = np.tile([10, 1, 9, 10, 10], 64)
+    state, at, scores = selector.init(sifted=True), 0, generator.random(len(audit)) + 1.0
+    scores[audit] = -1.0
+    while at < len(audit):
+        ones = np.ones(len(audit) - at, dtype=bool)
+        state, info = selector.step(state, budget, scores[at:], audit[at:], ones, counted=counted[at:])
+        at += info.used
+    assert state.sifted is not None
+    assert (40 * 64, 4 * 64, 10.0) == (state.entitled, state.written, state.sifted.factor)
+    assert 1.0 < state.ranked[0]

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from streamlearn import loading
-from streamlearn.config import Configuration
+from streamlearn.config import Configuration, Topics
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.edges import networks
 from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
+from streamlearn.edges.formats.candidates import CandidateCodec
 from streamlearn.edges.formats.frames import Frames
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import MemoryLog, MemorySink, MemorySource, MemoryStore
@@ -24,7 +25,7 @@ from streamlearn.errors import ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.learner import columns, settings, state
 from streamlearn.learner.penalty import Origin, Penalty, origin_of
 from streamlearn.queries.budget import Budget
-from streamlearn.service import restore
+from streamlearn.service import recipe, restore
 from streamlearn.service.daemon import Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -33,7 +34,6 @@ from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source
 from streamlearn.service.rebuild import Ports as RebuildPorts
 from streamlearn.service.rebuild import Rebuild
-from streamlearn.service.recipe import Recipe
 from streamlearn.service.scoring_loop import Ports as ScoringPorts
 from streamlearn.service.scoring_loop import Rules as ScoringRules
 from streamlearn.service.scoring_loop import ScoringLoop
@@ -67,11 +67,12 @@ def pipeline(
         log=_log(configuration),
         backlog=configuration.kafka.backlog if configuration.kafka.overload == "sample" else 0,
         name=configuration.name,
-        recipe=_recipe(configuration),
+        recipe=recipe.of(configuration),
         models=configuration.models if configuration.topics.models else None,
         count_pending=queries.count_pending,
         rest_below=queries.rest_below,
         shadows=queries.shadows,
+        of_candidates=bool(configuration.topics.candidates),
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"
@@ -87,7 +88,12 @@ def pipeline(
 
 
 def codec(configuration: Configuration) -> Codec:
-    """The wire format."""
+    """The wire format of what a daemon reads and writes."""
+    wire = _wire(configuration)
+    return CandidateCodec(wire) if configuration.topics.candidates else wire
+
+
+def _wire(configuration: Configuration) -> Codec:
     kafka, protobuf = configuration.kafka, configuration.kafka.format == "protobuf"
     ids = asdict(kafka.schema_ids)
     if not protobuf:
@@ -97,32 +103,18 @@ def codec(configuration: Configuration) -> Codec:
     return ProtobufCodec(Frames(ids, MESSAGES) if kafka.framing else None)
 
 
-def _recipe(configuration: Configuration) -> Recipe:
-    """What a network is built by, whoever reads its parameters."""
-    model, training, features = configuration.model, configuration.training, configuration.features
-    if model.kind == "linear":
-        return Recipe()
-    return Recipe(
-        kind=model.kind,
-        hidden=model.hidden,
-        shape=model.shape,
-        vocabulary=model.vocabulary,
-        tokens=features.kind == "tokens",
-        length=features.length,
-        dtype=model.dtype,
-        threads=model.threads,
-        seed=configuration.queries.seed,
-        curvature=training.curvature,
-        damping=training.damping,
-        parameters=configuration.regularity.parameters,
-    )
-
-
 def _log(configuration: Configuration) -> tuple[tuple[str, str], ...]:
     """Which log positions belong to, by the keys that say so."""
     topics, kind = configuration.topics, configuration.log.kind
     group = (("name", configuration.name),) if kind == "kafka" else ()
-    return (("log.kind", kind), *group, ("topics.events", topics.events), ("topics.labels", topics.labels))
+    read = {role: getattr(topics, role) for role in ("events", "candidates", "labels")}
+    return (("log.kind", kind), *group, *((f"topics.{role}", name) for role, name in read.items()))
+
+
+def topics(configuration: Configuration) -> Topics:
+    """Topics as a daemon reads and writes them: candidates, where scorers pass them on, are its events."""
+    told = configuration.topics
+    return replace(told, events=told.candidates or told.events, candidates="")
 
 
 def learner_settings(configuration: Configuration) -> settings.Settings:
@@ -158,15 +150,15 @@ def source(configuration: Configuration) -> Source:
     if configuration.log.kind == "kafka":
         from streamlearn.edges.kafka.source import KafkaSource  # a heavy import, needed only here
 
-        return KafkaSource(configuration.name, configuration.kafka, configuration.topics)
-    return FilesSource(Path(configuration.log.path), configuration.topics)
+        return KafkaSource(configuration.name, configuration.kafka, topics(configuration))
+    return FilesSource(Path(configuration.log.path), topics(configuration))
 
 
 def sink(configuration: Configuration) -> Sink:
     if configuration.log.kind == "kafka":
         from streamlearn.edges.kafka.sink import KafkaSink  # a heavy import, needed only here
 
-        return KafkaSink(configuration.name, configuration.kafka, configuration.topics)
+        return KafkaSink(configuration.name, configuration.kafka, topics(configuration))
     return FilesSink(Path(configuration.log.path), configuration.topics)
 
 
@@ -248,11 +240,10 @@ def scoring(
         raise ConfigurationError(
             f'scorers share the events of Kafka and log.kind is "{configuration.log.kind}"; use `run`'
         )
-    for role, name in (("candidates", topics.candidates), ("models", topics.models)):
-        if not name:
-            raise ConfigurationError(
-                f'scorers need topics.{role}, which is ""; set, for example, topics.{role} = "{role}"'
-            )
+    if not topics.candidates:
+        raise ConfigurationError(
+            'scorers need topics.candidates, which is ""; set, for example, topics.candidates = "candidates"'
+        )
     from streamlearn.edges.kafka.group import KafkaGroup, KafkaOutlet  # heavy imports, needed only here
     from streamlearn.edges.kafka.models import KafkaFeed
 
@@ -266,7 +257,7 @@ def scoring(
     rules = ScoringRules(queries.seed, budget(configuration).audit_rate, configuration.scorers.stale_s)
     load = partial(loading.scorer, device=configuration.model.device)
     patience = Patience(clock, health, measurements, pause)
-    return ScoringLoop(rules, ports, codec(configuration), load, health, measurements, patience)
+    return ScoringLoop(rules, ports, _wire(configuration), load, health, measurements, patience)
 
 
 def budget(configuration: Configuration) -> Budget:
@@ -277,7 +268,8 @@ def budget(configuration: Configuration) -> Budget:
 def _history(configuration: Configuration) -> Source:
     """Labels, and in the place of events the queries; without a topic of those, labels again, which say nothing there."""
     topics = configuration.topics
-    return source(replace(configuration, topics=replace(topics, events=topics.queries or topics.labels)))
+    history = replace(topics, events=topics.queries or topics.labels, candidates="")
+    return source(replace(configuration, topics=history))
 
 
 def daemon_on(

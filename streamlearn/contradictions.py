@@ -31,6 +31,7 @@ def check(configuration: Configuration) -> None:
             'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it'
         )
     _check_overload(configuration)
+    _check_candidates(configuration)
     _check_river(configuration)
     _check_regularizer(configuration)
     _check_network(configuration)
@@ -104,6 +105,23 @@ def _check_overload(configuration: Configuration) -> None:
             f'kafka.backlog = {kafka.backlog} does nothing with kafka.overload = "wait"; '
             'set kafka.overload = "sample", or remove it'
         )
+
+
+def _check_candidates(configuration: Configuration) -> None:
+    """Scorers need a model to score by; and what is not passed on, nobody here can look at."""
+    key = f'topics.candidates = "{configuration.topics.candidates}"'
+    if not configuration.topics.candidates:
+        return
+    if configuration.log.kind == "files":
+        raise refuse(f'{key} is of scorers, which share the events of Kafka; set log.kind = "kafka", or remove it')
+    if not configuration.models.for_scorers:
+        raise refuse(
+            f"{key} needs scorers, and those a model; set models.for_scorers = true, or remove topics.candidates"
+        )
+    if configuration.kafka.overload == "sample":
+        raise refuse(f'{key} has in it how many events there were, and kafka.overload = "sample" skips; remove that')
+    if configuration.queries.shadows:
+        raise refuse(f"{key} are the events of one strategy, and queries.shadows would look at all; remove one")
 
 
 def _check_network(configuration: Configuration) -> None:

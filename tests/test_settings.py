@@ -109,9 +109,11 @@ OF_NETWORKS = {
 }
 KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
 SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
+SCORED = (KAFKA, "topics.models=models", "models.for_scorers=true", "topics.candidates=c")
 BESIDE = OF_NETWORKS | {
     **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
     "models.for_scorers": ("topics.models=models",),
+    "topics.candidates": SCORED[:-1],
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -376,6 +378,22 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         (
             ("models.for_scorers=true",),
             'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it',
+        ),
+        (
+            ("topics.candidates=c",),
+            'topics.candidates = "c" is of scorers, which share the events of Kafka; set log.kind',
+        ),
+        (
+            (KAFKA, "topics.candidates=c"),
+            'topics.candidates = "c" needs scorers, and those a model; set models.for_scorers',
+        ),
+        (
+            (*SCORED, "kafka.overload=sample"),
+            'topics.candidates = "c" has in it how many events there were, and kafka.overl',
+        ),
+        (
+            (*SCORED, 'queries.shadows=["sld"]'),
+            'topics.candidates = "c" are the events of one strategy, and queries.shadows',
         ),
         (
             ("features.river=mine:f", "topics.models=models"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from streamlearn import assemble, config, settings
@@ -104,6 +105,7 @@ def _kafka(configuration: Configuration) -> Iterator[Finding]:
     from streamlearn.edges.kafka import check as kafka_check
 
     whole, path = True, assemble.store_path(configuration)
+    configuration = replace(configuration, topics=assemble.topics(configuration))
     for finding in kafka_check.cluster(configuration):
         whole = whole and (finding.ok or finding.harmless)
         yield finding

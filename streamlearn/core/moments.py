@@ -78,7 +78,21 @@ def _merge(state: State, rows: Array) -> State:
     count = present.sum(axis=0).astype(float)
     mean = np.where(present, rows, 0.0).sum(axis=0) / np.maximum(count, 1.0)
     square = (np.where(present, rows - mean, 0.0) ** 2).sum(axis=0)
-    total = state.count + count
-    delta, share = mean - state.mean, count / np.maximum(total, 1.0)
+    return merge(state, State(count, mean, square, rows[:0]))
+
+
+def merge(state: State, more: State) -> State:
+    """With the rows of another, which has none open."""
+    total = state.count + more.count
+    delta, share = more.mean - state.mean, more.count / np.maximum(total, 1.0)
     new_mean = state.mean + delta * share
-    return State(total, new_mean, state.square + square + delta**2 * state.count * share, state.rows)
+    return State(total, new_mean, state.square + more.square + delta**2 * state.count * share, state.rows)
+
+
+def since(before: State, now: State) -> State:
+    """The rows that have come from `before` to `now`, neither of which has any open; none where there are fewer."""
+    count = np.maximum(now.count - before.count, 0.0)
+    mean = (now.count * now.mean - before.count * before.mean) / np.maximum(count, 1.0)
+    apart = (mean - before.mean) ** 2 * before.count * count / np.maximum(now.count, 1.0)
+    square = np.maximum(now.square - before.square - apart, 0.0)
+    return State(count, np.where(count, mean, 0.0), np.where(count, square, 0.0), now.rows[:0])

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
+from streamlearn.queries import sifting
 from streamlearn.queries.budget import ROUNDING, Budget
 
 WINDOW, REFRESH, JUDGE_LEAST = 64, 32, 8
@@ -30,7 +31,8 @@ class State:
     """seen: events; entitled: those that could be asked about; issued, audits: queries; outstanding: unanswered ones.
 
     window: ring of the last scores (WINDOW,), `written` of them so far; ranked: the scores in order as of the last renewal.
-    threshold: the last one used (−inf while there is none).
+    threshold: the last one used (−inf while there is none). sifted: where others pass on the top of the stream, and `seen` are
+    those that came; None: all events come.
     """
 
     seen: int
@@ -42,6 +44,7 @@ class State:
     written: int
     ranked: Array
     threshold: float
+    sifted: sifting.State | None = None
 
 
 @final
@@ -58,13 +61,14 @@ class Info:
     probability: float
 
 
-def init() -> State:
-    return State(0, 0, 0, 0, 0, np.zeros(WINDOW), 0, np.empty(0), -np.inf)
+def init(sifted: bool = False) -> State:
+    return State(0, 0, 0, 0, 0, np.zeros(WINDOW), 0, np.empty(0), -np.inf, sifting.init(WINDOW) if sifted else None)
 
 
 def forget_scores(state: State) -> State:
     """The scores so far mean nothing any more (another strategy acts)."""
-    return replace(state, window=np.zeros(WINDOW), written=0, ranked=np.empty(0), threshold=-np.inf)
+    sifted = None if state.sifted is None else sifting.forget_scores(state.sifted)
+    return replace(state, window=np.zeros(WINDOW), written=0, ranked=np.empty(0), threshold=-np.inf, sifted=sifted)
 
 
 def answered(state: State, count: int) -> State:
@@ -81,6 +85,12 @@ def asked(state: State, reason: str) -> State:
     )
 
 
+def earned(state: State, count: int) -> State:
+    """So many events were counted that cannot be asked about themselves."""
+    assert state.sifted is not None, "all events come"
+    return replace(state, sifted=sifting.earned(state.sifted, count))
+
+
 def spent(state: State, budget: Budget) -> State:
     """The budget is as far as the queries issued have spent it: nothing was saved up that nobody knows of."""
     return replace(state, entitled=_entitling(state.issued, budget))
@@ -94,22 +104,30 @@ def step(
     askable: NDArray[np.bool_],
     paused: bool = False,
     resting: bool = False,
+    counted: NDArray[np.int64] | None = None,
 ) -> tuple[State, Info]:
     """Deal with events in order, up to and including the first that is to be asked about, or a renewal of the window.
 
     paused: none is asked about; resting: audits only. What could have been asked is not caught up later.
+    counted: of candidates, how many events were counted when each came.
     """
     count = min(len(scores), REFRESH - state.seen % REFRESH)
     scores, audit, askable = scores[:count], audit[:count], askable[:count]
     chosen, reason, threshold = -1, "", state.threshold
+    sifted, earns = state.sifted, askable.astype(int)
+    if sifted is not None:
+        assert counted is not None, "candidates say how many events there were"
+        earns = counted[:count].copy()
+        earns[0] += sifted.waiting
     if paused or state.outstanding >= budget.outstanding_most:
         entitled = np.full(count, state.entitled)
     else:
-        entitled = state.entitled + np.cumsum(askable)
+        entitled = state.entitled + np.cumsum(earns)
         if resting:  # nothing is saved up but for the next audit
             entitled = np.minimum(entitled, max(state.entitled, _entitling(state.issued + 1, budget)))
         room_audit, room_score = budget.room(entitled.astype(float), state.issued)
-        thresholds = _thresholds(state.ranked, budget.level(entitled.astype(float), state.issued))
+        level = budget.level(entitled.astype(float), state.issued)
+        thresholds = _thresholds(state.ranked, level if sifted is None else np.minimum(level * sifted.factor, 1.0))
         passes = ~(scores < thresholds) & (not resting)  # also where a score is NaN: nothing can be judged yet
         audits = askable & audit & room_audit
         hits = np.flatnonzero(audits | (askable & passes & room_score))
@@ -118,7 +136,11 @@ def step(
         if len(hits):
             chosen, reason = last, "audit" if audits[last] else "score"
     used = chosen + 1 if chosen >= 0 else count
-    state = _consume(state, scores[:used], askable[:used], int(entitled[used - 1]), threshold)
+    kept = askable[:used] & np.isfinite(scores[:used])
+    if sifted is not None:
+        kept &= ~audit[:used]
+        sifted = sifting.take(sifted, earns[:used], kept, state.written)
+    state = _consume(replace(state, sifted=sifted), scores[:used], kept, int(entitled[used - 1]), threshold)
     if chosen >= 0:
         state = replace(
             state,
@@ -141,13 +163,20 @@ def _thresholds(ranked: Array, level: Array) -> Array:
     return np.where(level >= 1.0, -np.inf, ranked[index])
 
 
-def _consume(state: State, scores: Array, askable: NDArray[np.bool_], entitled: int, threshold: float) -> State:
-    kept = scores[askable & np.isfinite(scores)]
-    window = state.window.copy()
-    window[(state.written + np.arange(len(kept))) % WINDOW] = kept
-    written, seen, ranked = state.written + len(kept), state.seen + len(scores), state.ranked
+def _consume(state: State, scores: Array, kept: NDArray[np.bool_], entitled: int, threshold: float) -> State:
+    window, count = state.window.copy(), int(kept.sum())
+    window[(state.written + np.arange(count)) % WINDOW] = scores[kept]
+    written, seen, ranked, sifted = state.written + count, state.seen + len(scores), state.ranked, state.sifted
     if seen % REFRESH == 0:
         ranked = np.sort(window[: min(written, WINDOW)])
+        sifted = None if sifted is None else sifting.renew(sifted, len(ranked))
     return replace(
-        state, seen=seen, entitled=entitled, window=window, written=written, ranked=ranked, threshold=threshold
+        state,
+        seen=seen,
+        entitled=entitled,
+        window=window,
+        written=written,
+        ranked=ranked,
+        threshold=threshold,
+        sifted=sifted,
     )

@@ -33,13 +33,17 @@ from streamlearn.service.shadows import Shadows
 @final
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive events under one model: raw rows (n, columns), first ordinal, audit and askable flags, draws (n,)."""
+    """Consecutive events under one model: raw rows (n, columns), first ordinal, audit and askable flags, draws (n,).
+
+    counted: of candidates, how many events were counted when each came, (n,).
+    """
 
     rows: Array
     first: int
     audit: NDArray[np.bool_]
     askable: NDArray[np.bool_]
     draws: Array
+    counted: NDArray[np.int64] | None = None
 
 
 @final
@@ -81,9 +85,10 @@ class Asking:
         count_pending: str,
         rest_below: float,
         shadows: Sequence[str] = (),
+        of_candidates: bool = False,
     ) -> None:
         self._name, self._budget = name, budget
-        self.selector, self.shadows = selector.init(), Shadows(shadows, budget)
+        self.selector, self.shadows = selector.init(of_candidates), Shadows(shadows, budget)
         self.outlook = Outlook(settings, count_pending, rest_below)
         self.acting = ""  # the strategy whose scores fill the selector's window
         self.paused = False  # events are scored, and none is asked about
@@ -102,6 +107,11 @@ class Asking:
         """An event was asked about by a daemon whose store is lost."""
         self.selector = selector.asked(self.selector, reason)
         self.outlook.moved()
+
+    def earned(self, count: int) -> None:
+        """Events were counted that cannot be asked about themselves."""
+        if count:
+            self.selector = selector.earned(self.selector, count)
 
     def spent(self) -> None:
         """Nothing is saved up of the budget."""
@@ -147,6 +157,7 @@ class Asking:
             segment.askable[start:stop],
             self.paused,
             self.outlook.resting,
+            None if segment.counted is None else segment.counted[start:stop],
         )
         here, there = slice(start, start + info.used), slice(start - scored.start, start - scored.start + info.used)
         scored.asks[:, there] = self.shadows.step(

@@ -1,6 +1,9 @@
 """Events: count them, score them, ask about some. Computed many at once between two changes of the model.
 
 A label that waited for an event is learned as soon as the event has come, so the events behind it belong to another model.
+
+What scorers pass on are candidates, each with how many events there were by then, and tallies of all events, from which the
+budget and feature statistics come (`census.py`). A candidate that comes again, for scorers may be killed, is left aside.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.learner import problem
@@ -33,14 +37,16 @@ from streamlearn.service.ports import (
     Record,
 )
 from streamlearn.service.standing import Standing
+from streamlearn.service.tally import Tally
 
 
 class Read(NamedTuple):
-    """An event as read: the record that it was in, its place there, and the event."""
+    """An event as read: the record that it was in, its place there, and the event; counted: events, when a candidate came."""
 
     record: Record
     place: int
     event: Event
+    counted: int
 
 
 @final
@@ -60,16 +66,24 @@ class Events:
     def __init__(self, standing: Standing, labels: Labels, codec: Codec) -> None:
         self._standing, self._labels, self._codec = standing, labels, codec
 
-    def step(self, run: list[tuple[Record, Sequence[Event | str]]], by_record: bool) -> None:
+    def step(self, run: list[tuple[Record, Sequence[Event | Tally | str]]], by_record: bool) -> None:
         """Deal with decoded records in order; by_record: time is what they say."""
-        decoded = []
+        decoded = list[Read]()
         for record, found in run:
             for index, event in enumerate(found):
                 if isinstance(event, str):
                     kind = "size" if record.oversize else "format"
                     self._standing.reject(self._codec.one(record, index), event, kind)
+                elif isinstance(event, Tally):
+                    self._deal_with(decoded, by_record)
+                    self._standing.tallied(event)
+                    decoded = []
                 else:
-                    decoded.append(Read(record, index, event))
+                    counted = self._standing.census.passed(event.passed) if event.passed else 1
+                    decoded.append(Read(record, index, event, counted))
+        self._deal_with(decoded, by_record)
+
+    def _deal_with(self, decoded: list[Read], by_record: bool) -> None:
         ids, start = [read.event.id for read in decoded], 0
         while start < len(decoded):
             stop = self._until(ids, start)
@@ -114,22 +128,28 @@ class Events:
         """Events under one model: reject, count, ask."""
         new = []
         for read in decoded:
-            if self._standing.ledger.knows(read.event.id):
-                self._reject(read, f"an event with id {read.event.id} was read before", "duplicate")
-            else:
+            if not self._standing.ledger.knows(read.event.id):
                 new.append(read)
+            elif read.event.passed:
+                self._standing.measurements.add("streamlearn_records_total", 1, topic=EVENTS, outcome="repeated")
+            else:
+                self._reject(read, f"an event with id {read.event.id} was read before", "duplicate")
         new_columns, encoded = self._standing.encode([read.event.x for read in new])
         for i, reason in encoded.reasons.items():
             self._reject(new[i], reason, "features")
         good = [i for i in range(len(new)) if i not in encoded.reasons]
         rows = encoded.rows[good]
-        self._standing.observe(encoded, new_columns, rows)
+        of_candidates = self._standing.rules.of_candidates  # their features are in the tallies, too
+        self._standing.observe(encoded, new_columns, rows[:0] if of_candidates else rows)
+        counted, left = _taken_up(decoded, [new[i] for i in good])
         if good:
             events = [new[i].event for i in good]
             self._standing.measurements.add("streamlearn_records_total", len(events), topic=EVENTS, outcome="accepted")
             self._standing.measurements.add("streamlearn_events_total", len(events))
             times = self._times(events) if by_record else np.full(len(events), self._standing.clock)
-            self._count_and_ask(events, rows, times)
+            self._count_and_ask([new[i] for i in good], rows, times, counted)
+        if self._standing.rules.of_candidates:
+            self._standing.asking.earned(left)
         for entry in self._standing.ledger.overdue():
             record, _ = waiting.read(entry.label, self._codec)
             self._standing.reject(record, "no event with this id came in time", "unknown id")
@@ -143,13 +163,18 @@ class Events:
         self._standing.clock = float(times[-1])
         return times
 
-    def _count_and_ask(self, events: list[Event], rows: Array, times: Array) -> None:
+    def _count_and_ask(self, read: list[Read], rows: Array, times: Array, counted: NDArray[np.int64]) -> None:
         standing, ledger, first = self._standing, self._standing.ledger, self._standing.ledger.count
+        events = [each.event for each in read]
         drawn = draws([event.id for event in events], standing.rules.learner.seed)
         askable = np.array([not ledger.has_label(event.id, first + i) for i, event in enumerate(events)])
         audit = drawn.audit < standing.rules.budget.audit_rate
+        of_candidates = standing.rules.of_candidates
+        if of_candidates:  # where scorers draw otherwise, what chance has not drawn there is no audit here
+            audit &= np.array([event.passed is not None and event.passed.audit for event in events])
         ledger.add_events([event.id for event in events], rows)
-        batch = _Batch(events, times, Segment(rows, first, audit, askable, drawn.random))
+        segment = Segment(rows, first, audit, askable, drawn.random, counted if of_candidates else None)
+        batch = _Batch(events, times, segment)
         start = 0
         while start < len(events):
             standing.expire(times[start])
@@ -212,3 +237,13 @@ class Events:
         if fit is None or scored.predictions is None:
             return None
         return predicted(self._standing.state, fit, float(scored.predictions[i - scored.start]))
+
+
+def _taken_up(read: list[Read], good: list[Read]) -> tuple[NDArray[np.int64], int]:
+    """How many events were counted by the time each of the good ones came, since the one before, (n,); and after the last."""
+    counted, waiting, at = np.zeros(len(good), dtype=np.int64), 0, 0
+    for each in read:
+        waiting += each.counted
+        if at < len(good) and each is good[at]:
+            counted[at], waiting, at = waiting, 0, at + 1
+    return counted, waiting

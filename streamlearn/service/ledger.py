@@ -28,9 +28,10 @@ Recall = Callable[[Sequence[str]], dict[str, Remembered]]
 
 @final
 class Ledger:
-    def __init__(self, remember: int, wait: int) -> None:
+    def __init__(self, remember: int, wait: int, fair: Callable[[Sequence[str]], list[bool]] | None = None) -> None:
+        """fair: which events are a fair sample of the stream, where not all of it comes; None: all are."""
         # The newest event is always known: a label that waited for it is joined then.
-        self._remember, self._wait = max(1, remember), wait
+        self._remember, self._wait, self._fair = max(1, remember), wait, fair
         self.known: dict[str, int] = {}
         self.pending: dict[str, Pending] = {}
         self.waiting: dict[str, Waiting] = {}
@@ -43,7 +44,8 @@ class Ledger:
     def restore(self, saved: Saved, count: int, recall: Recall) -> None:
         """recall: the store's look-up, for the newest events."""
         self.count = count
-        newest = [id for id, ordinal in saved.event_ids if ordinal >= count - NEWEST_KEPT]
+        newest = [id for id, ordinal in saved.event_ids if self._fair or ordinal >= count - NEWEST_KEPT]
+        newest = self._fairly(newest)[-NEWEST_KEPT:]
         self._newest = sorted(recall(newest).values(), key=lambda entry: entry.ordinal) if newest else []
         self.known = dict(saved.event_ids)
         self.pending = {entry.id: entry for entry in saved.pending}
@@ -110,8 +112,14 @@ class Ledger:
         self._fresh.update(zip(ids, features, strict=True))
         added = [Remembered(*entry) for entry in zip(ids, ordinals, features, strict=True)]
         self.changes.events_added += added
-        self._newest = self._newest[-NEWEST_KEPT:] + added
+        fairly = set(self._fairly(ids))
+        self._newest = self._newest[-NEWEST_KEPT:] + [entry for entry in added if entry.id in fairly]
         self.count += len(ids)
+
+    def _fairly(self, ids: list[str]) -> list[str]:
+        if self._fair is None or not ids:
+            return ids
+        return [id for id, drawn in zip(ids, self._fair(ids), strict=True) if drawn]
 
     def recent(self, ordinal: int) -> list[bytes]:
         """Features of the last events before the block of this ordinal, at most RECENT_MOST.
@@ -119,8 +127,12 @@ class Ledger:
         Only of those that are remembered until the block is full, so that a restart in the middle of it finds the same.
         """
         begin, end = bounds(ordinal)
-        first = max(begin - RECENT_MOST, end - self._remember)
-        return [entry.x for entry in self._newest if first <= entry.ordinal < begin]
+        first = end - self._remember if self._fair else max(begin - RECENT_MOST, end - self._remember)
+        return [entry.x for entry in self._newest if first <= entry.ordinal < begin][-RECENT_MOST:]
+
+    def fair_sample(self) -> list[Remembered]:
+        """The last of those that chance has drawn, or of all where all come, at most RECENT_MOST."""
+        return [entry for entry in self._newest if entry.ordinal >= self.count - self._remember][-RECENT_MOST:]
 
     def ask(self, entry: Pending) -> None:
         self.pending[entry.id] = entry

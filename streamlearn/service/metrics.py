@@ -65,6 +65,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_stream_loss", GAUGE, "The same from audit labels only: an unbiased estimate of the stream's."),
     Metric("streamlearn_updates_total", COUNTER, "Updates of the model, by outcome.", ("outcome",)),
     Metric("streamlearn_tangent_restarts_total", COUNTER, "Tangents that exploded and were started again."),
+    Metric("streamlearn_events_counted", GAUGE, "With topics.candidates: events that scorers have counted, each once."),
     Metric("streamlearn_queries_issued_total", COUNTER, "Queries issued, by reason: score or audit.", ("reason",)),
     Metric("streamlearn_queries_answered_total", COUNTER, "Queries answered by a label."),
     Metric("streamlearn_queries_expired_total", COUNTER, "Queries given up unanswered."),

@@ -133,7 +133,8 @@ def of(standing: Standing, commit: int, time: float) -> ModelSnapshot | None:
     strategy = asking.strategy(state)
     seen = asking.outlook.for_scorers(state, standing.ledger, strategy)
     assert seen is not None, "there is a model"
-    return replace(taken, scoring=scoring.take(seen, strategy, asking.selector, rules.budget, state.moments))
+    fair = standing.fair_scores(seen, strategy) if rules.of_candidates else None
+    return replace(taken, scoring=scoring.take(seen, strategy, asking.selector, rules.budget, state.moments, fair))
 
 
 def encode(value: ModelSnapshot) -> bytes:

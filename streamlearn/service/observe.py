@@ -31,6 +31,7 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_queries_outstanding", len(ledger.pending))
     measurements.set("streamlearn_query_threshold", selector.threshold)
     budget = pipeline.standing.rules.budget.share * selector.entitled
+    measurements.set("streamlearn_events_counted", pipeline.standing.census.events)
     measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
     measurements.set("streamlearn_starved", float(bool(starved(pipeline))))
     asking = pipeline.standing.asking

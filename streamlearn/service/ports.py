@@ -21,6 +21,7 @@ from streamlearn.service.stored import Position as Position
 from streamlearn.service.stored import Remembered as Remembered
 from streamlearn.service.stored import Saved as Saved
 from streamlearn.service.stored import Waiting as Waiting
+from streamlearn.service.tally import Tally
 
 EVENTS, LABELS = "events", "labels"  # input roles
 QUERIES, PREDICTIONS, REJECTED, MODELS = "queries", "predictions", "rejected", "models"  # output roles
@@ -58,12 +59,23 @@ class Skip(NamedTuple):
     lost: int | None
 
 
+class Passed(NamedTuple):
+    """How an event came by a scorer: the stretch of a partition that it is of, how many of it were scored so far, this one
+    included, and whether it is of the audit sample."""
+
+    partition: int
+    stretch: int
+    events: int
+    audit: bool
+
+
 class Event(NamedTuple):
     """An event as decoded: x an array or a map of names; time in s since 1970 where the event carries it."""
 
     id: str
     x: Sequence[float | bool | None] | Mapping[str, float | bool | str | None]
     time: float | None
+    passed: Passed | None = None
 
 
 class Label(NamedTuple):
@@ -139,10 +151,10 @@ class Inherited(NamedTuple):
 
 class Codec(ABC):
     """The wire format: bytes to values and back. A record holds one event or label, or a batch of them in order; in the
-    place of each that cannot be decoded stands the reason, a string."""
+    place of each that cannot be decoded stands the reason, a string. Among events that scorers pass on are their tallies."""
 
     @abstractmethod
-    def events(self, record: Record) -> Sequence[Event | str]: ...
+    def events(self, record: Record) -> Sequence[Event | Tally | str]: ...
 
     @abstractmethod
     def labels(self, record: Record) -> Sequence[Label | str]: ...

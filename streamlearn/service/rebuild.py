@@ -28,6 +28,7 @@ from streamlearn.service.ports import (
     Clock,
     Command,
     Commit,
+    Event,
     Position,
     Record,
     Sink,
@@ -148,13 +149,15 @@ class Rebuild:
                 continue
             for single in self._apart(record):
                 event = self._codec.events(single)[0]
-                place = None if isinstance(event, str) else self._place.get(event.id)
+                place = self._place.get(event.id) if isinstance(event, Event) else None
                 if place is None:
                     run.append(single)
                 else:
                     self._step(run)
                     run = []
                     self._ask_up_to(place)
+                    if isinstance(event, Event) and event.passed:
+                        self._pipeline.standing.census.passed(event.passed)
         self._step(run)
         if records:
             self._commit()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from streamlearn.config import Configuration
+
 
 @final
 @dataclass(frozen=True)
@@ -26,3 +28,24 @@ class Recipe:
 
 
 UNTOLD = Recipe()
+
+
+def of(configuration: Configuration) -> Recipe:
+    """What a network is built by, whoever reads its parameters."""
+    model, training, features = configuration.model, configuration.training, configuration.features
+    if model.kind == "linear":
+        return Recipe()
+    return Recipe(
+        kind=model.kind,
+        hidden=model.hidden,
+        shape=model.shape,
+        vocabulary=model.vocabulary,
+        tokens=features.kind == "tokens",
+        length=features.length,
+        dtype=model.dtype,
+        threads=model.threads,
+        seed=configuration.queries.seed,
+        curvature=training.curvature,
+        damping=training.damping,
+        parameters=configuration.regularity.parameters,
+    )

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import EVENTS, LABELS, Codec, Commit, Record, Source, Store
+from streamlearn.service.ports import EVENTS, LABELS, Codec, Commit, Event, Label, Record, Source, Store
+from streamlearn.service.tally import Tally
 
 
 def finished(source: Source) -> list[Record]:
@@ -33,7 +34,7 @@ def ordered(records: Sequence[Record], codec: Codec) -> list[Record]:
     for role, decode in ((EVENTS, codec.events), (LABELS, codec.labels)):
         decoded = [(record, decode(record)) for record in records if record.role == role]
         runs.append([codec.one(record, i) for record, found in decoded for i in range(len(found))])
-        times.append([None if isinstance(value, str) else value.time for _, found in decoded for value in found])
+        times.append([_time(value) for _, found in decoded for value in found])
     events, labels = runs
     if all(any(time is not None for time in run) for run in times):
         keys = [_filled(run) for run in times]
@@ -59,6 +60,10 @@ def replay(
     while pipeline.state is not before:
         before = pipeline.state
         pipeline.settle()
+
+
+def _time(value: Event | Label | Tally | str) -> float | None:
+    return None if isinstance(value, str | Tally) else value.time
 
 
 def _filled(times: list[float | None]) -> list[float]:

@@ -16,7 +16,7 @@ from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
-from streamlearn.service import snapshot, transforming
+from streamlearn.service import census, snapshot, transforming
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
@@ -57,6 +57,7 @@ class Snapshot:
     announced: Announced = NOTHING
     shadows: Kept = ()
     transformer: transforming.Kept | None = None
+    census: census.Kept = census.NOTHING
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -110,6 +111,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.share = state.share if standing.rules.backlog else 1.0
     standing.announced = state.announced
     standing.asking.shadows.restore(state.shadows)
+    standing.census.restore(state.census)
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -164,8 +166,8 @@ def _refuse_another_problem(told: State, settings: Settings, stored: State) -> N
 
 
 def _refuse_another_log(told: dict[str, str], stored: tuple[tuple[str, str], ...]) -> None:
-    """Positions are of one log."""
-    for key, before in stored:
+    """Positions are of one log. There was none but events themselves before it was said."""
+    for key, before in ({"topics.candidates": ""} | dict(stored) if stored else {}).items():
         if told.get(key, before) != before:
             raise _refusal(key, told[key], before)
 
@@ -211,6 +213,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.announced,
         pipeline.standing.asking.shadows.kept(),
         pipeline.standing.transforming.kept() if pipeline.standing.transforming else None,
+        pipeline.standing.census.kept(),
     )
 
 

@@ -4,6 +4,10 @@ A scorer has neither labels nor queries, and many of them share the events. So t
 strategy that acts looks at: H⁻¹ in all its bits, labeled examples, recent events, each only where it does. Queries that are not
 answered yet only lower scores, and what is asked about is the daemon's own choice among candidates, the events that score
 highest: `CANDIDATES` times as many as its budget is for. Audits are drawn by a hash, and need no model.
+
+Where the daemon reads candidates, it has no scores of the rest. But audits are among them, a fair sample of all: the threshold
+is the quantile of the last ones' scores by this very model. With too few of them it follows from the selector's window, as
+`queries/sifting.py` says.
 """
 
 from __future__ import annotations
@@ -16,12 +20,13 @@ import numpy as np
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
-from streamlearn.queries import choose, selector
+from streamlearn.queries import choose, selector, sifting
 from streamlearn.queries.budget import Budget
 from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import Strategy, View
 
 CANDIDATES = 4.0
+FAIR_LEAST = 16  # scores that tell a quantile
 
 
 @final
@@ -38,18 +43,33 @@ class Scoring:
     features: moments.State
 
 
-def take(seen: Sight, strategy: Strategy, asked: selector.State, budget: Budget, features: moments.State) -> Scoring:
-    """seen: with no query counted."""
+def take(
+    seen: Sight,
+    strategy: Strategy,
+    asked: selector.State,
+    budget: Budget,
+    features: moments.State,
+    fair: Array | None = None,
+) -> Scoring:
+    """seen: with no query counted; fair: scores of a fair sample of the stream, where not all of it comes."""
     none, needs = np.empty(0), strategy.needs_inverse
     whole = replace(seen.whole, theta=none, log_tangent=none, similar=None)
     if not needs:  # it would be looked at for the sake of pending queries alone
         whole = replace(whole, covariance=None, base_covariance=None)
-    return Scoring(strategy.name, whole, seen.last if needs else None, threshold(asked, budget), features)
+    from_ = threshold(asked, budget, none if fair is None else fair[np.isfinite(fair)])
+    return Scoring(strategy.name, whole, seen.last if needs else None, from_, features)
 
 
-def threshold(asked: selector.State, budget: Budget) -> float:
-    """The quantile of the last scores that lets `CANDIDATES` times the budget pass; −inf while there are too few."""
-    ranked, share = asked.ranked, min(1.0, CANDIDATES * budget.share)
+def threshold(asked: selector.State, budget: Budget, fair: Array) -> float:
+    """The quantile of scores that lets `CANDIDATES` times the budget pass; −inf while there are too few.
+
+    Of the fair ones, where there are enough; of the selector's last ones.
+    """
+    ranked, share = asked.ranked, CANDIDATES * budget.share
+    if share < 1.0 and len(fair) >= FAIR_LEAST:
+        ranked = np.sort(fair)
+    elif asked.sifted is not None:
+        share *= sifting.factor_now(asked.sifted, len(ranked))
     if len(ranked) < selector.JUDGE_LEAST or share >= 1.0:
         return -np.inf
     return float(ranked[min(int((1.0 - share) * len(ranked)), len(ranked) - 1)])

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import msgspec
-import numpy as np
 
 from streamlearn.errors import CannotLoad
 from streamlearn.learner.split import draws
@@ -31,7 +30,7 @@ from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.ports import CANDIDATES, EVENTS, REJECTED, Clock, Codec, Event, Message, Position, Record
 from streamlearn.service.scorer import Judged, Scorer
 from streamlearn.service.scoring_ports import Feed, Group, Outlet
-from streamlearn.service.tally import STRETCH, Tallies
+from streamlearn.service.tallies import Tallies
 
 POLL_S = 0.25
 REST_S = 0.5  # between two looks for a first model
@@ -42,7 +41,10 @@ log = logging.getLogger("streamlearn")
 
 @final
 class Candidate(msgspec.Struct, omit_defaults=True):
-    """An event that is passed on. reason: score or audit; response: the model's outputs."""
+    """An event that is passed on. reason: score or audit; response: the model's outputs.
+
+    partition, offset: of its record; events: of its stretch (`tally.py`) that were scored so far, this one included.
+    """
 
     id: str
     x: Any
@@ -51,6 +53,9 @@ class Candidate(msgspec.Struct, omit_defaults=True):
     prediction: bool | int | float | str
     response: list[float]
     model_version: int
+    partition: int
+    offset: int
+    events: int
     time: float | None = None
 
 
@@ -192,14 +197,18 @@ class ScoringLoop:
         drawn = draws([event.id for event in events], self._rules.seed)
         judged = self._scorer.score([event.x for event in events], drawn.random)
         audit = drawn.audit < self._rules.audit_rate
-        messages = self._candidates(events, judged, audit.tolist())
-        ended, at = dict[int, int](), 0
+        passes = self._scorer.passes(judged) | audit
+        messages, ended, at = list[Message](), dict[int, int](), 0
         for record, found in zip(records, decoded, strict=True):
-            good = list[int]()
+            good, before = list[int](), self._tallies.so_far(record)
             for index, event in enumerate(found):
                 reason = event if isinstance(event, str) else judged.reasons.get(at)
                 if reason is None:
                     good.append(at)
+                    if passes[at]:
+                        messages.append(
+                            self._candidate(events[at], judged, at, bool(audit[at]), record, before + len(good))
+                        )
                 else:
                     messages.append(self._rejected(self._codec.one(record, index), reason, record))
                 at += not isinstance(event, str)
@@ -207,32 +216,29 @@ class ScoringLoop:
                 record, judged.rows[good], len(found) - len(good), self._scorer.snapshot.columns
             ):
                 messages.append(_line(each))
-                ended[each.partition] = (each.stretch + 1) * STRETCH
+                ended[each.partition] = (each.stretch + 1) * tally.STRETCH
         self.events += len(events) - len(judged.reasons)
         self._measurements.add("streamlearn_events_total", len(events) - len(judged.reasons))
         return messages, ended
 
-    def _candidates(self, events: list[Event], judged: Judged, audit: list[bool]) -> list[Message]:
+    def _candidate(self, event: Event, judged: Judged, at: int, audit: bool, record: Record, events: int) -> Message:
         assert self._scorer is not None
-        passes, version = self._scorer.passes(judged), self._scorer.snapshot.version
-        messages = []
-        for i in np.flatnonzero(passes | np.array(audit, dtype=bool)).tolist():
-            if i in judged.reasons:
-                continue
-            event, reason = events[i], "audit" if audit[i] else "score"
-            candidate = Candidate(
-                id=event.id,
-                x=event.x,
-                reason=reason,
-                score=finite(judged.scores[i]),
-                prediction=self._scorer.said(float(judged.predictions[i])),
-                response=judged.outputs[i].tolist(),
-                model_version=version,
-                time=event.time,
-            )
-            messages.append(Message(CANDIDATES, event.id.encode(), msgspec.json.encode(candidate)))
-            self._measurements.add("streamlearn_candidates_total", 1, reason=reason)
-        return messages
+        reason = "audit" if audit else "score"
+        candidate = Candidate(
+            id=event.id,
+            x=event.x,
+            reason=reason,
+            score=finite(judged.scores[at]),
+            prediction=self._scorer.said(float(judged.predictions[at])),
+            response=judged.outputs[at].tolist(),
+            model_version=self._scorer.snapshot.version,
+            partition=record.partition,
+            offset=record.offset,
+            events=events,
+            time=event.time,
+        )
+        self._measurements.add("streamlearn_candidates_total", 1, reason=reason)
+        return Message(CANDIDATES, event.id.encode(), msgspec.json.encode(candidate))
 
     def _rejected(self, single: Record, reason: str, record: Record) -> Message:
         kind = "size" if record.oversize else "format"

@@ -7,20 +7,28 @@ pipeline, mutable; everything that changes it is in `events.py` and `labels.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from streamlearn.config import Models
+from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner
 from streamlearn.learner.settings import Settings
+from streamlearn.learner.split import draws
 from streamlearn.learner.state import State
 from streamlearn.queries.budget import Budget
-from streamlearn.service.asking import Asking
-from streamlearn.service.ledger import Ledger
+from streamlearn.queries.sight import Sight
+from streamlearn.queries.strategy import Strategy
+from streamlearn.service.asking import Asking, look
+from streamlearn.service.census import Census
+from streamlearn.service.ledger import Ledger, row
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
 from streamlearn.service.recipe import UNTOLD, Recipe
+from streamlearn.service.tally import Tally
 from streamlearn.service.transforming import Transforming
 
 
@@ -29,13 +37,14 @@ from streamlearn.service.transforming import Transforming
 class Announced:
     """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing.
 
-    slot: that of the last one in chunks.
+    slot: that of the last one in chunks; events: that scorers had counted.
     """
 
     time: float = 0.0
     version: int = 0
     mark: int = 0
     slot: int = 0
+    events: int = 0
 
 
 NOTHING = Announced()
@@ -50,7 +59,7 @@ class Rules:
     backlog: events that may be unread before some are skipped; 0: none ever is. name: the daemon's; recipe: of the model;
     models: when it is announced, None: never. count_pending: see the configuration.
     rest_below: what a label has to buy, in units of the loss, for events to be asked about by their score.
-    shadows: strategies that score and do not act.
+    shadows: strategies that score and do not act. of_candidates: whether what is read is what scorers pass on.
     """
 
     learner: Settings
@@ -68,6 +77,7 @@ class Rules:
     count_pending: str = "auto"
     rest_below: float = 0.0
     shadows: tuple[str, ...] = ()
+    of_candidates: bool = False
 
 
 @final
@@ -76,10 +86,17 @@ class Standing:
 
     def __init__(self, rules: Rules, state: State, codec: Codec, measurements: Measurements) -> None:
         self.rules, self.state, self.codec, self.measurements = rules, state, codec, measurements
-        self.ledger = Ledger(rules.remember, rules.wait)
+        self.ledger = Ledger(rules.remember, rules.wait, self.fair if rules.of_candidates else None)
         self.asking = Asking(
-            rules.strategy, rules.budget, rules.learner, rules.count_pending, rules.rest_below, rules.shadows
+            rules.strategy,
+            rules.budget,
+            rules.learner,
+            rules.count_pending,
+            rules.rest_below,
+            rules.shadows,
+            rules.of_candidates,
         )
+        self.census = Census()
         self.transforming: Transforming | None = None  # what makes the features, if not the columns alone
         self.outbox: list[Message] = []
         self.version = 0  # labels learned, replacements included
@@ -109,6 +126,27 @@ class Standing:
         self.state = learner.observe(self.state, new_columns, rows)
         if encoded.ignored:
             self.measurements.add("streamlearn_columns_ignored_total", encoded.ignored)
+
+    def tallied(self, tally: Tally) -> None:
+        """Scorers tell what they have seen: the budget and feature statistics take in what is new of it."""
+        earned, features = self.census.tallied(tally, self.state.columns)
+        self.asking.earned(earned)
+        self.state = replace(self.state, moments=moments.merge(self.state.moments, features))
+
+    def fair(self, ids: Sequence[str]) -> list[bool]:
+        """Which events chance has drawn, whatever their score: the audit sample."""
+        drawn = draws(ids, self.rules.learner.seed)
+        return [bool(each) for each in drawn.audit < self.rules.budget.audit_rate]
+
+    def fair_scores(self, seen: Sight, strategy: Strategy) -> Array:
+        """What the strategy says now of the last events that chance has drawn."""
+        sample, fit = self.ledger.fair_sample(), self.state.published
+        if not sample or fit is None:
+            return np.empty(0)
+        rows = np.concatenate([columns.widen(self.state.columns, row(entry.x)) for entry in sample])
+        drawn = draws([entry.id for entry in sample], self.rules.learner.seed)
+        scores: Array = look(seen, fit.frame, [strategy], rows, drawn.random, 0).scores[0]
+        return scores
 
     def learned(self) -> None:
         """The model has moved, or which queries are pending."""

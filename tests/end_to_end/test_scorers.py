@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from kafka import KafkaProducer
 
 import streamlearn
 from streamlearn import assemble, settings
+from streamlearn.core import moments
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from tests.edges.kafka.world import CLIENTS, mostly
@@ -29,12 +31,12 @@ PARTITIONS = 4
 
 @final
 class World:
-    """Topics, a daemon that learns and publishes, and scorers."""
+    """Topics, a daemon that learns, publishes and asks, and scorers."""
 
     def __init__(self, kafka: str, prefix: str, client: str, folder: Path, *told: str) -> None:
         self.kafka, self.prefix, self._folder, self._client = kafka, prefix, folder, client
         roles = ("labels", "queries", "rejected", "models", "candidates")
-        make_topics(kafka, {f"{prefix}-events": PARTITIONS, f"{prefix}-none": 1, **{f"{prefix}-{r}": 1 for r in roles}})
+        make_topics(kafka, {f"{prefix}-events": PARTITIONS, **{f"{prefix}-{r}": 1 for r in roles}})
         topics = [f"topics.{role}={prefix}-{role}" for role in ("events", *roles)]
         where = ["log.kind=kafka", f"kafka.bootstrap_servers={kafka}", f"kafka.client={client}"]
         self.keys = [*where, *topics, f"name={prefix}", "models.for_scorers=true", "models.every_labels=1", *told]
@@ -44,12 +46,7 @@ class World:
 
     def learn(self, labels: int) -> None:
         """So many more, and publish the model."""
-        own = [
-            *self.keys,
-            f"topics.events={self.prefix}-none",
-            "http.port=-1",
-            f"store.path={self._folder / 'store.db'}",
-        ]
+        own = [*self.keys, "http.port=-1", f"store.path={self._folder / 'store.db'}"]
         if self.daemon is None:
             self.daemon = assemble.daemon(settings.read(None, {}, own), Health(), Measurements(), lambda _: True)
             self.daemon.start()
@@ -76,17 +73,26 @@ class World:
         told = [each for key in self.keys for each in ("--set", key)]
         return DaemonProcess(self._folder / name, *told, command="score")
 
-    def passed_on(self) -> list[dict[str, Any]]:
+    def read(self, role: str) -> list[dict[str, Any]]:
         topics = Topics(self.kafka, self.prefix, self._client, create=False)
-        return [json.loads(value) for value in topics.visible(f"{self.prefix}-candidates")]
+        return [json.loads(value) for value in topics.visible(f"{self.prefix}-{role}")]
 
     def candidates(self) -> list[dict[str, Any]]:
-        return [each for each in self.passed_on() if "tally" not in each]
+        return [each for each in self.read("candidates") if "tally" not in each]
+
+    def take_in(self, count: int) -> None:
+        """The daemon goes on until it knows of so many events."""
+
+        def there() -> bool:
+            self.daemon.turn()
+            return bool(self.daemon.pipeline.standing.census.events == count)
+
+        until(there, f"{count} events")
 
     def counted(self) -> int:
         """Events, by the tallies that go farthest."""
         farthest: dict[tuple[int, int], dict[str, Any]] = {}
-        for each in (line["tally"] for line in self.passed_on() if "tally" in line):
+        for each in (line["tally"] for line in self.read("candidates") if "tally" in line):
             key = each["partition"], each["begin"]
             farthest[key] = max(farthest.get(key, each), each, key=lambda tally: tally["through"])
         return sum(each["events"] for each in farthest.values())
@@ -111,6 +117,37 @@ def world(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Callable[..., Wor
 
 
 @mostly("kafka-python")
+def test_the_daemon_asks_among_what_two_scorers_pass_on(client: str, world: Callable[..., World]) -> None:
+    """The second joins while events flow: what the first had not told of as ended is scored again, and counts once."""
+    here, budget = world(client, "queries.budget=0.1", "queries.outstanding=1000"), 0.1
+    here.learn(40)
+    scorers = [here.scorer("first").wait_ready()]
+    try:
+        here.happen(600)
+        here.take_in(600)
+        here.learn(1)  # by now there are audits enough to say from which score events are passed on
+        scorers.append(here.scorer("second").wait_ready())
+        here.happen(1400)
+        here.take_in(2000)
+        standing = here.daemon.pipeline.standing
+        ids = [each["id"] for each in here.read("queries")]
+        assert len(ids) == len(set(ids)) == standing.asking.selector.issued
+        assert 0 <= budget * 2000 - len(ids) < 2.0 * math.sqrt(budget * 2000)
+        assert standing.ledger.count == len({each["id"] for each in here.candidates()}) < 1800
+        features = moments.closed(standing.state.moments)
+        assert [2041, 2041] == features.count.tolist()
+        every = [x(i) for i in [*range(2000), *range(41)]]
+        means = [sum(each[name] for each in every) / 2041 for name in ("a", "b")]
+        assert means == pytest.approx(features.mean.tolist())
+        assert [] == here.read("rejected")
+        assert [0, 0] == [scorer.drain() for scorer in scorers]
+    finally:
+        for each in scorers:
+            each.kill()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("client", CLIENTS)
 def test_killed_frozen_and_added_they_score_every_event(client: str, world: Callable[..., World]) -> None:
     here = world(client, "queries.budget=1.0")  # of which four times as many are all: every event is a candidate
     here.learn(40)
@@ -165,7 +202,7 @@ def test_what_a_scorer_cannot_do_without_is_named(tmp_path: Path) -> None:
     for keys, says in (
         ((), 'scorers share the events of Kafka and log.kind is "files"'),
         (("log.kind=kafka",), 'scorers need topics.candidates, which is ""; set, for example, topics.candidates = "c'),
-        (("log.kind=kafka", "topics.candidates=c"), "scorers need topics.models"),
+        (("log.kind=kafka", "topics.candidates=c"), "needs scorers, and those a model; set models.for_"),
     ):
         done = command(tmp_path, "score", *(each for key in keys for each in ("--set", key)))
         assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))

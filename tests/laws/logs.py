@@ -10,12 +10,15 @@ from random import Random
 import numpy as np
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Features, Labels, Model, Queries, Regularity, Training
+from streamlearn.config import Configuration, Features, Labels, Model, Queries, Regularity, Topics, Training
+from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import MemoryStore
-from streamlearn.service import restore
+from streamlearn.learner import columns
+from streamlearn.service import restore, tally
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import EVENTS, LABELS, QUERIES, REJECTED, Commit, Message, Record
+from streamlearn.service.ports import EVENTS, LABELS, QUERIES, REJECTED, Commit, Event, Message, Record
+from streamlearn.service.tallies import Tallies
 
 KINDS = ("array", "map")
 WORDS = ("red", "green", "blue")
@@ -86,6 +89,7 @@ def configuration(
     increasing: str = "",
     kind: str = "linear",
     river: str = "",
+    of_candidates: bool = False,
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
@@ -100,7 +104,35 @@ def configuration(
         if regularizer != "l2" or increasing
         else Regularity(validation=validation),
         queries=Queries(strategy, budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
+        topics=Topics(candidates="candidates" if of_candidates else ""),
     )
+
+
+def sifted(seed: int, records: Sequence[Record]) -> list[Record]:
+    """The log as scorers leave it, of which one knows less of the columns: candidates, some told again, and tallies."""
+    rng, known, told = Random(seed), columns.State(), list[Record]()
+    tallies, count, codec = Tallies(), 0, JsonCodec()
+    for record in records:
+        if record.role == LABELS:
+            told.append(record)
+            continue
+        events = [each for each in codec.events(record) if isinstance(each, Event)]
+        known, encoded = columns.encode(known, [each.x for each in events])
+        good, lines = encoded.rows[:0] if encoded.reasons else encoded.rows, list[bytes]()
+        if events and not encoded.reasons:
+            count += 1
+            here = {"partition": 0, "offset": record.offset, "events": count, "reason": rng.choice(["score", "audit"])}
+            line = {"id": events[0].id, "x": events[0].x, "time": events[0].time} | here
+            lines = [json.dumps(line).encode()] * rng.choice([0, 1, 1, 1, 2])
+        ended = tallies.take(record, good, len(encoded.reasons), known)
+        said = [*ended, *(tallies.news() if rng.random() < 0.2 else [])]
+        lines += [tally.encode(each) for each in said] * rng.choice([1, 2])
+        told += [Record(EVENTS, 0, 0, 0, None, line) for line in lines]
+    at = dict.fromkeys((EVENTS, LABELS), 0)
+    for i, record in enumerate(told):
+        offset = at[record.role]
+        told[i], at[record.role] = record._replace(offset=offset, next=offset + 1), offset + 1
+    return told
 
 
 @dataclass

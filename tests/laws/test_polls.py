@@ -109,3 +109,14 @@ def test_over_a_long_stream_with_blocks_that_the_polls_cut() -> None:
 )
 def test_with_a_transformer(log: list[Record], cuts: list[int], name: str) -> None:
     assert_same(logs.configuration(river=f"tests.service.transformers:{name}"), log, cuts)
+
+
+@MODERATE
+@given(
+    log=st.builds(logs.sifted, seed=st.integers(0, 2**32), records=LOGS),
+    cuts=st.lists(st.integers(1, 120), max_size=12),
+    remember=st.sampled_from([100_000, 20, 5]),
+    strategy=st.sampled_from(["auto", "v-optimality"]),
+)
+def test_of_what_scorers_pass_on(log: list[Record], cuts: list[int], remember: int, strategy: str) -> None:
+    assert_same(logs.configuration(remember=remember, strategy=strategy, of_candidates=True), log, cuts)

@@ -131,6 +131,19 @@ def test_restarted_many_times_over_a_long_stream_it_ends_as_if_it_never_had_been
     assert restore.digest(whole.pipeline) == restore.digest(part.pipeline)
 
 
+@MODERATE
+@given(records=st.builds(logs.sifted, seed=st.integers(0, 2**32), records=LOGS), stop=st.integers(1, 119))
+def test_of_what_scorers_pass_on_it_continues_to_the_same_digest_and_queries(records: list[Record], stop: int) -> None:
+    told = logs.configuration(strategy="v-optimality", of_candidates=True)
+    whole, part = logs.trial(told), logs.trial(told)
+    for some in (records[:stop], records[stop:]):
+        whole.poll(some)
+        part.poll(some)
+        part = restarted(part, told)
+    assert whole.queries == part.queries
+    assert restore.digest(whole.pipeline) == restore.digest(part.pipeline)
+
+
 def test_a_flipped_byte_is_refused() -> None:
     trial = logs.trial(TOLD["newton"])
     trial.poll(logs.log(2, 60))

@@ -40,6 +40,14 @@ def files_world() -> Iterator[World]:
         yield FilesWorld(Path(folder))
 
 
+@contextmanager
+def sifted_world() -> Iterator[World]:
+    """Events come by scorers: candidates, and tallies of all."""
+    with memory_world() as world:
+        world.sifted = True
+        yield world
+
+
 worlds = pytest.mark.parametrize("make", [memory_world, files_world])
 
 
@@ -83,7 +91,7 @@ def undisturbed(make: Callable[[], Any]) -> Outcome:
     return found
 
 
-@worlds
+@pytest.mark.parametrize("make", [memory_world, files_world, sifted_world])
 def test_a_crash_at_any_moment_changes_nothing(make: Callable[[], Any]) -> None:
     expected, moments = undisturbed(make), set()
     for moment, found in every_moment(make, crash):

@@ -16,7 +16,7 @@ import pytest
 
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import ManualClock
-from streamlearn.service import scoring_loop, tally
+from streamlearn.service import tally
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.model_snapshot import ModelSnapshot
@@ -114,7 +114,6 @@ class MemoryOutlet(Outlet):
 @pytest.fixture(autouse=True)
 def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "STRETCH", SHORT)
-    monkeypatch.setattr(scoring_loop, "STRETCH", SHORT)
 
 
 @pytest.fixture(scope="module")

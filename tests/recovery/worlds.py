@@ -16,10 +16,13 @@ from typing import Any, final
 
 from streamlearn import assemble
 from streamlearn.config import Configuration, Queries, Topics
+from streamlearn.core import moments
 from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
 from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.edges.sqlite.store import SqliteStore
+from streamlearn.learner import columns
+from streamlearn.service import tally
 from streamlearn.service.daemon import Daemon, Ports
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -42,6 +45,7 @@ class World(ABC):
         self.forgets = True  # examples, and with them the fits that have learned them
         self.control: ControlFile | None = None
         self.commands: dict[int, list[tuple[str, int]]] = {}  # chunk → what an operator wants then
+        self.sifted = False  # whether events come by scorers
 
     @abstractmethod
     def ports(self) -> tuple[Source, Sink, Store]:
@@ -63,7 +67,8 @@ class World(ABC):
             self.control,
         )
         health, measurements = Health(), Measurements()
-        return assemble.daemon_on(ports, CONFIGURATION, health, measurements, self._pause, poll_timeout_s=0.0)
+        told = replace(CONFIGURATION, topics=replace(TOPICS, candidates="candidates")) if self.sifted else CONFIGURATION
+        return assemble.daemon_on(ports, told, health, measurements, self._pause, poll_timeout_s=0.0)
 
     def _pause(self, seconds: float) -> bool:
         self.pauses += 1
@@ -78,7 +83,7 @@ class World(ABC):
             assert self.control is not None
             self.control.append(action, commit, 0)
         for i in range(chunk * EVENTS_A_CHUNK, (chunk + 1) * EVENTS_A_CHUNK):
-            self.append(EVENTS, {"id": f"e{i}", "x": features(i)})
+            self._event(i)
         asked = [query["id"] for query in self.published(QUERIES)]
         for id in asked[: -len(asked) // 4 or None]:
             if int(id[1:]) // EVENTS_A_CHUNK >= chunk - 2:  # once, and again as a replacement
@@ -92,7 +97,22 @@ class World(ABC):
             self.append(LABELS, {"id": "warm-0", "y": None})  # the first of all examples is forgotten
             self.append(LABELS, {"id": asked[0], "y": None})
         self.append(EVENTS, b"not JSON")
-        self.append(EVENTS, {"id": "e0", "x": features(0)})
+        self._event(0)
+        if self.sifted:
+            self._tally((chunk + 1) * EVENTS_A_CHUNK)
+
+    def _event(self, i: int) -> None:
+        """Two of three are candidates, one of five an audit."""
+        came = {"partition": 0, "offset": i, "events": i + 1, "reason": "audit" if i % 5 == 0 else "score"}
+        if not self.sifted or i % 3 or i % 5 == 0:
+            self.append(EVENTS, {"id": f"e{i}", "x": features(i)} | (came if self.sifted else {}))
+
+    def _tally(self, end: int) -> None:
+        """Of all so far, told twice."""
+        known, encoded = columns.encode(columns.State(), [features(i) for i in range(end)])
+        moments_ = moments.step(moments.init(len(known.columns)), encoded.rows)
+        for _ in range(2):
+            self.append(EVENTS, tally.encode(tally.Tally(0, 0, end, end, 0, known, moments_)))
 
 
 @final

@@ -12,7 +12,8 @@ from streamlearn.core import moments
 from streamlearn.learner import columns
 from streamlearn.service import tally
 from streamlearn.service.ports import EVENTS, Record
-from streamlearn.service.tally import STRETCH, Tallies, Tally
+from streamlearn.service.tallies import Tallies
+from streamlearn.service.tally import STRETCH, Tally
 
 KNOWN = columns.State("array", (("x0", None), ("x1", None)))
 END = 3 * STRETCH + 417

@@ -125,7 +125,7 @@ def test_a_message_that_was_cut_off_is_refused_at_every_byte_or_says_less() -> N
     for stop in range(len(whole)):
         (found,) = PROTOBUF.events(record(EVENTS, whole[:stop]))
         if not isinstance(found, str):  # a cut between two fields is a message
-            assert ("abc", [1.0, 2.0], None) == found
+            assert ("abc", [1.0, 2.0], None) == found[:3]
 
 
 def test_fields_that_are_not_known_are_ignored() -> None:

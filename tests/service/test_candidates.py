@@ -1,0 +1,110 @@
+"""A trainer that reads what scorers pass on learns as one that reads every event, and keeps the budget over all of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamlearn.config import Queries, Topics
+from streamlearn.core import moments
+from streamlearn.service.ports import EVENTS, REJECTED
+from tests.service.sharing import CONFIGURATION, Sharing
+
+N, CHUNK, WARM, TESTS, PARTITIONS = 2000, 100, 15, 1500, 4
+ALONE = replace(CONFIGURATION, topics=Topics(models="models"))
+
+
+class Stream:
+    """Events, what is true of them, and events to test by."""
+
+    def __init__(self, seed: int, values: bool) -> None:
+        generator = np.random.default_rng(seed)
+        self.X = generator.normal(size=(N + WARM + TESTS, 10))
+        z = self.X @ (generator.normal(size=10) * [3, 2, 1, *[0.2] * 7]) + 0.5 * generator.normal(size=len(self.X))
+        self.y: list[Any] = z.tolist() if values else (z > 1.0).tolist()
+        self.seed, self.values = seed, values
+
+    def events(self, start: int) -> list[dict[str, Any]]:
+        return [{"id": f"e{i}", "x": self.X[i].tolist(), "at": i} for i in range(start, start + CHUNK)]
+
+    def play(self, shared: Sharing, scorers: int, hands_over: bool = False) -> Iterator[int]:
+        """How many events there were, each time that all is dealt with. No scorers: the trainer reads events itself."""
+        chance = random.Random(self.seed)
+        shared.learn({"id": f"w{i}", "x": self.X[N + i].tolist(), "y": self.y[N + i]} for i in range(WARM))
+        order, running = list(range(PARTITIONS)), list[Any]()
+        for start in range(0, N, CHUNK):
+            if scorers:
+                shared.happen(self.events(start))
+                if hands_over or not running:  # those of before are gone, and what they had not ended is read again
+                    chance.shuffle(order)
+                    running = [shared.scorer(order[k::scorers]) for k in range(scorers)]
+                shared.score(running)
+            else:
+                for event in self.events(start):
+                    shared.log.append(EVENTS, json.dumps(event).encode())
+            before = len(shared.asked)
+            shared.learn()
+            yield start + CHUNK
+            shared.learn({"id": each["id"], "y": self.y[int(each["id"][1:])]} for each in shared.asked[before:])
+
+    def score(self, shared: Sharing) -> float:
+        """Accuracy, or R², on what nobody has seen."""
+        fit = shared.trainer.pipeline.state.published
+        assert fit is not None
+        found = fit.model.loss.prediction(fit.model.outputs(fit.theta, fit.frame.design(self.X[N + WARM :])))
+        y = np.array(self.y[N + WARM :], dtype=float)
+        if not self.values:
+            return float(((found > 0.5) == y).mean())
+        return float(1.0 - ((np.array([fit.frame.value(each) for each in found]) - y) ** 2).mean() / y.var())
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_scorers_that_hand_over_all_the_time_change_neither_the_count_nor_the_budget(values: bool) -> None:
+    stream, budget = Stream(1, values), 0.1
+    shared = Sharing(Queries(budget=budget, outstanding=1000, seed=1), PARTITIONS)
+    standing = shared.trainer.pipeline.standing
+    for count in stream.play(shared, 3, hands_over=True):
+        assert count == standing.census.events == standing.asking.selector.entitled + _waiting(shared)
+        assert len(shared.asked) <= math.ceil(budget * count)
+    ids = [each["id"] for each in shared.asked]
+    assert len(ids) == len(set(ids)) >= 0.95 * budget * N
+    assert 0.1 < standing.asking.selector.audits / len(ids) < 0.3
+    again = len(shared.log.inputs[EVENTS]) - standing.ledger.count
+    assert again > 0.3 * N, "much was passed on more than once"
+    assert [] == shared.log.values(REJECTED)
+    seen = moments.closed(standing.state.moments)
+    whole = stream.X[: N + WARM]
+    assert [N + WARM] * 10 == seen.count.tolist()
+    np.testing.assert_allclose(whole.mean(axis=0), seen.mean, atol=1e-12)
+    np.testing.assert_allclose(whole.var(axis=0), seen.square / seen.count, rtol=1e-9)
+
+
+def _waiting(shared: Sharing) -> int:
+    sifted = shared.trainer.pipeline.standing.asking.selector.sifted
+    assert sifted is not None
+    return sifted.waiting
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_the_model_is_as_good_as_that_of_a_trainer_that_reads_every_event(values: bool) -> None:
+    """Within what a seed makes of it; of candidates it reads half as many events, or fewer."""
+    apart = list[float]()
+    for seed in range(3):
+        stream, queries = Stream(seed, values), Queries(budget=0.05, outstanding=1000, seed=seed)
+        scores = list[float]()
+        for scorers in (0, 2):
+            shared = Sharing(queries, PARTITIONS, CONFIGURATION if scorers else ALONE)
+            for _ in stream.play(shared, scorers):
+                ...
+            scores.append(stream.score(shared))
+            assert 0.05 * N - len(shared.asked) < 2.0 * math.sqrt(0.05 * N), "the budget's other bound"
+        assert shared.trainer.pipeline.ledger.count < 0.6 * N
+        apart.append(scores[1] - scores[0])
+    assert float(np.mean(apart)) > -0.01, apart

@@ -122,7 +122,9 @@ class KafkaOutlet(Outlet):
     def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, timeout_s: float = ANSWER_S) -> None:
         self._client, self._name, self._timeout_s = clients.client(kafka), name, timeout_s
         self._topics = {CANDIDATES: topics.candidates, REJECTED: topics.rejected}
-        self._own = config.Topics(topics.events, topics.candidates, "", "", "", topics.rejected, "")
+        self._own = config.Topics(
+            topics.events, candidates=topics.candidates, labels="", queries="", rejected=topics.rejected
+        )
         self._producer: Producer | None = None
 
     def open(self) -> None:

@@ -315,7 +315,7 @@ def test_messages_of_a_topic_that_is_switched_off_are_dropped(world, closing):
 
 def test_a_missing_output_topic_is_waited_for(world, closing):
     late = f"{world.name}-late"
-    world.topics = config.Topics(world.topics.events, world.topics.labels, late, "", "")
+    world.topics = config.Topics(world.topics.events, labels=world.topics.labels, queries=late, rejected="")
     sink = closing(world.sink(timeout_s=2.0))
     with pytest.raises(Unavailable, match=f"topic '{late}' does not exist on .*; create it or set topics.queries"):
         sink.open(STORE, 0)

@@ -33,9 +33,16 @@ from streamlearn.edges.kafka.confluent_settings import RESERVED, UNKNOWN, text
 from streamlearn.errors import ConfigurationError
 from streamlearn.service.ports import POLL_BYTES, Record
 
-QUEUE_KB = 2 * POLL_BYTES >> 10  # what a consumer has read ahead is bounded by this ...
-QUEUE_RECORDS = 10_000  # ... and of small records by this, for each partition
-BACKOFF_MS = 10  # after a full queue; the default, a second, stalls fast readers
+READING: dict[str, Any] = {  # what all consumers have in common
+    "isolation.level": "read_committed",  # of offsets too: none that a transaction has not settled
+    "auto.offset.reset": "error",
+    "enable.auto.commit": False,
+    "fetch.max.bytes": POLL_BYTES,
+    "fetch.wait.max.ms": common.FETCH_WAIT_MS,
+    "fetch.queue.backoff.ms": 10,  # after a full queue; the default, a second, stalls fast readers
+    "queued.max.messages.kbytes": 2 * POLL_BYTES >> 10,  # what was read ahead is bounded by this ...
+    "queued.min.messages": 10_000,  # ... and of small records by this, for each partition
+}
 COMMITTED_S = 10.0  # how long a group's offsets may be waited for
 LOOK_S = 0.1  # between two questions after what is not there yet, a topic or the leader of a partition
 
@@ -60,14 +67,7 @@ class KafkaConfluent(Client):
             "client.id": name,
             "group.id": group,  # asked for its coordinator, whatever is done; not joined, as nothing is subscribed to
             "max.poll.interval.ms": 86_400_000,  # a pause is no fault
-            "isolation.level": "read_committed",  # of offsets too: none that a transaction has not settled
-            "auto.offset.reset": "error",
-            "enable.auto.commit": False,
-            "fetch.max.bytes": POLL_BYTES,
-            "fetch.wait.max.ms": common.FETCH_WAIT_MS,
-            "fetch.queue.backoff.ms": BACKOFF_MS,
-            "queued.max.messages.kbytes": QUEUE_KB,
-            "queued.min.messages": QUEUE_RECORDS,
+            **READING,
             "error_cb": cause,
         }
         reader = ConfluentReader(self.build(Consumer, own), cause)

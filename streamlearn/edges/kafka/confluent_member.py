@@ -19,17 +19,10 @@ from confluent_kafka import Producer as Library
 from streamlearn.edges.kafka import client as common
 from streamlearn.edges.kafka import confluent_errors as errors
 from streamlearn.edges.kafka.client import Outgoing, within
-from streamlearn.edges.kafka.confluent import (
-    BACKOFF_MS,
-    LOOK_S,
-    QUEUE_KB,
-    QUEUE_RECORDS,
-    ConfluentReader,
-    KafkaConfluent,
-)
+from streamlearn.edges.kafka.confluent import LOOK_S, READING, ConfluentReader, KafkaConfluent
 from streamlearn.edges.kafka.member import HEARTBEAT_S, SESSION_S, TAKEN, WORK_S, Called, Member, Positions, Producer
 from streamlearn.errors import Fenced
-from streamlearn.service.ports import POLL_BYTES, Record
+from streamlearn.service.ports import Record
 
 GONE = {  # the partition, or the membership
     KafkaError._STATE,
@@ -53,14 +46,7 @@ class ConfluentMember(Member):
             "session.timeout.ms": int(1000 * SESSION_S),
             "heartbeat.interval.ms": int(1000 * HEARTBEAT_S),
             "max.poll.interval.ms": int(1000 * WORK_S),
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "enable.auto.commit": False,
-            "fetch.max.bytes": POLL_BYTES,
-            "fetch.wait.max.ms": common.FETCH_WAIT_MS,
-            "fetch.queue.backoff.ms": BACKOFF_MS,
-            "queued.max.messages.kbytes": QUEUE_KB,
-            "queued.min.messages": QUEUE_RECORDS,
+            **READING,
             "error_cb": cause,
         }
         self._role, self._topic, self._numbers, self._handed = role, topic, list[int](), False

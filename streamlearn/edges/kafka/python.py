@@ -70,6 +70,16 @@ RESERVED = frozenset({
     "value_deserializer", "value_serializer",
 })
 # fmt: on
+READING: dict[str, object] = {  # what all consumers have in common
+    "api_version": CONSUMER_API,
+    "allow_auto_create_topics": False,
+    "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
+    "auto_offset_reset": "none",
+    "enable_auto_commit": False,
+    "fetch_max_wait_ms": FETCH_WAIT_MS,
+    "fetch_max_bytes": POLL_BYTES,  # what a consumer holds is bounded by this ...
+    "max_partition_fetch_bytes": RECORD_BYTES,  # ... and by this, for each partition
+}
 KNOWN = frozenset(KafkaProducer.DEFAULT_CONFIG) | frozenset(KafkaConsumer.DEFAULT_CONFIG)
 
 
@@ -89,16 +99,9 @@ class KafkaPython(Client):
 
     def reader(self, name: str, group: str, *, with_offsets: bool = False) -> Reader:
         own: dict[str, object] = {
-            "api_version": CONSUMER_API,
-            "allow_auto_create_topics": False,
+            **READING,
             "client_id": name,
             "group_id": group if with_offsets else None,
-            "isolation_level": "read_committed",  # of offsets too: none that a transaction has not settled
-            "auto_offset_reset": "none",
-            "enable_auto_commit": False,
-            "fetch_max_wait_ms": FETCH_WAIT_MS,
-            "fetch_max_bytes": POLL_BYTES,  # what a consumer holds is bounded by this ...
-            "max_partition_fetch_bytes": RECORD_BYTES,  # ... and by this, for each partition
         }
         began = time.monotonic()
         consumer = self.build(KafkaConsumer, own)

@@ -20,11 +20,11 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, Topic
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import OffsetAndMetadata
 
-from streamlearn.edges.kafka.client import CONNECT_S, FETCH_WAIT_MS, REQUEST_BYTES, Outgoing, Whose, within
+from streamlearn.edges.kafka.client import CONNECT_S, REQUEST_BYTES, Outgoing, Whose, within
 from streamlearn.edges.kafka.member import HEARTBEAT_S, SESSION_S, TAKEN, WORK_S, Called, Member, Positions, Producer
-from streamlearn.edges.kafka.python import CONSUMER_API, PRODUCER_API, Connection, KafkaPython, KafkaPythonReader
+from streamlearn.edges.kafka.python import PRODUCER_API, READING, Connection, KafkaPython, KafkaPythonReader
 from streamlearn.errors import Fenced
-from streamlearn.service.ports import POLL_BYTES, RECORD_BYTES, Record
+from streamlearn.service.ports import Record
 
 GONE = (  # the partition, or the membership
     kafka_errors.CommitFailedError,
@@ -52,8 +52,7 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]  # it has no ty
 class KafkaPythonMember(Member):
     def __init__(self, client: KafkaPython, called: Called, role: str, topic: str) -> None:
         own: dict[str, object] = {
-            "api_version": CONSUMER_API,
-            "allow_auto_create_topics": False,
+            **READING,
             "client_id": called.client,
             "group_id": called.group,
             "group_instance_id": called.instance or None,
@@ -61,12 +60,6 @@ class KafkaPythonMember(Member):
             "session_timeout_ms": int(1000 * SESSION_S),
             "heartbeat_interval_ms": int(1000 * HEARTBEAT_S),
             "max_poll_interval_ms": int(1000 * WORK_S),
-            "isolation_level": "read_committed",
-            "auto_offset_reset": "none",
-            "enable_auto_commit": False,
-            "fetch_max_wait_ms": FETCH_WAIT_MS,
-            "fetch_max_bytes": POLL_BYTES,
-            "max_partition_fetch_bytes": RECORD_BYTES,
         }
         self._client, self._topic, self._changes = client, topic, _Changes()
         self._consumer = client.build(KafkaConsumer, own)

@@ -12,18 +12,16 @@ from streamlearn.core.losses import Array
 from streamlearn.evaluation import datasets
 from streamlearn.evaluation.evaluation import Cell, Played
 from streamlearn.evaluation.report.curves import labels_needed, mean_and_error
-from streamlearn.evaluation.report.overall import areas_of, overall, paired
-from streamlearn.evaluation.report.readings import Reading, Trials, readings_of, trials_of
+from streamlearn.evaluation.report.overall import Overall, areas_of, paired
+from streamlearn.evaluation.report.readings import Reading, Trials, trials_of
 from streamlearn.evaluation.report.summary import SCALE, points, table
 from streamlearn.evaluation.trial import RANDOM
 
 GOAL_BUDGET: Final = 0.2  # of random queries, whose result the others are to reach with fewer labels
 
 
-def text(played: Played, cell: Cell) -> str:
-    """A row a strategy but random queries, the best mean rank first."""
-    readings = readings_of(played, cell)
-    rows = [row for row in overall(areas_of(readings)) if row.strategy != RANDOM]
+def text(played: Played, cell: Cell, readings: Sequence[Reading], rows: Sequence[Overall]) -> str:
+    """These rows, of the cell with these readings."""
     needed = needs(trials_of(played, cell)) if cell.budget == GOAL_BUDGET else {}
     ahead = _ahead_of_first(played, readings)
     columns = list(next(iter(ahead.values())))

@@ -106,9 +106,10 @@ def text(played: Played) -> str:
         if not readings:
             continue
         areas, means = areas_of(readings), summary.summarised(readings)
-        names = [row.strategy for row in overall.overall(areas) if row.strategy != RANDOM]
+        rows = [row for row in overall.overall(areas) if row.strategy != RANDOM]
         parts.append(f"## {_titled(cell).capitalize()}\n\n{overall.verdict(areas).text}")
-        parts += [comparison.text(played, cell).rstrip(), summary.grid(means, names).rstrip()]
+        parts.append(comparison.text(played, cell, readings, rows).rstrip())
+        parts.append(summary.grid(means, [row.strategy for row in rows]).rstrip())
         parts += filter(None, [regularity.text(played, cell).rstrip()])
     parts.append("## What else is to be known\n\n" + "\n".join(f"- {line}" for line in remarks(played)))
     return "\n\n".join(parts) + "\n"

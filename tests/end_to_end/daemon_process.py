@@ -143,9 +143,9 @@ class DaemonProcess:
     def unready_because(self) -> dict[str, str]:
         """Part → reason, of what is not ready."""
         status, body = self.get("/readyz")
-        answer = json.loads(body)
-        assert (status == 503) == bool(answer["reasons"])
-        reasons: dict[str, str] = answer["reasons"]
+        parts: dict[str, dict[str, str]] = json.loads(body)["parts"]
+        reasons = {part: each["reason"] for part, each in parts.items() if each["status"] != "ok"}
+        assert (status == 503) == bool(reasons)
         return reasons
 
     def metrics(self) -> dict[str, float]:

@@ -184,6 +184,7 @@ class Measurements:
     def set(self, name: str, value: float, /, **labels: str | int) -> None:
         """State the value of a gauge, or the total of a counter that is kept elsewhere."""
         series = _series(name, labels)
+        assert BY_NAME[name].kind != HISTOGRAM, f"{name} is a histogram: let it observe"
         with self._lock:
             self._since.get(name, {}).pop(series, None)
             self._put(name, series, float(value))

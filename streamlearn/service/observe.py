@@ -87,7 +87,8 @@ class Observer:
 
     def _model(self, state: State, fit: Fit) -> None:
         told, judged, settings = self._measurements, fit.certificate, self._pipeline.standing.rules.learner
-        theta, tangent = float(np.linalg.norm(fit.theta)), float(np.linalg.norm(fit.log_tangent))
+        with np.errstate(over="ignore", invalid="ignore"):
+            theta, tangent = float(np.linalg.norm(fit.theta)), float(np.linalg.norm(fit.log_tangent))
         told.set("streamlearn_parameters", fit.model.size)
         told.set("streamlearn_regularity", fit.regularity)
         told.set("streamlearn_complexity", objective(state, settings, fit.model, fit.frame).complexity(fit.theta))

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from threading import Lock
 from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from streamlearn.service.ports import EVENTS, LABELS
+
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+INPUTS = (EVENTS, LABELS)
 COMMIT_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 ANSWER_S = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0)
 RATIOS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 5.0, 10.0)
@@ -34,13 +38,29 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()  # of a histogram: upper bounds, each included, the last one (infinity) left out
+    known: tuple[tuple[str, ...], ...] = ()  # of a counter with labels: values that are there from the start
 
 
 METRICS: tuple[Metric, ...] = (
     Metric(
-        "streamlearn_records_total", COUNTER, "Events and labels read, by what became of them.", ("topic", "outcome")
+        "streamlearn_records_total",
+        COUNTER,
+        "Events and labels read, by what became of them.",
+        ("topic", "outcome"),
+        known=tuple(product(INPUTS, ("accepted", "rejected"))),
     ),
-    Metric("streamlearn_rejected_total", COUNTER, "Events and labels rejected, by reason.", ("topic", "reason")),
+    Metric(
+        "streamlearn_rejected_total",
+        COUNTER,
+        "Events and labels rejected, by reason.",
+        ("topic", "reason"),
+        known=(
+            *product(INPUTS, ("format", "size", "features")),
+            ("events", "duplicate"),
+            ("labels", "label"),
+            ("labels", "unknown id"),
+        ),
+    ),
     Metric("streamlearn_lag", GAUGE, "Unread: records (Kafka) or bytes (embedded log).", ("topic", "partition")),
     Metric(
         "streamlearn_lag_seconds",
@@ -53,6 +73,7 @@ METRICS: tuple[Metric, ...] = (
         COUNTER,
         "Records that the log no longer held when they were to be read, at most.",
         ("topic",),
+        known=tuple((each,) for each in INPUTS),
     ),
     Metric("streamlearn_event_share", GAUGE, "Share of events that is read; the others are skipped."),
     Metric("streamlearn_skipped_total", COUNTER, "Records of events skipped, since more came than can be scored."),
@@ -92,7 +113,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_updates_total", COUNTER, "Updates of the model, by outcome.", ("outcome",)),
     Metric("streamlearn_tangent_restarts_total", COUNTER, "Tangents that exploded and were started again."),
     Metric("streamlearn_events_counted", GAUGE, "With topics.candidates: events that scorers have counted, each once."),
-    Metric("streamlearn_queries_issued_total", COUNTER, "Queries issued, by reason: score or audit.", ("reason",)),
+    Metric(
+        "streamlearn_queries_issued_total",
+        COUNTER,
+        "Queries issued, by reason: score or audit.",
+        ("reason",),
+        known=(("score",), ("audit",)),
+    ),
     Metric("streamlearn_queries_answered_total", COUNTER, "Queries answered by a label."),
     Metric(
         "streamlearn_query_answer_seconds", HISTOGRAM, "Time from a query to the label that answers it.", (), ANSWER_S
@@ -132,6 +159,7 @@ METRICS: tuple[Metric, ...] = (
         COUNTER,
         "Of a scorer: events passed on, by reason: score or audit.",
         ("reason",),
+        known=(("score",), ("audit",)),
     ),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
@@ -168,9 +196,9 @@ class Measurements:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        # What has no labels is there from the start, so that its first increase can be seen as one; but for gauges.
+        # Counters are there from the start, as far as labels are known, so that a first increase can be seen as one.
         self._values: dict[str, Values] = {
-            metric.name: {(): 0.0} if metric.kind == COUNTER and not metric.labels else {}
+            metric.name: dict.fromkeys(metric.known if metric.labels else ((),), 0.0) if metric.kind == COUNTER else {}
             for metric in METRICS
             if metric.kind != HISTOGRAM
         }

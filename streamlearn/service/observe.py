@@ -76,8 +76,10 @@ class Observer:
             "streamlearn_effective_examples", effective(weights_of(state, settings, "all")[newest(state, settings)])
         )
         told.set("streamlearn_log_regularity_gradient", state.tuner.gradient)
-        told.set("streamlearn_progressive_loss", state.progress.recent)
-        told.set("streamlearn_stream_loss", state.progress.audit_recent)
+        if state.progress.count:
+            told.set("streamlearn_progressive_loss", state.progress.recent)
+        if state.progress.audits:
+            told.set("streamlearn_stream_loss", state.progress.audit_recent)
         scored = score.score(state.progress.score)
         if scored is not None:
             told.set("streamlearn_progressive_score", scored)

@@ -15,12 +15,10 @@ from tests.end_to_end.daemon_process import append, running, until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 ELSEWHERE = {  # what this daemon has no cause to tell
-    "streamlearn_lost_total",
-    "streamlearn_rejected_total",
+    "streamlearn_stream_loss",
     "streamlearn_model_bytes",
     "streamlearn_model_version",
     "streamlearn_model_age_seconds",
-    "streamlearn_candidates_total",
 }
 
 

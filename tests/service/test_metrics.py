@@ -19,6 +19,8 @@ def test_names_are_distinct_and_follow_the_conventions() -> None:
         assert (metric.kind == HISTOGRAM) == bool(metric.buckets)
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert "le" not in metric.labels
+        assert all(len(series) == len(metric.labels) for series in metric.known)
+        assert metric.kind == COUNTER or not metric.known
         assert (metric.kind == COUNTER) == metric.name.endswith("_total")
         assert metric.help.endswith(".")
 
@@ -31,7 +33,9 @@ def test_values_are_kept_by_label() -> None:
     measured.add("streamlearn_rejected_total", 1, topic="events", reason="nan")
     snapshot = measured.snapshot()
     assert snapshot["streamlearn_lag"] == {("events", "0"): 4.0}
-    assert snapshot["streamlearn_rejected_total"] == {("events", "nan"): 3.0}
+    assert {series: value for series, value in snapshot["streamlearn_rejected_total"].items() if value} == {
+        ("events", "nan"): 3.0
+    }
 
 
 def test_counters_without_labels_begin_at_zero_and_gauges_are_absent() -> None:
@@ -39,6 +43,7 @@ def test_counters_without_labels_begin_at_zero_and_gauges_are_absent() -> None:
     assert list(snapshot) == [metric.name for metric in METRICS if metric.kind != HISTOGRAM]
     assert snapshot["streamlearn_events_total"] == {(): 0.0}
     assert snapshot["streamlearn_regularity"] == {}
+    assert snapshot["streamlearn_queries_issued_total"] == {("score",): 0.0, ("audit",): 0.0}
 
 
 def test_a_snapshot_does_not_change() -> None:

@@ -123,6 +123,7 @@ class ScoringLoop:
     def start(self) -> None:
         """Wait for a model; then join the group."""
         self._health.unready(START, "no model has been published yet")
+        self._health.unready(MODEL, "there is none yet")
         while True:
             self._follow()
             if self._scorer is not None:

@@ -179,6 +179,7 @@ def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) 
     scorer = here.scorer("only")
     try:
         until(lambda: "no model has been published yet" in scorer.unready_because().get("start", ""), "its reason")
+        assert "there is none yet" == scorer.unready_because()["model"]
         here.learn(30)
         scorer.wait_ready()
         until(lambda: len(here.candidates()) == 64, "all, while there are no scores to compare with")

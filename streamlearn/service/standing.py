@@ -161,7 +161,8 @@ class Standing:
         return entry
 
     def answered(self, query: Pending) -> None:
-        """How long that took. A query asked under another `queries.expire_s` is taken to be of this one, or not counted."""
+        """How long that took, by when it was to expire. One that was asked under another `queries.expire_s` is taken to be of
+        this one, or not counted; while a store is rebuilt, time goes by the queries."""
         waited_s = self.clock - (query.expires - self.rules.expire_s)
         if waited_s >= 0.0:
             self.measurements.observe("streamlearn_query_answer_seconds", waited_s)

@@ -241,6 +241,15 @@ class Http:
 
 @final
 @dataclass(frozen=True)
+class Logging:
+    """What is said on stderr, of `run` and `score`. format: auto is human on a terminal, and JSON elsewhere."""
+
+    level: str = "info"  # debug | info | warning
+    format: str = "auto"  # auto | json | human
+
+
+@final
+@dataclass(frozen=True)
 class Configuration:
     """The whole tree. A part is handed the sections that it needs, not this."""
 
@@ -260,3 +269,4 @@ class Configuration:
     users: Users = field(default_factory=Users)
     store: StoreSection = field(default_factory=StoreSection)
     http: Http = field(default_factory=Http)
+    logging: Logging = field(default_factory=Logging)

@@ -179,6 +179,8 @@ LIMITS: dict[str, Limit] = {
     "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),
     "http.host": Limit("a host name or address", lambda value: bool(re.fullmatch(r"\S+", value))),
     "http.port": _whole(-1, 65_535),
+    "logging.level": _words("debug", "info", "warning"),
+    "logging.format": _words("auto", "json", "human"),
 }
 
 

@@ -96,6 +96,8 @@ OTHER: dict[str, tuple[str, Any]] = {
     "store.path": ('"s.db"', "s.db"),
     "http.host": ('"0.0.0.0"', "0.0.0.0"),
     "http.port": ("-1", -1),
+    "logging.level": ('"debug"', "debug"),
+    "logging.format": ('"human"', "human"),
 }
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
 # What else has to be said for a key to mean anything.
@@ -322,6 +324,8 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("http.port", "65536"),
         ("http.port", "-2"),
         ("http.port", "1979-05-27"),
+        ("logging.level", '"trace"'),
+        ("logging.format", '"text"'),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_what_is(key: str, value: str, tmp_path: Path) -> None:

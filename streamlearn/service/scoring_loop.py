@@ -18,16 +18,19 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import msgspec
+import numpy as np
 
 from streamlearn.errors import CannotLoad
 from streamlearn.learner.split import draws
 from streamlearn.service import tally
 from streamlearn.service.asking import finite
+from streamlearn.service.events import ratios
 from streamlearn.service.health import MODEL, START, Health
+from streamlearn.service.lag import Lag
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.patience import Patience, Stopped
-from streamlearn.service.ports import CANDIDATES, EVENTS, REJECTED, Clock, Codec, Event, Message, Position, Record
+from streamlearn.service.ports import CANDIDATES, EVENTS, REJECTED, Clock, Codec, Event, Message, Record
 from streamlearn.service.scorer import Judged, Scorer
 from streamlearn.service.scoring_ports import Feed, Group, Outlet
 from streamlearn.service.tallies import Tallies
@@ -101,7 +104,7 @@ class ScoringLoop:
         self._poll_timeout_s = poll_timeout_s
         self._scorer: Scorer | None = None
         self._tallies, self._told_at = Tallies(), 0.0
-        self._lagging: set[Position] = set()
+        self._lag = Lag(measurements, ports.clock)
         self.events = 0  # scored
 
     def run(self) -> bool:
@@ -120,6 +123,7 @@ class ScoringLoop:
     def start(self) -> None:
         """Wait for a model; then join the group."""
         self._health.unready(START, "no model has been published yet")
+        self._health.unready(MODEL, "there is none yet")
         while True:
             self._follow()
             if self._scorer is not None:
@@ -144,7 +148,8 @@ class ScoringLoop:
         self._publish(messages)
         if ended:
             self._patiently("log", lambda: self._ports.group.commit(ended))
-        self._measure_lag()
+        self._lag.read(records)
+        self._lag.tell(self._ports.group.lag())
         return len(records)
 
     def close(self) -> None:
@@ -159,31 +164,25 @@ class ScoringLoop:
         except CannotLoad as error:
             if self._scorer is None:
                 raise
-            log.error("%s; going on with version %d", error, self._scorer.snapshot.version, extra={"action": "model"})
+            version = self._scorer.snapshot.version
+            log.error("%s; going on with version %d", error, version, extra={"action": "model", "version": version})
             scorer = self._scorer
         if scorer is None:
             return
         if scorer is not self._scorer:
             self._scorer = scorer
-            log.info("scoring by version %d of the model", scorer.snapshot.version, extra={"action": "model"})
+            version = scorer.snapshot.version
+            log.info("scoring by version %d of the model", version, extra={"action": "model", "version": version})
         age_s = max(0.0, self._ports.clock.now() - scorer.snapshot.time)
         self._measurements.set("streamlearn_model_version", scorer.snapshot.version)
-        self._measurements.set("streamlearn_model_age_seconds", age_s)
+        self._measurements.set("streamlearn_query_threshold", scorer.threshold)
+        self._measurements.since("streamlearn_model_age_seconds", self._ports.clock.monotonic() - age_s)
         if 0.0 < self._rules.stale_s < age_s:
             self._health.unready(
                 MODEL, f"the model is {age_s:.0f} s old, and scorers.stale_s = {self._rules.stale_s:g}"
             )
         else:
             self._health.ready(MODEL)
-
-    def _measure_lag(self) -> None:
-        """What went to another is that one's to tell."""
-        lags = self._ports.group.lag()
-        for role, number in self._lagging - lags.keys():
-            self._measurements.set("streamlearn_lag", 0, topic=role, partition=str(number))
-        for (role, number), lag in lags.items():
-            self._measurements.set("streamlearn_lag", lag, topic=role, partition=str(number))
-        self._lagging = set(lags)
 
     def _publish(self, messages: list[Message]) -> None:
         if messages:
@@ -210,15 +209,21 @@ class ScoringLoop:
                             self._candidate(events[at], judged, at, bool(audit[at]), record, before + len(good))
                         )
                 else:
-                    messages.append(self._rejected(self._codec.one(record, index), reason, record))
+                    kind = "features" if not isinstance(event, str) else "size" if record.oversize else "format"
+                    messages.append(self._rejected(self._codec.one(record, index), reason, kind))
                 at += not isinstance(event, str)
             for each in self._tallies.take(
                 record, judged.rows[good], len(found) - len(good), self._scorer.snapshot.columns
             ):
                 messages.append(_line(each))
                 ended[each.partition] = (each.stretch + 1) * tally.STRETCH
-        self.events += len(events) - len(judged.reasons)
-        self._measurements.add("streamlearn_events_total", len(events) - len(judged.reasons))
+        accepted = len(events) - len(judged.reasons)
+        self.events += accepted
+        self._measurements.add("streamlearn_records_total", accepted, topic=EVENTS, outcome="accepted")
+        self._measurements.add("streamlearn_events_total", accepted)
+        scores = np.delete(judged.scores, list(judged.reasons))
+        above = ratios(scores, np.full(len(scores), self._scorer.threshold))
+        self._measurements.observe("streamlearn_score_ratio", above)
         return messages, ended
 
     def _candidate(self, event: Event, judged: Judged, at: int, audit: bool, record: Record, events: int) -> Message:
@@ -240,8 +245,8 @@ class ScoringLoop:
         self._measurements.add("streamlearn_candidates_total", 1, reason=reason)
         return Message(CANDIDATES, event.id.encode(), msgspec.json.encode(candidate))
 
-    def _rejected(self, single: Record, reason: str, record: Record) -> Message:
-        kind = "size" if record.oversize else "format"
+    def _rejected(self, single: Record, reason: str, kind: str) -> Message:
+        self._measurements.add("streamlearn_records_total", 1, topic=EVENTS, outcome="rejected")
         self._measurements.add("streamlearn_rejected_total", 1, topic=EVENTS, reason=kind)
         return Message(REJECTED, single.key, self._codec.rejected(single, reason))
 

@@ -160,6 +160,13 @@ class Standing:
             self.asking.settled(1)
         return entry
 
+    def answered(self, query: Pending) -> None:
+        """How long that took, by when it was to expire. One that was asked under another `queries.expire_s` is taken to be of
+        this one, or not counted; while a store is rebuilt, time goes by the queries."""
+        waited_s = self.clock - (query.expires - self.rules.expire_s)
+        if waited_s >= 0.0:
+            self.measurements.observe("streamlearn_query_answer_seconds", waited_s)
+
     def tell_time(self, now: float) -> None:
         """What the wall clock says, which may jump. Where it was put back, it was ahead when queries were asked: none of them
         waits longer from here than one that is asked now."""

@@ -21,7 +21,7 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from tests.edges.kafka.world import CLIENTS, mostly
 from tests.edges.kafka.world import World as Topics
-from tests.end_to_end.daemon_process import DaemonProcess, command, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, refusals, until
 from tests.kafka_broker import LocalBroker
 from tests.kafka_fixtures import make_topics
 
@@ -179,6 +179,7 @@ def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) 
     scorer = here.scorer("only")
     try:
         until(lambda: "no model has been published yet" in scorer.unready_because().get("start", ""), "its reason")
+        assert "there is none yet" == scorer.unready_because()["model"]
         here.learn(30)
         scorer.wait_ready()
         until(lambda: len(here.candidates()) == 64, "all, while there are no scores to compare with")
@@ -192,7 +193,13 @@ def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) 
         loaded = streamlearn.load(f"kafka://{here.kafka}/{here.prefix}-models")
         for each in passed[64:]:
             assert loaded.predict(each["x"]) == each["prediction"]
-        assert 0.0 <= scorer.metrics()["streamlearn_model_age_seconds"] < 1000.0
+        told = scorer.metrics()
+        assert 0.0 <= told["streamlearn_model_age_seconds"] < 1000.0
+        assert 464 == told['streamlearn_records_total{outcome="accepted",topic="events"}']
+        assert 400 == told["streamlearn_score_ratio_count"], "but for those without a threshold"
+        assert len(passed) == sum(told[f'streamlearn_candidates_total{{reason="{why}"}}'] for why in ("score", "audit"))
+        assert {0.0} == {value for name, value in told.items() if name.startswith("streamlearn_lag")}
+        assert "model" in json.loads(scorer.get("/readyz")[1])["parts"]
         assert 0 == scorer.drain()
     finally:
         scorer.kill()
@@ -206,7 +213,7 @@ def test_what_a_scorer_cannot_do_without_is_named(tmp_path: Path) -> None:
     ):
         done = command(tmp_path, "score", *(each for key in keys for each in ("--set", key)))
         assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
-        assert says in done.stderr
+        assert says in refusals(done.stderr)[0]
 
 
 @pytest.mark.soak

@@ -76,7 +76,8 @@ class KafkaGroup(Group):
         """Where the group has come to."""
         assert self._member is not None
         self._handed = True
-        log.info("partitions of events: %s", ", ".join(map(str, numbers)) or "none", extra={"action": "partitions"})
+        told = ", ".join(map(str, numbers)) or "none"
+        log.info("partitions of events: %s", told, extra={"action": "partitions", "partitions": list(numbers)})
         if not numbers:
             return {}
         reader, topic, at = self._member.reader, self._topic, dict[int, int]()
@@ -87,7 +88,9 @@ class KafkaGroup(Group):
             where = f"topic '{topic}' partition {number}"
             skip = resume(self._client.kafka.lost, where, at[number], begins[number], ends[number])
             if skip is not None:
-                log.warning("%s: going on at %d, not at %d", where, skip.next, at[number], extra={"action": "skipped"})
+                fields = {"topic": EVENTS, "partition": number, "offset": skip.next, "lost": skip.lost}
+                text = "%s: going on at %d, not at %d"
+                log.warning(text, where, skip.next, at[number], extra={"action": "skipped", **fields})
                 at[number] = skip.next
         return at
 

@@ -33,10 +33,13 @@ PARTITIONS = 4
 class World:
     """Topics, a daemon that learns, publishes and asks, and scorers."""
 
-    def __init__(self, kafka: str, prefix: str, client: str, folder: Path, *told: str) -> None:
+    def __init__(
+        self, kafka: str, prefix: str, client: str, folder: Path, *told: str, partitions: int = PARTITIONS
+    ) -> None:
+        """partitions: of events."""
         self.kafka, self.prefix, self._folder, self._client = kafka, prefix, folder, client
         roles = ("labels", "queries", "rejected", "models", "candidates")
-        make_topics(kafka, {f"{prefix}-events": PARTITIONS, **{f"{prefix}-{r}": 1 for r in roles}})
+        make_topics(kafka, {f"{prefix}-events": partitions, **{f"{prefix}-{r}": 1 for r in roles}})
         topics = [f"topics.{role}={prefix}-{role}" for role in ("events", *roles)]
         where = ["log.kind=kafka", f"kafka.bootstrap_servers={kafka}", f"kafka.client={client}"]
         self.keys = [*where, *topics, f"name={prefix}", "models.for_scorers=true", "models.every_labels=1", *told]
@@ -51,11 +54,15 @@ class World:
             self.daemon = assemble.daemon(settings.read(None, {}, own), Health(), Measurements(), lambda _: True)
             self.daemon.start()
         until_ = self.daemon.pipeline.state.labels + labels
-        for i in range(until_ - labels, until_):
-            self._send("labels", {"id": f"l{i}", "x": x(i), "y": x(i)["a"] > 0.5})
+        self.warm(labels, until_ - labels)
         while self.daemon.pipeline.state.labels < until_:
             self.daemon.turn()
         self.daemon.turn()
+
+    def warm(self, labels: int, first: int = 0) -> None:
+        """So many labels that have their own x."""
+        for i in range(first, first + labels):
+            self._send("labels", {"id": f"l{i}", "x": x(i), "y": x(i)["a"] > 0.5})
 
     def happen(self, count: int) -> None:
         """So many events, over all partitions."""
@@ -70,8 +77,11 @@ class World:
         )
 
     def scorer(self, name: str) -> DaemonProcess:
+        return self.process(name, "score")
+
+    def process(self, name: str = "daemon", command: str = "run") -> DaemonProcess:
         told = [each for key in self.keys for each in ("--set", key)]
-        return DaemonProcess(self._folder / name, *told, command="score")
+        return DaemonProcess(self._folder / name, *told, command=command)
 
     def read(self, role: str) -> list[dict[str, Any]]:
         topics = Topics(self.kafka, self.prefix, self._client, create=False)

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,8 @@ class World:
         """partitions: of events."""
         self.kafka, self.prefix, self._folder, self._client = kafka, prefix, folder, client
         roles = ("labels", "queries", "rejected", "models", "candidates")
-        make_topics(kafka, {f"{prefix}-events": partitions, **{f"{prefix}-{r}": 1 for r in roles}})
+        there = {f"{prefix}-{role}": 1 for role in (*roles, "predictions")}  # these are off unless they are told
+        make_topics(kafka, {f"{prefix}-events": partitions, **there})
         topics = [f"topics.{role}={prefix}-{role}" for role in ("events", *roles)]
         where = ["log.kind=kafka", f"kafka.bootstrap_servers={kafka}", f"kafka.client={client}"]
         self.keys = [*where, *topics, f"name={prefix}", "models.for_scorers=true", "models.every_labels=1", *told]
@@ -183,8 +185,9 @@ def test_killed_frozen_and_added_they_score_every_event(client: str, world: Call
             each.kill()
 
 
-def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) -> None:
-    here = world("kafka-python", "queries.budget=0.1", "scorers.stale_s=1000")
+def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World], prefix: str) -> None:
+    told = ("queries.budget=0.1", "scorers.stale_s=1000", f"topics.predictions={prefix}-predictions")
+    here = world("kafka-python", *told)
     here.happen(64)
     scorer = here.scorer("only")
     try:
@@ -202,8 +205,34 @@ def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) 
         loaded = streamlearn.load(f"kafka://{here.kafka}/{here.prefix}-models")
         for each in passed[64:]:
             assert loaded.predict(each["x"]) == each["prediction"]
+        here.take_in(464)
+        said = {each["id"]: each for each in here.read("predictions")}
+        assert (464, [30] * 64 + [40] * 400) == (len(said), [said[f"e{i}"]["model_version"] for i in range(464)])
+        assert [loaded.predict(x(i)) for i in range(64, 464)] == [said[f"e{i}"]["prediction"] for i in range(64, 464)]
+        assert {"id", "prediction", "score", "trusted", "model_version"} == said["e0"].keys()
+        assert 464 == len(here.read("predictions")), "the daemon publishes none"
         assert 0.0 <= scorer.metrics()["streamlearn_model_age_seconds"] < 1000.0
         assert 0 == scorer.drain()
+    finally:
+        scorer.kill()
+
+
+@mostly("confluent")
+def test_by_a_model_that_is_too_old_no_event_is_scored(client: str, world: Callable[..., World]) -> None:
+    old = ("models.every_s=0.5", "scorers.stale_s=3", "scorers.when_stale=stop")
+    here = world(client, "queries.budget=1.0", *old)
+    here.learn(30)
+    scorer = here.scorer("only")
+    try:
+        until(lambda: "and scorers.stale_s = 3; no event is read" in scorer.unready_because().get("model", ""), "age")
+        until(lambda: scorer.metrics().get("streamlearn_stopped") == 1.0, "a halt")
+        here.happen(100)
+        time.sleep(1.0)
+        assert 0.0 == scorer.metrics()["streamlearn_events_total"]
+        here.take_in(100)  # meanwhile the daemon says that the model is still this one
+        until(lambda: scorer.metrics()["streamlearn_events_total"] == 100, "all events")
+        assert 0 == scorer.drain()
+        assert {30} == {each["model_version"] for each in here.candidates()}
     finally:
         scorer.kill()
 

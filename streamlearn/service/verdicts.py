@@ -1,0 +1,144 @@
+"""What a scorer has to say of events: candidates, predictions, those that are rejected, and tallies of all (`tally.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, final
+
+import msgspec
+
+from streamlearn.learner.split import draws
+from streamlearn.service import tally
+from streamlearn.service.asking import finite
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.ports import (
+    CANDIDATES,
+    EVENTS,
+    PREDICTIONS,
+    REJECTED,
+    Codec,
+    Event,
+    Message,
+    Prediction,
+    Record,
+)
+from streamlearn.service.scorer import Judged, Scorer
+from streamlearn.service.scoring_ports import Rules
+from streamlearn.service.tallies import Tallies
+
+
+@final
+class Candidate(msgspec.Struct, omit_defaults=True):
+    """An event that is passed on. reason: score or audit; response: the model's outputs.
+
+    partition, offset: of its record; events: of its stretch (`tally.py`) that were scored so far, this one included.
+    """
+
+    id: str
+    x: Any
+    reason: str
+    score: float | None
+    prediction: bool | int | float | str
+    response: list[float]
+    model_version: int
+    partition: int
+    offset: int
+    events: int
+    time: float | None = None
+
+
+class Said(NamedTuple):
+    """messages: in order; ended: where the group goes on, of partitions of which a stretch was ended; events: scored."""
+
+    messages: list[Message]
+    ended: dict[int, int]
+    events: int
+
+
+@final
+class _Batch(NamedTuple):
+    """Events under one model, and which of them chance has drawn."""
+
+    scorer: Scorer
+    events: list[Event]
+    judged: Judged
+    audit: Sequence[bool]
+
+
+@final
+class Verdicts:
+    """Carries nothing from one call to the next but how far tallies have come."""
+
+    def __init__(self, rules: Rules, codec: Codec, measurements: Measurements) -> None:
+        self._rules, self._codec, self._measurements = rules, codec, measurements
+        self._tallies = Tallies()
+
+    def forget(self) -> None:
+        """Partitions were handed out anew: all is read from where the group has come to."""
+        self._tallies.forget()
+
+    def news(self) -> list[Message]:
+        """Tallies of stretches that are not ended, as far as they have grown."""
+        return [_line(each) for each in self._tallies.news()]
+
+    def of(self, records: Sequence[Record], scorer: Scorer) -> Said:
+        """What comes of records, the next of their partitions."""
+        decoded = [self._codec.events(record) for record in records]
+        events = [event for found in decoded for event in found if isinstance(event, Event)]
+        drawn = draws([event.id for event in events], self._rules.seed)
+        judged, audit = scorer.score([event.x for event in events], drawn.random), drawn.audit < self._rules.audit_rate
+        batch, passes = _Batch(scorer, events, judged, audit.tolist()), scorer.passes(judged) | audit
+        messages, ended, at = list[Message](), dict[int, int](), 0
+        for record, found in zip(records, decoded, strict=True):
+            good, before = list[int](), self._tallies.so_far(record)
+            for index, event in enumerate(found):
+                reason = event if isinstance(event, str) else judged.reasons.get(at)
+                if reason is not None:
+                    messages.append(self._rejected(record, index, reason))
+                else:
+                    good.append(at)
+                    if passes[at]:
+                        messages.append(self._candidate(batch, at, record, before + len(good)))
+                    if self._rules.predictions:
+                        messages.append(self._prediction(batch, at))
+                at += not isinstance(event, str)
+            for each in self._tallies.take(record, judged.rows[good], len(found) - len(good), scorer.snapshot.columns):
+                messages.append(_line(each))
+                ended[each.partition] = (each.stretch + 1) * tally.STRETCH
+        scored = len(events) - len(judged.reasons)
+        self._measurements.add("streamlearn_events_total", scored)
+        return Said(messages, ended, scored)
+
+    def _candidate(self, batch: _Batch, at: int, record: Record, events: int) -> Message:
+        scorer, event, judged = batch.scorer, batch.events[at], batch.judged
+        reason = "audit" if batch.audit[at] else "score"
+        candidate = Candidate(
+            id=event.id,
+            x=event.x,
+            reason=reason,
+            score=finite(judged.scores[at]),
+            prediction=scorer.said(float(judged.predictions[at])),
+            response=judged.outputs[at].tolist(),
+            model_version=scorer.snapshot.version,
+            partition=record.partition,
+            offset=record.offset,
+            events=events,
+            time=event.time,
+        )
+        self._measurements.add("streamlearn_candidates_total", 1, reason=reason)
+        return Message(CANDIDATES, event.id.encode(), msgspec.json.encode(candidate))
+
+    def _prediction(self, batch: _Batch, at: int) -> Message:
+        scorer, judged, id = batch.scorer, batch.judged, batch.events[at].id
+        said, score = scorer.said(float(judged.predictions[at])), finite(judged.scores[at])
+        prediction = Prediction(id, said, score, scorer.trusted, scorer.snapshot.version)
+        return Message(PREDICTIONS, id.encode(), self._codec.prediction(prediction))
+
+    def _rejected(self, record: Record, index: int, reason: str) -> Message:
+        single, kind = self._codec.one(record, index), "size" if record.oversize else "format"
+        self._measurements.add("streamlearn_rejected_total", 1, topic=EVENTS, reason=kind)
+        return Message(REJECTED, single.key, self._codec.rejected(single, reason))
+
+
+def _line(each: tally.Tally) -> Message:
+    return Message(CANDIDATES, f"tally/{each.partition}".encode(), tally.encode(each))

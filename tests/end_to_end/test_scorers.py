@@ -45,16 +45,20 @@ class World:
         topics = [f"topics.{role}={prefix}-{role}" for role in ("events", *roles)]
         where = ["log.kind=kafka", f"kafka.bootstrap_servers={kafka}", f"kafka.client={client}"]
         self.keys = [*where, *topics, f"name={prefix}", "models.for_scorers=true", "models.every_labels=1", *told]
+        self.own = [*self.keys, "http.port=-1", f"store.path={folder / 'store.db'}"]
         self.producer = KafkaProducer(bootstrap_servers=kafka)
         self.daemon: Any = None
         self._events = 0
 
+    def open(self) -> None:
+        """The daemon, in this process."""
+        self.daemon = assemble.daemon(settings.read(None, {}, self.own), Health(), Measurements(), lambda _: True)
+        self.daemon.start()
+
     def learn(self, labels: int) -> None:
         """So many more, and publish the model."""
-        own = [*self.keys, "http.port=-1", f"store.path={self._folder / 'store.db'}"]
         if self.daemon is None:
-            self.daemon = assemble.daemon(settings.read(None, {}, own), Health(), Measurements(), lambda _: True)
-            self.daemon.start()
+            self.open()
         until_ = self.daemon.pipeline.state.labels + labels
         self.warm(labels, until_ - labels)
         while self.daemon.pipeline.state.labels < until_:
@@ -65,6 +69,10 @@ class World:
         """So many labels that have their own x."""
         for i in range(first, first + labels):
             self._send("labels", {"id": f"l{i}", "x": x(i), "y": x(i)["a"] > 0.5})
+
+    def answer(self, id: str) -> None:
+        """What is true of an event."""
+        self._send("labels", {"id": id, "y": x(int(id[1:]))["a"] > 0.5})
 
     def happen(self, count: int) -> None:
         """So many events, over all partitions."""

@@ -2,7 +2,7 @@
 
 Needs what `kafka_clients.py` needs. Events have 20 features, in JSON, one a record and 64 a record; a topic has two partitions;
 the budget is 1 %, so about 4 of 100 events are passed on. Scorers are processes of their own: they join, are frozen while the
-topic is filled, and are timed from when they go on until all is scored. The bare consumer reads as many records five times over.
+topic is filled, and are timed from when they go on until all is scored. The bare consumer reads five times as many records.
 CPU time is that of the scorers, or of the bare consumer's process; the broker's, which runs beside them, is not counted. Under
 six minutes.
 """

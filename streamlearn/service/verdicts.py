@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple, final
 
 import msgspec
@@ -87,22 +88,26 @@ class Verdicts:
         events = [event for found in decoded for event in found if isinstance(event, Event)]
         drawn = draws([event.id for event in events], self._rules.seed)
         judged, audit = scorer.score([event.x for event in events], drawn.random), drawn.audit < self._rules.audit_rate
-        batch, passes = _Batch(scorer, events, judged, audit.tolist()), scorer.passes(judged) | audit
+        batch, passes = _Batch(scorer, events, judged, audit.tolist()), (scorer.passes(judged) | audit).tolist()
         messages, ended, at = list[Message](), dict[int, int](), 0
-        for record, found in zip(records, decoded, strict=True):
-            good, before = list[int](), self._tallies.so_far(record)
-            for index, event in enumerate(found):
-                reason = event if isinstance(event, str) else judged.reasons.get(at)
-                if reason is not None:
-                    messages.append(self._rejected(record, index, reason))
-                else:
-                    good.append(at)
-                    if passes[at]:
-                        messages.append(self._candidate(batch, at, record, before + len(good)))
-                    if self._rules.predictions:
-                        messages.append(self._prediction(batch, at))
-                at += not isinstance(event, str)
-            for each in self._tallies.take(record, judged.rows[good], len(found) - len(good), scorer.snapshot.columns):
+        for _, of_stretch in groupby(zip(records, decoded, strict=True), _stretch):
+            together = list(of_stretch)
+            (first, _), (last, _), good, rejected = together[0], together[-1], list[int](), 0
+            before = self._tallies.so_far(first)
+            for record, found in together:
+                for index, event in enumerate(found):
+                    reason = event if isinstance(event, str) else judged.reasons.get(at)
+                    if reason is not None:
+                        messages.append(self._rejected(record, index, reason))
+                        rejected += 1
+                    else:
+                        good.append(at)
+                        if passes[at]:
+                            messages.append(self._candidate(batch, at, record, before + len(good)))
+                        if self._rules.predictions:
+                            messages.append(self._prediction(batch, at))
+                    at += not isinstance(event, str)
+            for each in self._tallies.take(first, judged.rows[good], rejected, scorer.snapshot.columns, last.next):
                 messages.append(_line(each))
                 ended[each.partition] = (each.stretch + 1) * tally.STRETCH
         scored = len(events) - len(judged.reasons)
@@ -138,6 +143,11 @@ class Verdicts:
         single, kind = self._codec.one(record, index), "size" if record.oversize else "format"
         self._measurements.add("streamlearn_rejected_total", 1, topic=EVENTS, reason=kind)
         return Message(REJECTED, single.key, self._codec.rejected(single, reason))
+
+
+def _stretch(read: tuple[Record, object]) -> tuple[int, int]:
+    record, _ = read
+    return record.partition, record.offset // tally.STRETCH
 
 
 def _line(each: tally.Tally) -> Message:

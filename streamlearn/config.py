@@ -87,12 +87,13 @@ class Models:
 @final
 @dataclass(frozen=True)
 class Scorers:
-    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none.
+    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none; when_stale: what it does then.
 
     instance: what this one is called, also when it is started again; "": each start is another one.
     """
 
     stale_s: float = 0.0
+    when_stale: str = "go-on"  # go-on | stop
     instance: str = ""
 
 

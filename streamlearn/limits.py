@@ -112,6 +112,7 @@ LIMITS: dict[str, Limit] = {
     "models.every_s": _POSITIVE,
     "models.for_scorers": _FLAG,
     "scorers.stale_s": _NOT_NEGATIVE,
+    "scorers.when_stale": _words("go-on", "stop"),
     "scorers.instance": Limit(
         'up to 200 letters, digits, ".", "_" and "-", or ""', lambda value: value == "" or bool(NAME.fullmatch(value))
     ),

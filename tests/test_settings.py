@@ -43,6 +43,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "models.every_s": ("2.5", 2.5),
     "models.for_scorers": ("true", True),
     "scorers.stale_s": ("300", 300.0),
+    "scorers.when_stale": ('"stop"', "stop"),
     "scorers.instance": ('"pod-3"', "pod-3"),
     "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
@@ -116,6 +117,7 @@ BESIDE = OF_NETWORKS | {
     **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
     "models.for_scorers": ("topics.models=models",),
     "topics.candidates": SCORED[:-1],
+    "scorers.when_stale": ("scorers.stale_s=300",),
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -382,6 +384,14 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         (
             ("models.for_scorers=true",),
             'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it',
+        ),
+        (
+            ("scorers.when_stale=stop",),
+            'scorers.when_stale = "stop" does nothing with scorers.stale_s = 0; set, for example, scorers.stale_s = 300',
+        ),
+        (
+            ("scorers.stale_s=60",),
+            "scorers.stale_s = 60 is no more than the time between two models, models.every_s = 60; set it to several",
         ),
         (
             ("topics.candidates=c",),

@@ -121,7 +121,7 @@ class Daemon:
         taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS)
         records, self._polled = polled[:taken], polled[taken:]
         self._lag.read(records)
-        if not records:
+        if not records and not self._announcing.under_way:  # a large model's rest is not to wait for rounds of steps
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S

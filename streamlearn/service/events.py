@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
-from streamlearn.learner import problem
+from streamlearn.learner import columns, problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
 from streamlearn.service import waiting
@@ -105,7 +105,7 @@ class Events:
         if encoded.reasons or ledger.knows(query.id):
             standing.asking.settled(1)  # nothing that a label could be joined to, or not for the first time
             return
-        standing.observe(encoded, new_columns, encoded.rows)
+        self._observe(encoded, new_columns, encoded.rows)
         standing.measurements.add("streamlearn_events_total", 1)
         ordinal, features = ledger.count, encoded.rows[0].tobytes()
         ledger.add_events([query.id], encoded.rows)
@@ -142,8 +142,7 @@ class Events:
             self._reject(new[i], reason, "features")
         good = [i for i in range(len(new)) if i not in encoded.reasons]
         rows = encoded.rows[good]
-        of_candidates = self._standing.rules.of_candidates  # their features are in the tallies, too
-        self._standing.observe(encoded, new_columns, rows[:0] if of_candidates else rows)
+        self._observe(encoded, new_columns, rows)
         counted, left = _taken_up(decoded, [new[i] for i in good])
         if good:
             events = [new[i].event for i in good]
@@ -156,6 +155,10 @@ class Events:
         for entry in self._standing.ledger.overdue():
             record, _ = waiting.read(entry.label, self._codec)
             self._standing.reject(record, "no event with this id came in time", "unknown id")
+
+    def _observe(self, encoded: columns.Encoded, new_columns: columns.State, rows: Array) -> None:
+        """Feature statistics take them in; those of candidates are in the tallies."""
+        self._standing.observe(encoded, new_columns, rows[:0] if self._standing.rules.of_candidates else rows)
 
     def _reject(self, read: Read, reason: str, kind: str) -> None:
         self._standing.reject(self._codec.one(read.record, read.place), reason, kind)

@@ -154,6 +154,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_model_bytes", GAUGE, "Size of the last of them."),
     Metric("streamlearn_model_version", GAUGE, "Of a scorer: version of the model that it scores by."),
     Metric("streamlearn_model_age_seconds", GAUGE, "Of a scorer: how long ago that model was taken."),
+    Metric("streamlearn_stopped", GAUGE, "Of a scorer: 1 while it reads no event, for its model is too old."),
     Metric(
         "streamlearn_candidates_total",
         COUNTER,

@@ -37,14 +37,13 @@ from streamlearn.service.transforming import Transforming
 class Announced:
     """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing.
 
-    slot: that of the last one in chunks; events: that scorers had counted.
+    slot: that of the last one in chunks.
     """
 
     time: float = 0.0
     version: int = 0
     mark: int = 0
     slot: int = 0
-    events: int = 0
 
 
 NOTHING = Announced()

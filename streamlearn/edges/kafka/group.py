@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import final
 
 from streamlearn import config
@@ -24,7 +25,7 @@ from streamlearn.edges.kafka.client import Outgoing
 from streamlearn.edges.kafka.lost import resume
 from streamlearn.edges.kafka.member import Called, Member, Producer
 from streamlearn.errors import Unavailable
-from streamlearn.service.ports import CANDIDATES, EVENTS, POLL_RECORDS, REJECTED, Message, Position, Record
+from streamlearn.service.ports import CANDIDATES, EVENTS, POLL_RECORDS, PREDICTIONS, REJECTED, Message, Position, Record
 from streamlearn.service.scoring_ports import Group, Outlet
 
 POLL_S = 0.5  # the longest that `poll` may hold up a shutdown
@@ -120,14 +121,16 @@ class KafkaGroup(Group):
 
 @final
 class KafkaOutlet(Outlet):
-    """Writes candidates and rejected events, acknowledged by all replicas."""
+    """Writes candidates, predictions and rejected events, acknowledged by all replicas."""
 
     def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, timeout_s: float = ANSWER_S) -> None:
         self._client, self._name, self._timeout_s = clients.client(kafka), name, timeout_s
-        self._topics = {CANDIDATES: topics.candidates, REJECTED: topics.rejected}
-        self._own = config.Topics(
-            topics.events, candidates=topics.candidates, labels="", queries="", rejected=topics.rejected
-        )
+        self._topics = {
+            CANDIDATES: topics.candidates,
+            PREDICTIONS: topics.predictions,
+            REJECTED: topics.rejected,
+        }
+        self._own = replace(topics, labels="", queries="", models="")
         self._producer: Producer | None = None
 
     def open(self) -> None:

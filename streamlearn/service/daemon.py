@@ -253,3 +253,6 @@ class Daemon:
         for position, lag in lags.items():
             polled = ends.get(position, 0) - begins.get(position, 0)
             self._measurements.set("streamlearn_lag", lag + polled, topic=position[0], partition=str(position[1]))
+            self._measurements.add(
+                "streamlearn_lost_total", 0, topic=position[0]
+            )  # so that the first loss is an increase

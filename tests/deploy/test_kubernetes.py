@@ -38,7 +38,7 @@ def test_every_resource_is_what_kubernetes_takes(overlay: str, version: str) -> 
             kubernetes_validate.validate(resource, version, strict=True)
 
 
-@pytest.mark.parametrize("overlay", ("production", "strimzi"))
+@pytest.mark.parametrize("overlay", ["production", "strimzi"])
 def test_every_custom_resource_is_what_its_operator_takes(overlay: str) -> None:
     resources = [each for each in rendered(overlay) if custom(each)]
     assert resources
@@ -155,9 +155,9 @@ def test_the_configuration_is_accepted_and_fits_its_pods(overlay: str, tmp_path:
 
 def test_secrets_are_files_that_are_mounted(tmp_path: Path) -> None:
     text = one("production", "ConfigMap", "streamlearn")["data"]["config.toml"]
+    path = tmp_path / "config.toml"
+    path.write_text(text)
     with pytest.raises(ConfigurationError, match="/run/secrets/kafka/password"):
-        path = tmp_path / "config.toml"
-        path.write_text(text)
         settings.read(path, {}, [])
     assert not [each for each in rendered("production") if each["kind"] == "Secret"]
     for pod in pods("production"):

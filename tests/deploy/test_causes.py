@@ -13,15 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import pytest
-from kafka import KafkaProducer
-
 from tests.deploy.prometheus_server import Prometheus, scraping
 from tests.deploy.tools import prometheus
 from tests.deploy.watching import RULES
 from tests.end_to_end.daemon_process import DaemonProcess, append, command, until
-from tests.kafka_broker import LocalBroker
-from tests.kafka_fixtures import make_topics
 
 FAULTY = """
 import time

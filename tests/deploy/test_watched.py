@@ -90,7 +90,7 @@ def told(kafka: str, prefix: str, folder: Path) -> list[str]:
 
 
 def test_every_panel_and_alert_has_an_answer(kafka: str, prefix: str, tmp_path: Path, traffic: Traffic) -> None:
-    """Alerts are asked without their comparisons. While all is well none fires; the daemon dies, and that is seen."""
+    """Alerts are asked without their comparisons. While all is well none fires; both are killed, and that is seen."""
     prometheus("prometheus")  # or skip, before anything is started
     arguments = told(kafka, prefix, tmp_path)
     traffic.warm()
@@ -120,7 +120,8 @@ def test_every_panel_and_alert_has_an_answer(kafka: str, prefix: str, tmp_path: 
                 raise AssertionError(f"no answer to {[(who, asked[who]) for who in sorted(empty)]}") from error
             assert not [alert for alert, state in server.alerts().items() if state == "firing"]
             daemon.signal(signal.SIGKILL)
-            until(lambda: "StreamlearnDown" in server.alerts(), "the alert")
+            scorer.signal(signal.SIGKILL)
+            until(lambda: {"StreamlearnDown", "StreamlearnScorersDown"} <= set(server.alerts()), "the alerts")
     finally:
         daemon.kill()
         scorer.kill()

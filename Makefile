@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak proto clean
+.PHONY: help demo test lint soak proto alerts clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -28,6 +28,10 @@ proto: $(VENV)/test  ## generate the code of protos/
 	@mkdir -p build/proto
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=build/proto --pyi_out=build/proto streamlearn/v1/wire.proto
 	@cp build/proto/streamlearn/v1/wire_pb2.py build/proto/streamlearn/v1/wire_pb2.pyi streamlearn/edges/formats/
+
+RULE := deploy/components/monitoring/prometheusrule.yaml
+alerts:  ## write the PrometheusRule of deploy/alerts/rules.yaml
+	@{ cat deploy/alerts/prometheusrule.head.yaml; sed 's/^./  &/' deploy/alerts/rules.yaml; } > $(RULE)
 
 clean:  ## remove the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -121,6 +121,22 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
     return settle(state, settings, rounds=0)
 
 
+def drop_before(state: State, settings: Settings, serial: int, learns: bool = True) -> State:
+    """Examples before `serial` are kept no longer, but for the newest of all; the model is refitted without them, λ goes on.
+
+    Of a network by the steps that a label brings, as in `revise`.
+    """
+    before, kept = len(state.examples), examples.newest(state.examples, max(1, state.examples.end - serial))
+    if len(kept) == before:
+        return state
+    state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    if not learns:
+        return state
+    if settings.network and state.fit is not None and trains(state, settings):
+        return stochastic.learn(state, settings, kept.end - 1)
+    return settle(state, settings, rounds=0)
+
+
 def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> State:
     """The stream is quiet, or at its end: learn what is left. By a refit at once; with SGDF by a round of steps.
 
@@ -174,9 +190,9 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
         return state
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
     losses, gradients = losses_gradients(fit, test)
-    state = replace(
-        state, progress=progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
-    )
+    loss, excess = float(losses[0]), float(losses[0] - fit.model.loss.least(test.y)[0])
+    loss, excess = loss * fit.frame.target_scale**2, excess / natural_scale(state, fit)
+    state = replace(state, progress=progress.step(state.progress, loss, excess, label.audit))
     # Leave-one-out needs H⁻¹: a model too large for that is tuned by what there is.
     progressive = settings.validation == "progressive" or (
         settings.validation == "leave-one-out" and fit.covariance is None

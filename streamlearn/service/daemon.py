@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
-from streamlearn.service import fits, overload, restore
+from streamlearn.service import fits, overload, response, restore
 from streamlearn.service.announcing import Announcing
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
@@ -126,6 +126,7 @@ class Daemon:
             self._commit(records)
         for text in obeyed:
             log.info("%s", text, extra={"action": "control"})
+        self._say_drift()
         self._report()
         return len(records)
 
@@ -242,6 +243,13 @@ class Daemon:
             level = logging.INFO if self.pipeline.state.published is None else logging.WARNING
             log.log(level, "no event is chosen by its score: %s", starved, extra={"action": "starved"})
         self._starved = starved
+
+    def _say_drift(self) -> None:
+        """Of alarms that are committed."""
+        drift = self.pipeline.standing.drift
+        for alarm in drift.news:
+            log.warning("%s", response.in_words(alarm, drift.told), extra={"action": "drift"})
+        drift.news = []
 
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)

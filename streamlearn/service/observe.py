@@ -51,6 +51,10 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     measurements.set("streamlearn_tangent_restarts_total", state.restarts)
     for what, stopped in paused(pipeline.standing).items():
         measurements.set("streamlearn_paused", float(stopped), what=what)
+    drift = pipeline.standing.drift
+    for each in drift.counts:
+        measurements.set("streamlearn_drift_alarms_total", each.alarms, signal=each.signal, detector=drift.detector)
+        measurements.set("streamlearn_drift_active", float(ledger.count < each.until), signal=each.signal)
     fit = state.published
     if fit is not None:
         measurements.set("streamlearn_parameters", fit.model.size)

@@ -83,7 +83,7 @@ class Watch:
         return Series(np.array(self._values), np.array(self._marks, dtype=np.int64))
 
     def feed(self, value: float, mark: int) -> int | None:
-        """An alarm by this value: the mark from which on the values are likeliest to have changed. What is watched begins anew."""
+        """An alarm by this value: the mark from which on values are likeliest to have changed. The watch begins anew then."""
         if self._detector is None:
             self._detector = self._built()
         self._values.append(value)

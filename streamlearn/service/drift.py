@@ -5,12 +5,13 @@ for classes that is the probability that the model did not give to the label. On
 audits, and what came without a query. The others are a biased sample, and one that shifts with the threshold and with the
 model. The loss falls while the model learns; that is no drift, so a rise alone is an alarm.
 
-**score**: what the events say, before a label comes. SLD of every event, by a model that is held fixed: by the one that is
-served it would fall with every label. It is renewed when there are `RENEWAL` times as many labels, and after an alarm. The
-first `ANCHOR` scores by it are what later ones are compared with: of each `RUN` of events the mean rank among them, as z, and
-that as the probability Φ(z). On a stream that does not change these are independent and alike, whatever the model, the loss and the
-features are; so the detectors' constants hold for all. Runs are cut by events' ordinals, however they were polled, and are
-looked at when a block of events is complete.
+**score**: what the events say, before a label comes. SLD of every event, ‖f′‖²: with the loss's factor, which falls where f
+grows, a stream that spreads could look the same. By a model that is held fixed: by the one that is served it would fall with
+every label. It is renewed when there are `RENEWAL` times as many labels, and after an alarm. The first `ANCHOR` scores by it
+are what later ones are compared with: of each `RUN` of events the mean rank among them, as z, and that as the probability
+Φ(z). On a stream that does not change these are independent and alike, whatever the model, the loss and the features are; so
+the detectors' constants hold for all. Runs are cut by events' ordinals, however they were polled, and are looked at when a
+block of events is complete.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from streamlearn.service.blocks import BLOCK
 from streamlearn.service.detectors import EMPTY, NONE, Series, Watch
 
 LOSS, SCORE = SIGNALS = ("loss", "score")
-RUN: Final = 32  # events; a block is a whole number of runs
-ANCHOR: Final = 256  # scores
-RENEWAL: Final = 4
+RUN: Final = 8  # events; a block is a whole number of runs
+ANCHOR: Final = 512  # scores
+RENEWAL: Final = 16
+UNLABELED: Final = SquaredLossDerivative("sld-unlabeled", labeled=False)
 
 
 @final
@@ -153,7 +155,7 @@ class Drift:
         block, part = np.zeros((BLOCK, rows.shape[1])), slice(place, place + len(rows))
         block[part] = rows
         view = View(fixed.model, fixed.theta, fixed.log_tangent, None, None)
-        self._block[part] = SquaredLossDerivative().score(view, fixed.frame.design(block), np.zeros(BLOCK))[part]
+        self._block[part] = UNLABELED.score(view, fixed.frame.design(block), np.zeros(BLOCK))[part]
 
     def block_ends(self, ordinal: int, events: int, time: float) -> Alarm | None:
         """The block before this ordinal is complete; an alarm, where its runs are not like those before."""

@@ -3,7 +3,7 @@
 Whole pipelines, with a tenth of the events asked about and answered 50 events later. What they feed the detectors is written
 down once a stream, and each detector is then run over that.
 
-    python benchmarks/drift.py detectors | responses
+    python benchmarks/drift.py detectors | responses [STREAM ...]
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def detectors() -> None:
 
 def responses() -> None:
     """The score on rows of the new concept, mean over the events after the change and at the end; paired differences."""
-    for kind in STREAMS:
+    for kind in sys.argv[2:] or STREAMS:
         found: dict[str, list[tuple[float, float]]] = {}
         for response, seed in itertools.product(RESPONSES, range(SEEDS)):
             desk, new = Desk(Drift(response=response), seed), STREAMS[kind](seed, True)

@@ -191,7 +191,7 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
     losses, gradients = losses_gradients(fit, test)
     loss, excess = float(losses[0]), float(losses[0] - fit.model.loss.least(test.y)[0])
-    loss, excess = loss * fit.frame.target_scale**2, excess / natural_scale(state, fit)
+    loss, excess = loss * fit.frame.target_scale**2, excess / fit.model.loss.dispersion
     state = replace(state, progress=progress.step(state.progress, loss, excess, label.audit))
     # Leave-one-out needs H⁻¹: a model too large for that is tuned by what there is.
     progressive = settings.validation == "progressive" or (

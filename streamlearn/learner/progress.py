@@ -18,7 +18,7 @@ class State:
     """count, total: labels scored before they were learned, and the sum of their losses; recent: running mean.
 
     audits, audit_total, audit_recent: the same over audit labels.
-    excess: of the last label, ℓ less the least that it could be, on the loss's natural scale.
+    excess: of the last label, ℓ less the least that it could be, as a log-likelihood: of values, over the noise's variance.
     """
 
     count: int = 0

@@ -33,14 +33,14 @@ EVENTS_COUNT, CHANGE = 2200, 1400
 
 @cache
 def stream(flips: bool = False, spreads: bool = False) -> tuple[Record, ...]:
-    """Every third event has its label, which nobody asked for. From `CHANGE` on labels are flipped, or events spread."""
+    """Every fourth event has its label, which nobody asked for. From `CHANGE` on labels are flipped, or events spread."""
     rng, records = np.random.default_rng(3), list[Record]()
     for i in range(EVENTS_COUNT):
         late = i >= CHANGE
         x = rng.normal(size=3) * (3.0 if late and spreads else 1.0)
         y = bool((x.sum() + 0.5 * rng.normal() > 0.0) != (late and flips))
         told: list[tuple[str, dict[str, Any]]] = [(EVENTS, {"id": f"e{i}", "x": x.tolist(), "time": float(i)})]
-        if i % 3 == 0:
+        if i % 4 == 0:
             told.append((LABELS, {"id": f"e{i}", "y": y, "time": float(i)}))
         records += [Record(role, 0, i, i + 1, None, json.dumps(value).encode()) for role, value in told]
     return tuple(records)
@@ -107,7 +107,7 @@ def test_a_flip_of_labels_is_noticed_by_their_loss_alone_and_placed() -> None:
     last = trial.pipeline.standing.drift.last
     assert last is not None
     assert CHANGE < last.events < CHANGE + 300
-    assert abs(last.since - CHANGE / 3) < 15
+    assert abs(last.since - CHANGE / 4) < 15
 
 
 def test_a_spread_of_events_is_noticed_by_their_scores_and_placed() -> None:
@@ -238,7 +238,7 @@ def test_an_alarm_is_a_log_line_and_a_metric_and_inspect_shows_it(
         daemon.close()
     said = [record for record in caplog.records if getattr(record, "action", "") == "drift"]
     assert 1 == len(said)
-    assert "labels are not what they were, since about label 4" in said[0].getMessage()
+    assert "labels are not what they were, since about label 3" in said[0].getMessage()
     found = measurements.snapshot()
     assert {("loss", "adwin"): 1.0, ("score", "adwin"): 0.0} == found["streamlearn_drift_alarms_total"]
     assert {("loss",): 1.0, ("score",): 0.0} == found["streamlearn_drift_active"]

@@ -11,6 +11,7 @@ Every step is a function: the state given is left as it was.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -191,7 +192,9 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
     losses, gradients = losses_gradients(fit, test)
     loss, excess = float(losses[0]), float(losses[0] - fit.model.loss.least(test.y)[0])
-    loss, excess = loss * fit.frame.target_scale**2, excess / fit.model.loss.dispersion
+    loss = loss * fit.frame.target_scale**2
+    if not fit.model.loss.of_classes:  # the size of the error: its square has most of its values next to 0
+        excess = math.sqrt(2.0 * max(excess, 0.0) / natural_scale(state, fit))
     state = replace(state, progress=progress.step(state.progress, loss, excess, label.audit))
     # Leave-one-out needs H⁻¹: a model too large for that is tuned by what there is.
     progressive = settings.validation == "progressive" or (

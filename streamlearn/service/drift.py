@@ -1,10 +1,10 @@
 """Drift: has the stream changed since the model began to learn from it? Two signals, each watched by a detector of river's.
 
-**loss**: what the labels say. Of each first label the loss before it was learned, ℓ less the least it could be (of values over
-the noise's variance), as 1 − e^(−ℓ): for classes that is the probability that the model did not give to the label. Only of
-labels that were not asked for by a score: audits, and what came without a query. The others are a biased sample, one that
-shifts with the threshold and with the model; and where the model was unsure, a label says little of whether it was wrong. The
-loss falls while the model learns; that is no drift, so a rise alone is an alarm.
+**loss**: what the labels say. Of each first label the loss before it was learned, ℓ less the least it could be (of values its
+root √(2ℓ), in deviations of the labels), as 1 − e^(−ℓ): for classes that is the probability that the model did not give to the
+label. Only of labels that were not asked for by a score: audits, and what came without a query. The others are a biased sample,
+one that shifts with the threshold and with the model; and where the model was unsure, a label says little of whether it was
+wrong. The loss falls while the model learns; that is no drift, so a rise alone is an alarm.
 
 **score**: what the events say, before a label comes. SLD of every event, ‖f′‖²: with the loss's factor, which falls where f
 grows, a stream that spreads could look the same. By a model that is held fixed: by the one that is served it would fall with

@@ -18,7 +18,7 @@ class State:
     """count, total: labels scored before they were learned, and the sum of their losses; recent: running mean.
 
     audits, audit_total, audit_recent: the same over audit labels.
-    excess: of the last label, ℓ less the least that it could be; of values √(2ℓ), the size of the error in deviations of labels.
+    excess: of the last label, ℓ less the least that it could be; of values √(2ℓ), the size of the error in their deviations.
     """
 
     count: int = 0

@@ -35,8 +35,8 @@ from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, So
 from streamlearn.service.rebuild import Ports as RebuildPorts
 from streamlearn.service.rebuild import Rebuild
 from streamlearn.service.scoring_loop import Ports as ScoringPorts
-from streamlearn.service.scoring_loop import Rules as ScoringRules
 from streamlearn.service.scoring_loop import ScoringLoop
+from streamlearn.service.scoring_ports import Rules as ScoringRules
 from streamlearn.service.standing import Rules
 
 
@@ -63,7 +63,7 @@ def pipeline(
         expire_s=queries.expire_s,
         wait=configuration.labels.wait,
         remember=configuration.labels.remember,
-        predictions=bool(configuration.topics.predictions),
+        predictions=bool(topics(configuration).predictions),
         log=_log(configuration),
         backlog=configuration.kafka.backlog if configuration.kafka.overload == "sample" else 0,
         name=configuration.name,
@@ -112,9 +112,9 @@ def _log(configuration: Configuration) -> tuple[tuple[str, str], ...]:
 
 
 def topics(configuration: Configuration) -> Topics:
-    """Topics as a daemon reads and writes them: candidates, where scorers pass them on, are its events."""
+    """Topics as a daemon reads and writes them. Of scorers it reads candidates as events, and they publish predictions."""
     told = configuration.topics
-    return replace(told, events=told.candidates or told.events, candidates="")
+    return replace(told, events=told.candidates, candidates="", predictions="") if told.candidates else told
 
 
 def learner_settings(configuration: Configuration) -> settings.Settings:
@@ -254,7 +254,14 @@ def scoring(
         KafkaOutlet(name, kafka, topics),
         clock,
     )
-    rules = ScoringRules(queries.seed, budget(configuration).audit_rate, configuration.scorers.stale_s)
+    told = configuration.scorers
+    rules = ScoringRules(
+        queries.seed,
+        budget(configuration).audit_rate,
+        bool(topics.predictions),
+        told.stale_s,
+        told.when_stale == "stop",
+    )
     load = partial(loading.scorer, device=configuration.model.device)
     patience = Patience(clock, health, measurements, pause)
     return ScoringLoop(rules, ports, _wire(configuration), load, health, measurements, patience)

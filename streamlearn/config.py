@@ -87,12 +87,13 @@ class Models:
 @final
 @dataclass(frozen=True)
 class Scorers:
-    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none.
+    """Of `streamlearn score`. stale_s: age of a model from which a scorer is not ready; 0: none; when_stale: what it does then.
 
     instance: what this one is called, also when it is started again; "": each start is another one.
     """
 
     stale_s: float = 0.0
+    when_stale: str = "go-on"  # go-on | stop
     instance: str = ""
 
 
@@ -241,6 +242,15 @@ class Http:
 
 @final
 @dataclass(frozen=True)
+class Logging:
+    """What is said on stderr, of `run` and `score`. format: auto is human on a terminal, and JSON elsewhere."""
+
+    level: str = "info"  # debug | info | warning
+    format: str = "auto"  # auto | json | human
+
+
+@final
+@dataclass(frozen=True)
 class Configuration:
     """The whole tree. A part is handed the sections that it needs, not this."""
 
@@ -260,3 +270,4 @@ class Configuration:
     users: Users = field(default_factory=Users)
     store: StoreSection = field(default_factory=StoreSection)
     http: Http = field(default_factory=Http)
+    logging: Logging = field(default_factory=Logging)

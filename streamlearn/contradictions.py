@@ -30,6 +30,7 @@ def check(configuration: Configuration) -> None:
         raise refuse(
             'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it'
         )
+    _check_stale(configuration)
     _check_overload(configuration)
     _check_candidates(configuration)
     _check_river(configuration)
@@ -91,6 +92,20 @@ def _check_format(configuration: Configuration) -> None:
                 f'kafka.framing = "{kafka.framing}" needs the id of the schema of topics.{role}; set, for example, '
                 f'kafka.schema_ids.{role} = 7, or topics.{role} = ""'
             )
+
+
+def _check_stale(configuration: Configuration) -> None:
+    """A model's age says something only where it is longer than a model is published for."""
+    scorers, every_s = configuration.scorers, configuration.models.every_s
+    if scorers.when_stale == "stop" and not scorers.stale_s:
+        raise refuse(
+            'scorers.when_stale = "stop" does nothing with scorers.stale_s = 0; set, for example, scorers.stale_s = 300'
+        )
+    if 0.0 < scorers.stale_s <= every_s:
+        raise refuse(
+            f"scorers.stale_s = {scorers.stale_s:g} is no more than the time between two models, models.every_s = "
+            f"{every_s:g}; set it to several times as much"
+        )
 
 
 def _check_overload(configuration: Configuration) -> None:

@@ -112,6 +112,7 @@ LIMITS: dict[str, Limit] = {
     "models.every_s": _POSITIVE,
     "models.for_scorers": _FLAG,
     "scorers.stale_s": _NOT_NEGATIVE,
+    "scorers.when_stale": _words("go-on", "stop"),
     "scorers.instance": Limit(
         'up to 200 letters, digits, ".", "_" and "-", or ""', lambda value: value == "" or bool(NAME.fullmatch(value))
     ),
@@ -179,6 +180,8 @@ LIMITS: dict[str, Limit] = {
     "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),
     "http.host": Limit("a host name or address", lambda value: bool(re.fullmatch(r"\S+", value))),
     "http.port": _whole(-1, 65_535),
+    "logging.level": _words("debug", "info", "warning"),
+    "logging.format": _words("auto", "json", "human"),
 }
 
 

@@ -43,6 +43,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "models.every_s": ("2.5", 2.5),
     "models.for_scorers": ("true", True),
     "scorers.stale_s": ("300", 300.0),
+    "scorers.when_stale": ('"stop"', "stop"),
     "scorers.instance": ('"pod-3"', "pod-3"),
     "features.kind": ('"tokens"', "tokens"),
     "features.names": ('["a", "b"]', ("a", "b")),
@@ -96,6 +97,8 @@ OTHER: dict[str, tuple[str, Any]] = {
     "store.path": ('"s.db"', "s.db"),
     "http.host": ('"0.0.0.0"', "0.0.0.0"),
     "http.port": ("-1", -1),
+    "logging.level": ('"debug"', "debug"),
+    "logging.format": ('"human"', "human"),
 }
 OTHER["kafka.settings"] = (OTHER["kafka.settings"][0], {"security_protocol": "SSL", "request_timeout_ms": 5000})
 # What else has to be said for a key to mean anything.
@@ -114,6 +117,7 @@ BESIDE = OF_NETWORKS | {
     **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
     "models.for_scorers": ("topics.models=models",),
     "topics.candidates": SCORED[:-1],
+    "scorers.when_stale": ("scorers.stale_s=300",),
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -322,6 +326,8 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("http.port", "65536"),
         ("http.port", "-2"),
         ("http.port", "1979-05-27"),
+        ("logging.level", '"trace"'),
+        ("logging.format", '"text"'),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_what_is(key: str, value: str, tmp_path: Path) -> None:
@@ -378,6 +384,14 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         (
             ("models.for_scorers=true",),
             'models.for_scorers = true does nothing with topics.models = ""; set topics.models = "models", or remove it',
+        ),
+        (
+            ("scorers.when_stale=stop",),
+            'scorers.when_stale = "stop" does nothing with scorers.stale_s = 0; set, for example, scorers.stale_s = 300',
+        ),
+        (
+            ("scorers.stale_s=60",),
+            "scorers.stale_s = 60 is no more than the time between two models, models.every_s = 60; set it to several",
         ),
         (
             ("topics.candidates=c",),

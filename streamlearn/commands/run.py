@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from streamlearn import assemble
-from streamlearn.commands.process import begin, serving
+from streamlearn.commands.process import Process, begin, serving, telling
 from streamlearn.config import Configuration
 from streamlearn.service.patience import Stopped
 
@@ -13,6 +13,13 @@ from streamlearn.service.patience import Stopped
 def run(configuration: Configuration, rebuild: bool) -> int:
     """Exit code 0: drained, or stopped while waiting for the world. rebuild: build a new store from the log first."""
     process = begin(configuration)
+    with telling(process.log):
+        _run(process, configuration, rebuild)
+    sys.stderr.flush()
+    return 0
+
+
+def _run(process: Process, configuration: Configuration, rebuild: bool) -> None:
     log, parts = process.log, (process.health, process.measurements, process.stop.wait, process.clock)
     daemon = None if rebuild else assemble.daemon(configuration, *parts)
     try:
@@ -21,16 +28,15 @@ def run(configuration: Configuration, rebuild: bool) -> int:
                 process.health.unready("start", "building a store from the log")
                 aside = assemble.rebuild(configuration, *parts)
                 if aside is not None:
-                    log.info("the store of before is %s now", aside, extra={"action": "rebuild"})
+                    log.info("the store of before is %s now", aside, extra={"action": "rebuild", "aside": str(aside)})
                 daemon = assemble.daemon(configuration, *parts)
             drained = daemon.run()
     except Stopped:
         log.info("stopped while building a store; start with --rebuild again", extra={"action": "stopped"})
-        return 0
+        return
+    number = daemon.number
     if drained:
-        log.info("drained; %d commits", daemon.number, extra={"action": "drained"})
+        log.info("drained; %d commits", number, extra={"action": "drained", "commit": number})
     else:
         told = "stopped while waiting; %d commits, and the next start goes on from there"
-        log.info(told, daemon.number, extra={"action": "stopped"})
-    sys.stderr.flush()
-    return 0
+        log.info(told, number, extra={"action": "stopped", "commit": number})

@@ -10,18 +10,20 @@ import json
 import socket
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, final
 
 from streamlearn.edges import prometheus
 from streamlearn.errors import ConfigurationError
-from streamlearn.service.health import PARTS, Health
+from streamlearn.service.health import DEAD_AFTER_S, Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import Clock
 
 OFF = -1  # the port that means no HTTP
 REQUEST_TIMEOUT_S = 5.0  # a client that says nothing is let go
 SHUTDOWN_POLL_S = 0.05
+OK, FAILING = "ok", "failing"
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 
 
@@ -50,22 +52,32 @@ class _Handler(BaseHTTPRequestHandler):
         health, measurements, now = self.server.health, self.server.measurements, self.server.clock.monotonic()
         if path == "/metrics":
             reasons = health.readiness()
+            measurements.age(now)
             measurements.set("streamlearn_loop_age_seconds", health.age(now))
-            for part in PARTS:
+            for part in health.parts:
                 measurements.set("streamlearn_ready", part not in reasons, part=part)
             body, content_type = prometheus.render(measurements, self.headers.get("Accept", ""))
             return 200, content_type, body
         if path == "/healthz":
-            text = f"the loop's last turn was {health.age(now):.1f} s ago\n"
-            return (200 if health.live(now) else 503), TEXT, text.encode()
+            age_s = health.age(now)
+            late = (
+                {} if health.live(now) else {"loop": f"its last turn was {age_s:.1f} s ago, {DEAD_AFTER_S:g} at most"}
+            )
+            return _judged(late, ("loop",), {"loop_age_seconds": round(age_s, 3)})
         if path == "/readyz":
-            reasons = health.readiness()
-            answer = {"ready": not reasons, "reasons": reasons}
-            return (503 if reasons else 200), JSON, json.dumps(answer).encode() + b"\n"
+            return _judged(health.readiness(), health.parts, {})
         return 404, TEXT, b"there are /metrics, /healthz and /readyz\n"
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Requests are not logged: every scrape would be a line."""
+
+
+def _judged(reasons: Mapping[str, str], parts: Sequence[str], more: Mapping[str, float]) -> tuple[int, str, bytes]:
+    """The answer that names every part, and of those that fail why."""
+    failing = {part: {"status": FAILING, "reason": reason} for part, reason in reasons.items()}
+    told = {part: {"status": OK} for part in parts} | failing
+    answer = {"status": FAILING if reasons else OK, **more, "parts": told}
+    return (503 if reasons else 200), JSON, json.dumps(answer).encode() + b"\n"
 
 
 @final

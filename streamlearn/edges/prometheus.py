@@ -6,15 +6,19 @@ collector made from the table turns one `Measurements` into families at the mome
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-from streamlearn.service.metrics import COUNTER, METRICS, Measurements
+from streamlearn.service.metrics import COUNTER, HISTOGRAM, METRICS, Distribution, Measurements
+from streamlearn.service.metrics import Metric as Entry
 
 
 @final
@@ -25,8 +29,11 @@ class MeasurementsCollector(Collector):
         self._measurements = measurements
 
     def collect(self) -> Iterator[Metric]:
-        snapshot = self._measurements.snapshot()
+        snapshot, distributions = self._measurements.snapshot(), self._measurements.distributions()
         for metric in METRICS:
+            if metric.kind == HISTOGRAM:
+                yield _histogram(metric, distributions[metric.name])
+                continue
             family: CounterMetricFamily | GaugeMetricFamily
             if metric.kind == COUNTER:
                 family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
@@ -35,6 +42,15 @@ class MeasurementsCollector(Collector):
             for labels, value in snapshot[metric.name].items():
                 family.add_metric(labels, value)
             yield family
+
+
+def _histogram(metric: Entry, found: Mapping[tuple[str, ...], Distribution]) -> HistogramMetricFamily:
+    """Prometheus counts in each bucket what is in those before it, too."""
+    family, bounds = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels), (*metric.buckets, math.inf)
+    for labels, distribution in found.items():
+        counted = zip(map(floatToGoString, bounds), accumulate(distribution.counts), strict=True)
+        family.add_metric(labels, buckets=list(counted), sum_value=distribution.total)
+    return family
 
 
 def render(measurements: Measurements, accept: str = "") -> tuple[bytes, str]:

@@ -33,6 +33,27 @@ def friedman_drift(seed: int) -> Dataset:
     return _values("friedman_drift", stream.take(ROWS), ordered=True)
 
 
+def friedman2(seed: int) -> Dataset:
+    """The impedance of a circuit: a smooth function far from linear, with noise of a quarter of its spread."""
+    from sklearn.datasets import make_friedman2
+
+    X, y = make_friedman2(ROWS, noise=100.0, random_state=seed)
+    return Dataset("friedman2", tuple(row.tolist() for row in X), tuple(y.tolist()), values=True)
+
+
+def planes(seed: int) -> Dataset:
+    from river.datasets import synth
+
+    return _values("planes", synth.Planes2D(seed=seed).take(ROWS), ordered=False)
+
+
+def mv(seed: int) -> Dataset:
+    """Some of the features are names, and depend on each other."""
+    from river.datasets import synth
+
+    return _values("mv", synth.Mv(seed=seed).take(ROWS), ordered=False)
+
+
 def imbalanced(seed: int) -> Dataset:
     from sklearn.datasets import make_classification
 
@@ -107,6 +128,8 @@ def _class(y: Any) -> Answer:
 
 def _cells(x: Any, names: tuple[str, ...]) -> dict[str, Cell]:
     return {
-        name if isinstance(name, str) else f"x{name}": str(value) if name in names else float(value)
+        name if isinstance(name, str) else f"x{name}": str(value)
+        if name in names or isinstance(value, str)
+        else float(value)
         for name, value in x.items()
     }

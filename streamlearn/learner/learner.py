@@ -20,7 +20,7 @@ from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity.progressive import STEP_MOST
-from streamlearn.learner import columns, exact, examples, problem, progress, solver, stochastic, tuner
+from streamlearn.learner import columns, exact, examples, problem, progress, score, solver, stochastic, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, held, trains, without_model
@@ -173,10 +173,15 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     if not fit.knows(np.array([target])).all():
         return state
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
-    losses, gradients = losses_gradients(fit, test)
-    state = replace(
-        state, progress=progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
+    losses, gradients, outputs = losses_gradients(fit, test)
+    progressed = progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
+    told = float(fit.model.loss.prediction(outputs)[0])
+    scored = (
+        score.of_class(progressed.score, int(told), int(target))
+        if fit.model.loss.of_classes
+        else score.of_value(progressed.score, fit.frame.value(told), target)
     )
+    state = replace(state, progress=replace(progressed, score=scored))
     # Leave-one-out needs H⁻¹: a model too large for that is tuned by what there is.
     progressive = settings.validation == "progressive" or (
         settings.validation == "leave-one-out" and fit.covariance is None

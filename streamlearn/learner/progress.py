@@ -9,7 +9,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import final
 
-FADE = 0.99  # of the running means: about the last hundred labels
+from streamlearn.learner import score
+
+FADE, UNSCORED = 0.99, score.State()  # of the running means: about the last hundred labels
 
 
 @final
@@ -17,7 +19,7 @@ FADE = 0.99  # of the running means: about the last hundred labels
 class State:
     """count, total: labels scored before they were learned, and the sum of their losses; recent: running mean.
 
-    audits, audit_total, audit_recent: the same over audit labels.
+    audits, audit_total, audit_recent: the same over audit labels. score: what people would call it.
     """
 
     count: int = 0
@@ -26,6 +28,7 @@ class State:
     audits: int = 0
     audit_total: float = 0.0
     audit_recent: float = 0.0
+    score: score.State = UNSCORED
 
     @property
     def mean(self) -> float | None:

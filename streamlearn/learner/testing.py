@@ -16,17 +16,17 @@ from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, newest, objective, weights_of
 
 
-def losses_gradients(fit: Fit, test: Data) -> tuple[Array, Array]:
-    """ℓ (n,) and ∇ℓ·θ̇ (n,), in units of the fit's own targets."""
+def losses_gradients(fit: Fit, test: Data) -> tuple[Array, Array, Array]:
+    """ℓ (n,) and ∇ℓ·θ̇ (n,), in units of the fit's own targets, and the model's outputs (n, k)."""
     f, f_dot = fit.model.response(fit.theta, fit.log_tangent, test.X)
     loss = fit.model.loss
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out of every mean
-        return loss.value(f, test.y), (loss.gradient(f, test.y) * f_dot).sum(axis=1)
+        return loss.value(f, test.y), (loss.gradient(f, test.y) * f_dot).sum(axis=1), f
 
 
 def mean_loss_gradient(fit: Fit, test: Data) -> tuple[float, float]:
     """Their weighted means: the loss in the labels' own units, the gradient in the fit's."""
-    values, gradients = losses_gradients(fit, test)
+    values, gradients, _ = losses_gradients(fit, test)
     share = test.w / test.w.sum()
     return float(share @ values) * fit.frame.target_scale**2, float(share @ gradients)
 

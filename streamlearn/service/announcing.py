@@ -2,8 +2,8 @@
 
 It is due when it is not what was announced last and enough labels were learned or enough time has passed since; a first one,
 and the last before the end, at once. So a stream that falls quiet leaves its last model there. Where scorers pass events on it
-goes out again after that time though it be the same: the score from which they do so has followed the stream. What was
-announced is part of the commit, too: a daemon that is started again does not repeat it.
+goes out again after that time though it be the same: the score from which they do so has followed the stream, and they see that
+the daemon is there. What was announced is part of the commit, too: a daemon that is started again does not repeat it.
 
 One that no message holds goes over several commits, one after the other, and counts as announced with the last, which has its
 manifest. Learning goes on meanwhile, and what it brings is due after that. A daemon that is killed in between begins again,
@@ -57,7 +57,7 @@ class Announcing:
             return True
         labels, seconds = standing.version - last.version, now - last.time
         waited = labels >= told.every_labels or not 0 <= seconds < told.every_s  # a clock may be put back
-        if standing.census.events != last.events and not 0 <= seconds < told.every_s:
+        if standing.rules.of_candidates and not 0 <= seconds < told.every_s:
             return True
         return (last.mark == 0 or ending or waited) and self._mark_of(fit) != last.mark
 
@@ -75,7 +75,7 @@ class Announcing:
         self._under_way = None if parcel.delivered else under_way
         if parcel.delivered:
             slot = under_way.slot if parcel.in_chunks else standing.announced.slot
-            standing.announced = Announced(now, under_way.version, under_way.mark, slot, standing.census.events)
+            standing.announced = Announced(now, under_way.version, under_way.mark, slot)
             standing.measurements.set("streamlearn_model_bytes", parcel.size)
             standing.measurements.add("streamlearn_models_total", 1)
 

@@ -22,8 +22,9 @@ from streamlearn.service import fits, overload, restore
 from streamlearn.service.announcing import Announcing
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
+from streamlearn.service.lag import Lag
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.observe import measure, starved
+from streamlearn.service.observe import Observer, starved
 from streamlearn.service.patience import Patience, Stopped
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import (
@@ -75,7 +76,8 @@ class Daemon:
         self._store_id, self._number, self._positions = "", 0, dict[Position, int]()
         self._replaces: str | None = None
         self._committed_at = 0.0
-        self._announcing = Announcing(pipeline.standing)
+        self._announcing, self._lag = Announcing(pipeline.standing), Lag(measurements, ports.clock)
+        self._observer = Observer(pipeline, health, measurements)
         self._starved = ""  # why no event can be chosen by its score
         self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
@@ -107,6 +109,7 @@ class Daemon:
         self._patiently("log", lambda: self._ports.source.open(self._positions))
         self._polled = self._moved()
         self._committed_at = self._ports.clock.monotonic()
+        self._measurements.since("streamlearn_commit_age_seconds", self._committed_at)
         self._health.ready("start")
         self._report()
 
@@ -117,7 +120,8 @@ class Daemon:
         before = self.pipeline.state
         taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS)
         records, self._polled = polled[:taken], polled[taken:]
-        if not records:
+        self._lag.read(records)
+        if not records and not self._announcing.under_way:  # a large model's rest is not to wait for rounds of steps
             self.pipeline.settle()
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
@@ -125,7 +129,7 @@ class Daemon:
         if records or obeyed or changes.pending_removed or self.pipeline.state is not before or due:
             self._commit(records)
         for text in obeyed:
-            log.info("%s", text, extra={"action": "control"})
+            log.info("%s", text, extra={"action": "control", "commit": self._number})
         self._report()
         return len(records)
 
@@ -187,8 +191,13 @@ class Daemon:
         self._publish(commit)
         self._patiently("store", self._ports.store.clear_outbox)
         self._committed_at = self._ports.clock.monotonic()
+        took_s, bytes_ = self._committed_at - began, commit.size
         self._measurements.add("streamlearn_commits_total", 1)
-        self._measurements.set("streamlearn_commit_duration_seconds", self._ports.clock.monotonic() - began)
+        self._measurements.observe("streamlearn_commit_duration_seconds", took_s)
+        self._measurements.set("streamlearn_commit_bytes", bytes_)
+        self._measurements.since("streamlearn_commit_age_seconds", self._committed_at)
+        fields = {"commit": number, "records": len(records), "messages": len(commit.outbox), "bytes": bytes_}
+        log.debug("commit %d", number, extra={"action": "commit", "seconds": round(took_s, 6), **fields})
 
     def _moved(self) -> list[Record]:
         """Where the source had to move to: places among the records, before what it read there."""
@@ -197,10 +206,11 @@ class Daemon:
             places.append(Record(role, partition, to, to, None, None, skipped=True))
             self._measurements.add("streamlearn_lost_total", lost or 0, topic=role)
             many = "an unknown number of" if lost is None else f"at most {lost}"
+            fields = {"topic": role, "partition": partition, "offset": to, "lost": lost}
             log.warning(
                 "partition %d of the %s topic no longer holds what was to be read next: going on at %d without %s records",
                 *(partition, role, to, many),
-                extra={"action": "skipped"},
+                extra={"action": "skipped", **fields},
             )
         return places
 
@@ -240,19 +250,15 @@ class Daemon:
         """Once each time that it begins; while there is no model yet it is no more than to be expected."""
         if starved and starved != self._starved:
             level = logging.INFO if self.pipeline.state.published is None else logging.WARNING
-            log.log(level, "no event is chosen by its score: %s", starved, extra={"action": "starved"})
+            fields = {"outstanding": self.pipeline.standing.asking.selector.outstanding}
+            log.log(level, "no event is chosen by its score: %s", starved, extra={"action": "starved", **fields})
         self._starved = starved
 
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)
-        measure(self.pipeline, self._health, self._measurements)
+        self._observer.measure()
         self._warn(starved(self.pipeline))
         lags = self._patiently("log", self._ports.source.lag)
         ends = {(record.role, record.partition): record.next for record in self._polled}
         begins = {(record.role, record.partition): record.offset for record in reversed(self._polled)}
-        for position, lag in lags.items():
-            polled = ends.get(position, 0) - begins.get(position, 0)
-            self._measurements.set("streamlearn_lag", lag + polled, topic=position[0], partition=str(position[1]))
-            self._measurements.add(
-                "streamlearn_lost_total", 0, topic=position[0]
-            )  # so that the first loss is an increase
+        self._lag.tell({each: lag + ends.get(each, 0) - begins.get(each, 0) for each, lag in lags.items()})

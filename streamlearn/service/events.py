@@ -8,6 +8,7 @@ budget and feature statistics come (`census.py`). A candidate that comes again, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
-from streamlearn.learner import problem
+from streamlearn.learner import columns, problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
 from streamlearn.service import waiting
@@ -38,6 +39,8 @@ from streamlearn.service.ports import (
 )
 from streamlearn.service.standing import Standing
 from streamlearn.service.tally import Tally
+
+log = logging.getLogger("streamlearn")
 
 
 class Read(NamedTuple):
@@ -102,7 +105,7 @@ class Events:
         if encoded.reasons or ledger.knows(query.id):
             standing.asking.settled(1)  # nothing that a label could be joined to, or not for the first time
             return
-        standing.observe(encoded, new_columns, encoded.rows)
+        self._observe(encoded, new_columns, encoded.rows)
         standing.measurements.add("streamlearn_events_total", 1)
         ordinal, features = ledger.count, encoded.rows[0].tobytes()
         ledger.add_events([query.id], encoded.rows)
@@ -139,8 +142,7 @@ class Events:
             self._reject(new[i], reason, "features")
         good = [i for i in range(len(new)) if i not in encoded.reasons]
         rows = encoded.rows[good]
-        of_candidates = self._standing.rules.of_candidates  # their features are in the tallies, too
-        self._standing.observe(encoded, new_columns, rows[:0] if of_candidates else rows)
+        self._observe(encoded, new_columns, rows)
         counted, left = _taken_up(decoded, [new[i] for i in good])
         if good:
             events = [new[i].event for i in good]
@@ -153,6 +155,10 @@ class Events:
         for entry in self._standing.ledger.overdue():
             record, _ = waiting.read(entry.label, self._codec)
             self._standing.reject(record, "no event with this id came in time", "unknown id")
+
+    def _observe(self, encoded: columns.Encoded, new_columns: columns.State, rows: Array) -> None:
+        """Feature statistics take them in; those of candidates are in the tallies."""
+        self._standing.observe(encoded, new_columns, rows[:0] if self._standing.rules.of_candidates else rows)
 
     def _reject(self, read: Read, reason: str, kind: str) -> None:
         self._standing.reject(self._codec.one(read.record, read.place), reason, kind)
@@ -187,8 +193,10 @@ class Events:
     def _ask(self, batch: _Batch, scored: Scored, stop: int) -> int:
         """Go through scored events up to `stop`; where it got to: a query may change the scores behind it."""
         standing, segment, at = self._standing, batch.segment, scored.start
+        thresholds = np.full(stop - at, np.nan)  # from which each event would have been asked about
         while at < stop:
             info = standing.asking.select(segment, scored, at, stop)
+            thresholds[at - scored.start : at - scored.start + info.used] = standing.asking.selector.threshold
             if standing.rules.predictions:
                 for i in range(at, at + info.used):
                     self._predict(batch, scored, i)
@@ -198,6 +206,9 @@ class Events:
                 moved = standing.asking.outlook.count(standing.state, segment.rows[at - 1 : at])
                 if moved or batch.times[stop - 1] >= expires:
                     break
+        standing.measurements.observe(
+            "streamlearn_score_ratio", ratios(scored.scores[: stop - scored.start], thresholds)
+        )
         return at
 
     def _issue(self, batch: _Batch, scored: Scored, i: int, info: selector.Info) -> float:
@@ -223,6 +234,8 @@ class Events:
         )
         standing.outbox.append(Message(QUERIES, event.id.encode(), self._codec.query(query)))
         standing.measurements.add("streamlearn_queries_issued_total", 1, reason=info.reason)
+        fields = {"id": event.id, "reason": info.reason, "score": query.score, "threshold": query.threshold}
+        log.debug("query %s", event.id, extra={"action": "query", **fields})
         return expires
 
     def _predict(self, batch: _Batch, scored: Scored, i: int) -> None:
@@ -237,6 +250,12 @@ class Events:
         if fit is None or scored.predictions is None:
             return None
         return predicted(self._standing.state, fit, float(scored.predictions[i - scored.start]))
+
+
+def ratios(scores: Array, thresholds: Array) -> Array:
+    """Scores over the score from which events are asked about, (n,); NaN where there is none, or none above 0."""
+    above = np.isfinite(thresholds) & (thresholds > 0.0)
+    return np.asarray(np.divide(scores, thresholds, out=np.full(len(scores), np.nan), where=above))
 
 
 def _taken_up(read: list[Read], good: list[Read]) -> tuple[NDArray[np.int64], int]:

@@ -13,14 +13,18 @@ DEAD_AFTER_S = 60.0
 LOG, STORE, NUMBERS, START = "log", "store", "numbers", "start"
 MODEL = "model"  # of a scorer
 PARTS = (LOG, STORE, NUMBERS, START, MODEL)
+OF_A_DAEMON, OF_A_SCORER = (LOG, STORE, NUMBERS, START), (LOG, START, MODEL)
 
 
 @final
 class Health:
-    """Stated by the daemon's thread, read by the HTTP server's. Until `ready("start")` it is starting."""
+    """Stated by the daemon's thread, read by the HTTP server's. Until `ready("start")` it is starting.
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    parts: those that there are, here; all are ready of which nothing else was said.
+    """
+
+    def __init__(self, parts: tuple[str, ...] = OF_A_DAEMON) -> None:
+        self._lock, self.parts = Lock(), parts
         self._last_turn: float | None = None
         self._reasons: dict[str, str] = {START: "starting"}
 

@@ -80,6 +80,7 @@ class Labels:
         query = standing.settle_query(label.id)
         if query is not None:
             standing.measurements.add("streamlearn_queries_answered_total", 1)
+            standing.answered(query)
         self._learn(label, label.y, x, query is not None and query.reason == "audit")
 
     def _features(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> Array | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import numpy as np
 
-from streamlearn.learner import examples
-from streamlearn.learner.state import held
+from streamlearn.core.losses import Array
+from streamlearn.learner import examples, score
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.state import State, held, newest, objective, weights_of
 from streamlearn.service.control import paused
-from streamlearn.service.health import Health
+from streamlearn.service.health import NUMBERS, Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
 
@@ -24,49 +28,97 @@ def starved(pipeline: Pipeline) -> str:
     return ""
 
 
-def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> None:
-    """Set every gauge that follows from the pipeline's state."""
-    state, ledger, selector = pipeline.state, pipeline.ledger, pipeline.standing.asking.selector
-    measurements.set("streamlearn_labels_waiting", len(ledger.waiting))
-    measurements.set("streamlearn_queries_outstanding", len(ledger.pending))
-    measurements.set("streamlearn_query_threshold", selector.threshold)
-    budget = pipeline.standing.rules.budget.share * selector.entitled
-    measurements.set("streamlearn_events_counted", pipeline.standing.census.events)
-    measurements.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
-    measurements.set("streamlearn_starved", float(bool(starved(pipeline))))
-    asking = pipeline.standing.asking
-    measurements.set("streamlearn_resting", float(asking.outlook.resting))
-    benefit = asking.outlook.watch(state, ledger)
-    if benefit is not None:
-        measurements.set("streamlearn_excess_loss", benefit.excess)
-        measurements.set("streamlearn_label_benefit", benefit.label)
-    tests = int(examples.members(state.examples, held(state, pipeline.standing.rules.learner)).sum())
-    measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
-    measurements.set("streamlearn_examples", tests, role="test")
-    measurements.set("streamlearn_log_regularity_gradient", state.tuner.gradient)
-    measurements.set("streamlearn_progressive_loss", state.progress.recent)
-    measurements.set("streamlearn_stream_loss", state.progress.audit_recent)
-    measurements.set("streamlearn_updates_total", state.updates, outcome="taken")
-    measurements.set("streamlearn_updates_total", state.skipped, outcome="skipped")
-    measurements.set("streamlearn_tangent_restarts_total", state.restarts)
-    for what, stopped in paused(pipeline.standing).items():
-        measurements.set("streamlearn_paused", float(stopped), what=what)
-    fit = state.published
-    if fit is not None:
-        measurements.set("streamlearn_parameters", fit.model.size)
-        measurements.set("streamlearn_regularity", fit.regularity)
-        measurements.set("streamlearn_tangent_residual", fit.residual)
-        judged = fit.certificate
+@final
+class Observer:
+    """States every gauge that follows from the pipeline's state; what follows from the fit alone, once for each."""
+
+    def __init__(self, pipeline: Pipeline, health: Health, measurements: Measurements) -> None:
+        self._pipeline, self._health, self._measurements = pipeline, health, measurements
+        self._fit: Fit | None = None
+        self._broken = ""  # what of the fit is no number
+
+    def measure(self) -> None:
+        """After a turn."""
+        self._queries()
+        self._learning(self._pipeline.state)
+        fit = self._pipeline.state.published
+        if fit is None:
+            self._broken = ""
+        elif fit is not self._fit:
+            self._model(self._pipeline.state, fit)
+        self._fit = fit
+        self._numbers()
+
+    def _queries(self) -> None:
+        standing, told = self._pipeline.standing, self._measurements
+        asking, selector, ledger = standing.asking, standing.asking.selector, standing.ledger
+        told.set("streamlearn_labels_waiting", len(ledger.waiting))
+        told.set("streamlearn_queries_outstanding", len(ledger.pending))
+        told.set("streamlearn_query_threshold", selector.threshold)
+        budget = standing.rules.budget.share * selector.entitled
+        told.set("streamlearn_events_counted", standing.census.events)
+        told.set("streamlearn_budget_used_ratio", selector.issued / budget if budget else 0.0)
+        told.set("streamlearn_starved", float(bool(starved(self._pipeline))))
+        told.set("streamlearn_resting", float(asking.outlook.resting))
+        benefit = asking.outlook.watch(standing.state, ledger)
+        if benefit is not None:
+            told.set("streamlearn_excess_loss", benefit.excess)
+            told.set("streamlearn_label_benefit", benefit.label)
+        for what, stopped in paused(standing).items():
+            told.set("streamlearn_paused", float(stopped), what=what)
+
+    def _learning(self, state: State) -> None:
+        told, settings = self._measurements, self._pipeline.standing.rules.learner
+        tests = int(examples.members(state.examples, held(state, settings)).sum())
+        told.set("streamlearn_examples", len(self._pipeline.ledger.labeled) - tests, role="train")
+        told.set("streamlearn_examples", tests, role="test")
+        told.set(
+            "streamlearn_effective_examples", effective(weights_of(state, settings, "all")[newest(state, settings)])
+        )
+        told.set("streamlearn_log_regularity_gradient", state.tuner.gradient)
+        if state.progress.count:
+            told.set("streamlearn_progressive_loss", state.progress.recent)
+        if state.progress.audits:
+            told.set("streamlearn_stream_loss", state.progress.audit_recent)
+        scored = score.score(state.progress.score)
+        if scored is not None:
+            told.set("streamlearn_progressive_score", scored)
+        told.set("streamlearn_updates_total", state.updates, outcome="taken")
+        told.set("streamlearn_updates_total", state.skipped, outcome="skipped")
+        told.set("streamlearn_tangent_restarts_total", state.restarts)
+
+    def _model(self, state: State, fit: Fit) -> None:
+        told, judged, settings = self._measurements, fit.certificate, self._pipeline.standing.rules.learner
+        with np.errstate(over="ignore", invalid="ignore"):
+            theta, tangent = float(np.linalg.norm(fit.theta)), float(np.linalg.norm(fit.log_tangent))
+        told.set("streamlearn_parameters", fit.model.size)
+        told.set("streamlearn_regularity", fit.regularity)
+        told.set("streamlearn_complexity", objective(state, settings, fit.model, fit.frame).complexity(fit.theta))
+        told.set("streamlearn_tangent_residual", fit.residual)
         for check in ("residual", "lag", "step", "growth", "curvature"):
-            measurements.set("streamlearn_tangent_certificate", getattr(judged, check), check=check)
-        measurements.set("streamlearn_tangent_trusted", float(judged.trusted))
-        measurements.set("streamlearn_theta_norm", float(np.linalg.norm(fit.theta)))
-        measurements.set("streamlearn_tangent_norm", float(np.linalg.norm(fit.log_tangent)))
-        measurements.set("streamlearn_train_loss", fit.loss)
-    if state.failing >= FAILING_MOST:
-        health.unready("numbers", f"the last {state.failing} updates were not finite and were skipped")
-    else:
-        health.ready("numbers")
-    reasons = health.readiness()
-    for part in ("start", "log", "store", "numbers"):
-        measurements.set("streamlearn_ready", float(part not in reasons), part=part)
+            told.set("streamlearn_tangent_certificate", getattr(judged, check), check=check)
+        told.set("streamlearn_tangent_trusted", float(judged.trusted))
+        told.set("streamlearn_theta_norm", theta)
+        told.set("streamlearn_tangent_norm", tangent)
+        told.set("streamlearn_train_loss", fit.loss)
+        named = {"theta": theta, "its tangent": tangent, "lambda": fit.regularity}
+        self._broken = " and ".join(name for name, size in named.items() if not np.isfinite(size))
+
+    def _numbers(self) -> None:
+        """No fit that is not finite is taken, but a store may hold anything, and a norm may overflow."""
+        failing = self._pipeline.state.failing
+        if self._broken:
+            self._health.unready(NUMBERS, f"of the model in use {self._broken} is not finite, or its square is not")
+        elif failing >= FAILING_MOST:
+            self._health.unready(NUMBERS, f"the last {failing} updates were not finite and were skipped")
+        else:
+            self._health.ready(NUMBERS)
+        reasons = self._health.readiness()
+        for part in self._health.parts:
+            self._measurements.set("streamlearn_ready", float(part not in reasons), part=part)
+
+
+def effective(weights: Array) -> float:
+    """The number of examples of equal weight that would say as much (Kish): (Σw)²/Σw²."""
+    squares = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squares if squares > 0.0 else 0.0

@@ -34,7 +34,7 @@ class Patience:
 
     def __call__(self, part: str, action: Callable[[], T]) -> T:
         """What `action` returns, tried until it does; `part` of the daemon is unready as long as that takes."""
-        pause_s = PAUSE_LEAST_S
+        pause_s, away_since = PAUSE_LEAST_S, None
         while True:
             self._health.turned(self._clock.monotonic())
             try:
@@ -42,12 +42,20 @@ class Patience:
             except Unavailable as error:
                 self._health.unready(part, str(error))
                 self._measurements.set("streamlearn_ready", 0, part=part)
-                log.warning("%s; trying again", error, extra={"action": "unavailable"})
+                away_since = self._clock.monotonic() if away_since is None else away_since
+                log.warning(
+                    "%s; trying again", error, extra={"action": "unavailable", "part": part, "pause_s": pause_s}
+                )
                 if self._pause(pause_s):
                     raise Stopped from error
                 pause_s = min(2.0 * pause_s, PAUSE_MOST_S)
             else:
                 self._health.ready(part)
+                if away_since is not None:
+                    away_s = round(self._clock.monotonic() - away_since, 3)
+                    log.info(
+                        "%s: back after %.1f s", part, away_s, extra={"action": "back", "part": part, "away_s": away_s}
+                    )
                 return result
 
     def over(self, rest_s: float = 0.0) -> bool:

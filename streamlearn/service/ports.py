@@ -38,7 +38,8 @@ class Record(NamedTuple):
 
     `value` is None for a tombstone. A record over `RECORD_BYTES` has its first bytes in `value` and `oversize` set to its
     size in bytes. `next` is the position to store once the record is dealt with. `place` is set where this is one event or
-    label taken out of a batch: which one, from 0. `skipped`: there is nothing to deal with but its position.
+    label taken out of a batch: which one, from 0. `skipped`: there is nothing to deal with but its position. `time`: when the
+    log got it, in s since 1970; None where it does not say.
     """
 
     role: str
@@ -50,6 +51,7 @@ class Record(NamedTuple):
     oversize: int = 0
     place: int | None = None
     skipped: bool = False
+    time: float | None = None
 
 
 class Skip(NamedTuple):

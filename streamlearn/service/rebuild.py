@@ -213,13 +213,12 @@ class Rebuild:
         if self._patiently.over():
             raise Stopped
         pipeline, text = self._pipeline, "rebuilt" if last else "rebuilding"
-        log.info(
-            "%s from the log: %d events, %d of %d queries, %d labels learned, %d to go",
-            text,
-            pipeline.ledger.count,
-            self._next,
-            len(self._asked),
-            pipeline.standing.version,
-            len(self._labels),
-            extra={"action": "rebuild"},
-        )
+        done = {
+            "events": pipeline.ledger.count,
+            "queries": self._next,
+            "queries_all": len(self._asked),
+            "labels": pipeline.standing.version,
+            "labels_left": len(self._labels),
+        }
+        told = "%s from the log: %d events, %d of %d queries, %d labels learned, %d to go"
+        log.info(told, text, *done.values(), extra={"action": "rebuild", **done})

@@ -51,6 +51,7 @@ class Scorer:
         self._sight = scoring.sight(snapshot.scoring, model, snapshot.theta, snapshot.log_tangent)
         self._problem = problem.State(model.loss.name, snapshot.classes)
         self.threshold = snapshot.scoring.threshold
+        self.trusted = snapshot.trusted or not self._strategy.by_tangent
 
     def score(self, xs: Sequence[columns.Features], draws: Array) -> Judged:
         """draws (n,): a uniform number an event, a hash of its id."""

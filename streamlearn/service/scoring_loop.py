@@ -2,12 +2,15 @@
 
 1. The newest model there is; before there is one, no event is read, and none is ever scored by an older one than the last.
 2. Events of the partitions that the group has handed out are scored (`scorer.py`).
-3. Candidates go out, and rejected events, and tallies of what was seen (`tally.py`), all acknowledged.
+3. Candidates go out, predictions, rejected events, and tallies of what was seen (`verdicts.py`), all acknowledged.
 4. The group is told where it has come to: to the end of the last stretch that was ended.
 
 Killed anywhere, what is not told is done again by whoever has the partition then. So every event is scored at least once, and a
 candidate may be there twice: it has the id of its event. Nothing is kept, and any number of scorers may run, up to as many as
 there are partitions.
+
+Where it is told to stop when the model is old it leaves the group until a newer one comes: whoever has a fresh one may have its
+partitions, and what was not told is read again.
 """
 
 from __future__ import annotations
@@ -15,48 +18,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
-
-import msgspec
+from typing import final
 
 from streamlearn.errors import CannotLoad
-from streamlearn.learner.split import draws
-from streamlearn.service import tally
-from streamlearn.service.asking import finite
 from streamlearn.service.health import MODEL, START, Health
+from streamlearn.service.lag import Lag
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.patience import Patience, Stopped
-from streamlearn.service.ports import CANDIDATES, EVENTS, REJECTED, Clock, Codec, Event, Message, Position, Record
-from streamlearn.service.scorer import Judged, Scorer
-from streamlearn.service.scoring_ports import Feed, Group, Outlet
-from streamlearn.service.tallies import Tallies
+from streamlearn.service.ports import Clock, Codec, Message
+from streamlearn.service.scorer import Scorer
+from streamlearn.service.scoring_ports import Feed, Group, Outlet, Rules
+from streamlearn.service.verdicts import Verdicts
 
 POLL_S = 0.25
-REST_S = 0.5  # between two looks for a first model
+REST_S = 0.5  # between two looks for a model, where there is none to go by
 TELL_S = 5.0  # between two tallies of a stretch that is not ended
 
 log = logging.getLogger("streamlearn")
-
-
-@final
-class Candidate(msgspec.Struct, omit_defaults=True):
-    """An event that is passed on. reason: score or audit; response: the model's outputs.
-
-    partition, offset: of its record; events: of its stretch (`tally.py`) that were scored so far, this one included.
-    """
-
-    id: str
-    x: Any
-    reason: str
-    score: float | None
-    prediction: bool | int | float | str
-    response: list[float]
-    model_version: int
-    partition: int
-    offset: int
-    events: int
-    time: float | None = None
 
 
 @final
@@ -68,16 +47,6 @@ class Ports:
     feed: Feed
     outlet: Outlet
     clock: Clock
-
-
-@final
-@dataclass(frozen=True)
-class Rules:
-    """seed, audit_rate: of audits; stale_s: age of a model from which the scorer is not ready; 0: whatever its age."""
-
-    seed: int
-    audit_rate: float
-    stale_s: float
 
 
 @final
@@ -96,12 +65,13 @@ class ScoringLoop:
         poll_timeout_s: float = POLL_S,
     ) -> None:
         """load: a scorer by what was published; raises CannotLoad."""
-        self._rules, self._ports, self._codec, self._load = rules, ports, codec, load
+        self._rules, self._ports, self._load = rules, ports, load
         self._health, self._measurements, self._patiently = health, measurements, patience
         self._poll_timeout_s = poll_timeout_s
         self._scorer: Scorer | None = None
-        self._tallies, self._told_at = Tallies(), 0.0
-        self._lagging: set[Position] = set()
+        self._verdicts, self._told_at = Verdicts(rules, codec, measurements), 0.0
+        self._member, self._stale = False, False  # of the group; whether the model is too old
+        self._lag = Lag(measurements, ports.clock)
         self.events = 0  # scored
 
     def run(self) -> bool:
@@ -110,7 +80,7 @@ class ScoringLoop:
             self.start()
             while not self._patiently.over():
                 self.turn()
-            self._publish([*map(_line, self._tallies.news())])
+            self._publish(self._verdicts.news())
         except Stopped:
             return False
         finally:
@@ -118,8 +88,9 @@ class ScoringLoop:
         return True
 
     def start(self) -> None:
-        """Wait for a model; then join the group."""
+        """Wait for a model; then join the group, unless that is too old."""
         self._health.unready(START, "no model has been published yet")
+        self._health.unready(MODEL, "there is none yet")
         while True:
             self._follow()
             if self._scorer is not None:
@@ -127,24 +98,30 @@ class ScoringLoop:
             if self._patiently.over(REST_S):
                 raise Stopped
         self._patiently("log", self._ports.outlet.open)
-        self._patiently("log", self._ports.group.open)
+        self._join_or_leave()
         self._health.ready(START)
 
     def turn(self) -> int:
         """How many records were dealt with."""
         self._follow()
+        if not self._join_or_leave():
+            self._patiently.over(REST_S)
+            return 0
+        assert self._scorer is not None, "start comes before turn"
         records = self._patiently("log", lambda: self._ports.group.poll(self._poll_timeout_s))
         if self._ports.group.handed():
-            self._tallies.forget()
-        messages, ended = self._dealt_with(records)
+            self._verdicts.forget()
+        messages, ended, scored = self._verdicts.of(records, self._scorer)
+        self.events += scored
         now = self._ports.clock.monotonic()
         if now - self._told_at >= TELL_S:
             self._told_at = now
-            messages += map(_line, self._tallies.news())
+            messages += self._verdicts.news()
         self._publish(messages)
         if ended:
             self._patiently("log", lambda: self._ports.group.commit(ended))
-        self._measure_lag()
+        self._lag.read(records)
+        self._lag.tell(self._ports.group.lag())
         return len(records)
 
     def close(self) -> None:
@@ -159,92 +136,41 @@ class ScoringLoop:
         except CannotLoad as error:
             if self._scorer is None:
                 raise
-            log.error("%s; going on with version %d", error, self._scorer.snapshot.version, extra={"action": "model"})
+            version = self._scorer.snapshot.version
+            log.error("%s; going on with version %d", error, version, extra={"action": "model", "version": version})
             scorer = self._scorer
         if scorer is None:
             return
         if scorer is not self._scorer:
             self._scorer = scorer
-            log.info("scoring by version %d of the model", scorer.snapshot.version, extra={"action": "model"})
+            version = scorer.snapshot.version
+            log.info("scoring by version %d of the model", version, extra={"action": "model", "version": version})
         age_s = max(0.0, self._ports.clock.now() - scorer.snapshot.time)
         self._measurements.set("streamlearn_model_version", scorer.snapshot.version)
-        self._measurements.set("streamlearn_model_age_seconds", age_s)
-        if 0.0 < self._rules.stale_s < age_s:
+        self._measurements.set("streamlearn_query_threshold", scorer.threshold)
+        self._measurements.since("streamlearn_model_age_seconds", self._ports.clock.monotonic() - age_s)
+        self._stale = 0.0 < self._rules.stale_s < age_s
+        if self._stale:
+            and_so = "; no event is read until there is a newer one" if self._rules.stops else ""
             self._health.unready(
-                MODEL, f"the model is {age_s:.0f} s old, and scorers.stale_s = {self._rules.stale_s:g}"
+                MODEL, f"the model is {age_s:.0f} s old, and scorers.stale_s = {self._rules.stale_s:g}{and_so}"
             )
         else:
             self._health.ready(MODEL)
 
-    def _measure_lag(self) -> None:
-        """What went to another is that one's to tell."""
-        lags = self._ports.group.lag()
-        for role, number in self._lagging - lags.keys():
-            self._measurements.set("streamlearn_lag", 0, topic=role, partition=str(number))
-        for (role, number), lag in lags.items():
-            self._measurements.set("streamlearn_lag", lag, topic=role, partition=str(number))
-        self._lagging = set(lags)
+    def _join_or_leave(self) -> bool:
+        """Whether events may be read: by a model that is too old none is, where that was told."""
+        reads = not (self._stale and self._rules.stops)
+        if reads and not self._member:
+            self._patiently("log", self._ports.group.open)
+        elif self._member and not reads:
+            log.warning("the model is too old: no event is read until there is a newer one", extra={"action": "model"})
+            self._publish(self._verdicts.news())
+            self._ports.group.close()
+        self._member = reads
+        self._measurements.set("streamlearn_stopped", not reads)
+        return reads
 
     def _publish(self, messages: list[Message]) -> None:
         if messages:
             self._patiently("log", lambda: self._ports.outlet.publish(messages))
-
-    def _dealt_with(self, records: list[Record]) -> tuple[list[Message], dict[int, int]]:
-        """What comes of records, and where the group goes on, of partitions of which a stretch was ended."""
-        assert self._scorer is not None, "start comes before turn"
-        decoded = [self._codec.events(record) for record in records]
-        events = [event for found in decoded for event in found if isinstance(event, Event)]
-        drawn = draws([event.id for event in events], self._rules.seed)
-        judged = self._scorer.score([event.x for event in events], drawn.random)
-        audit = drawn.audit < self._rules.audit_rate
-        passes = self._scorer.passes(judged) | audit
-        messages, ended, at = list[Message](), dict[int, int](), 0
-        for record, found in zip(records, decoded, strict=True):
-            good, before = list[int](), self._tallies.so_far(record)
-            for index, event in enumerate(found):
-                reason = event if isinstance(event, str) else judged.reasons.get(at)
-                if reason is None:
-                    good.append(at)
-                    if passes[at]:
-                        messages.append(
-                            self._candidate(events[at], judged, at, bool(audit[at]), record, before + len(good))
-                        )
-                else:
-                    messages.append(self._rejected(self._codec.one(record, index), reason, record))
-                at += not isinstance(event, str)
-            for each in self._tallies.take(
-                record, judged.rows[good], len(found) - len(good), self._scorer.snapshot.columns
-            ):
-                messages.append(_line(each))
-                ended[each.partition] = (each.stretch + 1) * tally.STRETCH
-        self.events += len(events) - len(judged.reasons)
-        self._measurements.add("streamlearn_events_total", len(events) - len(judged.reasons))
-        return messages, ended
-
-    def _candidate(self, event: Event, judged: Judged, at: int, audit: bool, record: Record, events: int) -> Message:
-        assert self._scorer is not None
-        reason = "audit" if audit else "score"
-        candidate = Candidate(
-            id=event.id,
-            x=event.x,
-            reason=reason,
-            score=finite(judged.scores[at]),
-            prediction=self._scorer.said(float(judged.predictions[at])),
-            response=judged.outputs[at].tolist(),
-            model_version=self._scorer.snapshot.version,
-            partition=record.partition,
-            offset=record.offset,
-            events=events,
-            time=event.time,
-        )
-        self._measurements.add("streamlearn_candidates_total", 1, reason=reason)
-        return Message(CANDIDATES, event.id.encode(), msgspec.json.encode(candidate))
-
-    def _rejected(self, single: Record, reason: str, record: Record) -> Message:
-        kind = "size" if record.oversize else "format"
-        self._measurements.add("streamlearn_rejected_total", 1, topic=EVENTS, reason=kind)
-        return Message(REJECTED, single.key, self._codec.rejected(single, reason))
-
-
-def _line(each: tally.Tally) -> Message:
-    return Message(CANDIDATES, f"tally/{each.partition}".encode(), tally.encode(each))

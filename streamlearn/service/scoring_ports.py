@@ -1,12 +1,29 @@
-"""What a scorer needs from the outside. It keeps nothing of its own: where it goes on is the group's to know."""
+"""What a scorer needs from the outside, and is told. It keeps nothing of its own: where it goes on is the group's to know."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
 
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.ports import Message, Position, Record
+
+
+@final
+@dataclass(frozen=True)
+class Rules:
+    """seed, audit_rate: of audits; predictions: whether they are published, of every event.
+
+    stale_s: age of a model from which the scorer is not ready; 0: whatever its age; stops: whether it reads no event then.
+    """
+
+    seed: int
+    audit_rate: float
+    predictions: bool = False
+    stale_s: float = 0.0
+    stops: bool = False
 
 
 class Group(ABC):
@@ -14,7 +31,7 @@ class Group(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Join."""
+        """Join, also after `close`."""
 
     @abstractmethod
     def poll(self, timeout_s: float) -> list[Record]:
@@ -33,7 +50,8 @@ class Group(ABC):
         """Records unread, of the partitions that are this member's."""
 
     @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leave."""
 
 
 class Feed(ABC):

@@ -37,14 +37,13 @@ from streamlearn.service.transforming import Transforming
 class Announced:
     """What was last put on `models`: when (s since 1970), after how many learned labels, and a checksum of it; 0: nothing.
 
-    slot: that of the last one in chunks; events: that scorers had counted.
+    slot: that of the last one in chunks.
     """
 
     time: float = 0.0
     version: int = 0
     mark: int = 0
     slot: int = 0
-    events: int = 0
 
 
 NOTHING = Announced()
@@ -159,6 +158,13 @@ class Standing:
         if entry is not None:
             self.asking.settled(1)
         return entry
+
+    def answered(self, query: Pending) -> None:
+        """How long that took, by when it was to expire. One that was asked under another `queries.expire_s` is taken to be of
+        this one, or not counted; while a store is rebuilt, time goes by the queries."""
+        waited_s = self.clock - (query.expires - self.rules.expire_s)
+        if waited_s >= 0.0:
+            self.measurements.observe("streamlearn_query_answer_seconds", waited_s)
 
     def tell_time(self, now: float) -> None:
         """What the wall clock says, which may jump. Where it was put back, it was ahead when queries were asked: none of them

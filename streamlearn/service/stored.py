@@ -106,6 +106,20 @@ class Commit:
     outputs: dict[str, int]
     outbox: Sequence[Message]
 
+    @property
+    def size(self) -> int:
+        """Bytes that it carries: the snapshot, rows of changes and messages, without what a store adds."""
+        changes = self.changes
+        rows = (changes.events_added, changes.pending_added, changes.examples_put)
+        return (
+            len(self.snapshot)
+            + sum(len(entry.x) + len(entry.id) for added in rows for entry in added)
+            + sum(len(example.y) for example in changes.examples_put)
+            + sum(len(entry.label) + len(entry.id) for entry in changes.waiting_added)
+            + sum(len(fit.value) for fit in changes.fits_added)
+            + sum(len(message.value) + len(message.key or b"") for message in self.outbox)
+        )
+
 
 @dataclass(frozen=True)
 class Saved:

@@ -25,8 +25,11 @@ class Tallies:
         """Partitions were handed out anew: all is read from where the group has come to."""
         self._open, self._said = {}, {}
 
-    def take(self, record: Record, rows: Array, rejected: int, known: columns.State) -> list[Tally]:
-        """The next record of its partition, of whose events those with raw rows (n, columns) were scored. What that ends."""
+    def take(self, record: Record, rows: Array, rejected: int, known: columns.State, through: int = 0) -> list[Tally]:
+        """The next record of its partition, of whose events those with raw rows (n, columns) were scored. What that ends.
+
+        through: with those behind it in the same stretch, up to this offset.
+        """
         number, stretch = record.partition, record.offset // tally.STRETCH
         before, ended = self._open.pop(number, None), list[Tally]()
         if before is not None and before.stretch < stretch:
@@ -36,7 +39,7 @@ class Tallies:
             before = Tally(number, record.offset, record.offset, 0, 0, known, moments.init(len(known.columns)))
         now = replace(
             before,
-            through=record.next,
+            through=max(record.next, through),
             events=before.events + len(rows),
             rejected=before.rejected + rejected,
             features=moments.step(before.features, rows[:, : len(before.columns.columns)]),

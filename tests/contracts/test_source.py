@@ -235,3 +235,14 @@ def test_polls_and_restarts_anywhere_read_every_record_of_kafka_once(kafka: str,
     chance = random.Random(1)
     kinds = chance.choices([EVENTS, LABELS, "poll", "restart"], [6, 2, 6, 1], k=120)
     every_record_is_read_once(kafka_log(kafka, prefix, client), [(kind, str(i)) for i, kind in enumerate(kinds)])
+
+
+def test_a_record_says_when_the_log_got_it_where_that_knows(log: Log) -> None:
+    began = time.time()
+    log.append(EVENTS, b"{}")
+    (record,) = read(log, opened(log), 1)
+    if log.wait_s:
+        assert record.time is not None
+        assert began - 1.0 < record.time < time.time() + 1.0
+    else:
+        assert record.time is None

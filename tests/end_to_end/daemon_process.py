@@ -48,6 +48,18 @@ def command(folder: Path, *arguments: str, launcher: Sequence[str] = STREAMLEARN
     )
 
 
+def refusals(said: str) -> list[str]:
+    """What commands ended by, that the operator can repair: a line on stderr; of `run` and `score`, of the log."""
+    found = []
+    for line in said.splitlines():
+        told = json.loads(line) if line.startswith("{") else {}
+        if told.get("action") == "failed":
+            found.append(told["message"])
+        elif line.startswith("streamlearn: "):
+            found.append(line.removeprefix("streamlearn: "))
+    return found
+
+
 def as_json(folder: Path, *arguments: str) -> dict[str, Any]:
     """What a command with --json says."""
     done = command(folder, *arguments, "--json")
@@ -143,9 +155,9 @@ class DaemonProcess:
     def unready_because(self) -> dict[str, str]:
         """Part → reason, of what is not ready."""
         status, body = self.get("/readyz")
-        answer = json.loads(body)
-        assert (status == 503) == bool(answer["reasons"])
-        reasons: dict[str, str] = answer["reasons"]
+        parts: dict[str, dict[str, str]] = json.loads(body)["parts"]
+        reasons = {part: each["reason"] for part, each in parts.items() if each["status"] != "ok"}
+        assert (status == 503) == bool(reasons)
         return reasons
 
     def metrics(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.daemon_process import append, inspect, lines, running, until
+from tests.end_to_end.daemon_process import append, inspect, lines, refusals, running, until
 from tests.end_to_end.test_kill_kafka import ROLES, configure, copy
 from tests.end_to_end.traffic import KafkaLog
 
@@ -52,7 +52,7 @@ def test_a_daemon_that_was_frozen_while_another_took_over_publishes_nothing_more
             older.signal(signal.SIGCONT)
             send(400, 600)
             assert older.wait() == 1
-            said = [line for line in older.said.splitlines() if line.startswith("streamlearn: ")]
+            said = refusals(older.said)
             assert len(said) == 1
             assert "another daemon of the same name has taken over" in said[0]
             until(newer.caught_up, "the rest")

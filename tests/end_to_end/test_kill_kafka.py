@@ -14,7 +14,7 @@ from streamlearn import settings
 from streamlearn.edges.kafka.source import PROBE_S
 from tests.edges.kafka.world import mostly
 from tests.end_to_end.conftest import ROLES
-from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, running, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, inspect, refusals, running, until
 from tests.end_to_end.kills import (
     SOME_KILLS,
     a_kill_after_each_commit,
@@ -164,9 +164,9 @@ def test_of_two_daemons_with_one_name_the_older_ends_with_one_line(
         with running(elsewhere, configuration) as newer:
             log.send("events", "e1", {"id": "e1", "x": [1.0, 3.0]})
             assert older.wait() == 1
-            told = [line for line in older.said.splitlines() if line.startswith("streamlearn: ")]
+            told = refusals(older.said)
             fenced = "another daemon of the same name has taken over; stop one, or give it its own name and store"
-            assert told == [f"streamlearn: {fenced}"]
+            assert told == [fenced]
             assert "Traceback" not in older.said
             until(lambda: newer.metrics()["streamlearn_events_total"] == 1, "the new event")
             assert newer.drain() == 0
@@ -194,5 +194,5 @@ def test_a_store_that_is_not_of_this_log_is_one_line_and_exit_code_3(
         assert daemon.drain() == 0
     for store, why in (("old.db", "an old copy"), ("new.db", "written by another store")):
         done = command(tmp_path, "run", configuration, "--set", "http.port=-1", "--set", f"store.path={store}")
-        said = [line for line in done.stderr.splitlines() if line.startswith("streamlearn: ")]
+        said = refusals(done.stderr)
         assert (done.returncode, len(said), why in said[0]) == (3, 1, True), done.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.daemon_process import append, command, inspect, lines, running, until
+from tests.end_to_end.daemon_process import append, command, inspect, lines, refusals, running, until
 
 DATA = "streamlearn-data"
 SOURCE = """
@@ -70,9 +70,9 @@ def kind(name: str) -> tuple[str, ...]:
 def one_line(folder: Path, what: str, name: str) -> str:
     """What a command ends with, as a mistake of the operator's."""
     done = command(folder, what, *kind(name))
-    said = [line for line in done.stderr.splitlines() if line.startswith("streamlearn: ")]
+    said = refusals(done.stderr)
     assert (done.returncode, len(said), "Traceback" in done.stderr) == (2, 1, False), done.stderr
-    return said[0].removeprefix("streamlearn: ")
+    return said[0]
 
 
 def test_a_module_that_cannot_be_made_is_one_line(folder: Path) -> None:

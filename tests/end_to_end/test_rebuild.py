@@ -10,7 +10,7 @@ import pytest
 
 from streamlearn import settings
 from streamlearn.edges.sqlite.store import SqliteStore
-from tests.end_to_end.daemon_process import DaemonProcess, command, running, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, refusals, running, until
 from tests.end_to_end.kills import all_is_whole_at_the_end
 from tests.end_to_end.test_kill_kafka import ROLES, configure
 from tests.end_to_end.traffic import FilesLog, KafkaLog, Log, Traffic
@@ -61,7 +61,7 @@ def again_and_again(folder: Path, store: str, log: Log, arguments: tuple[str, ..
         spoil(folder / store)
         damaged = (folder / store).read_bytes() if (folder / store).exists() else None
         refused = command(folder, "run", *arguments, "--set", "http.port=-1")
-        said = [line for line in refused.stderr.splitlines() if line.startswith("streamlearn: ")]
+        said = refusals(refused.stderr)
         assert (3, 1) == (refused.returncode, len(said)), refused.stderr
         assert "--rebuild" in said[0]
         assert kept == set(folder.rglob("*.aside-*"))

@@ -20,6 +20,7 @@ from tests.end_to_end.daemon_process import (
     environment,
     inspect,
     lines,
+    refusals,
     running,
     until,
 )
@@ -57,7 +58,7 @@ def answered(folder: Path, count: int) -> bool:
 def refused(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and the one line of a daemon that does not start."""
     done = command(folder, "run", *arguments)
-    said = [line for line in done.stderr.splitlines() if line.startswith("streamlearn: ")]
+    said = refusals(done.stderr)
     assert len(said) == 1
     assert "Traceback" not in done.stderr
     return done.returncode, said[0]
@@ -204,7 +205,7 @@ def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         code, said = refused(tmp_path, "--set", f"http.port={port}")
     assert code == 2
-    assert said == f"streamlearn: http.port {port} is taken; set http.port = 0 for any free port, or -1 for none"
+    assert said == f"http.port {port} is taken; set http.port = 0 for any free port, or -1 for none"
 
 
 def test_a_second_daemon_on_the_same_folder_is_one_line_and_exit_code_3(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,7 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from tests.edges.kafka.world import CLIENTS, mostly
 from tests.edges.kafka.world import World as Topics
-from tests.end_to_end.daemon_process import DaemonProcess, command, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, refusals, until
 from tests.kafka_broker import LocalBroker
 from tests.kafka_fixtures import make_topics
 
@@ -33,29 +34,45 @@ PARTITIONS = 4
 class World:
     """Topics, a daemon that learns, publishes and asks, and scorers."""
 
-    def __init__(self, kafka: str, prefix: str, client: str, folder: Path, *told: str) -> None:
+    def __init__(
+        self, kafka: str, prefix: str, client: str, folder: Path, *told: str, partitions: int = PARTITIONS
+    ) -> None:
+        """partitions: of events."""
         self.kafka, self.prefix, self._folder, self._client = kafka, prefix, folder, client
         roles = ("labels", "queries", "rejected", "models", "candidates")
-        make_topics(kafka, {f"{prefix}-events": PARTITIONS, **{f"{prefix}-{r}": 1 for r in roles}})
+        there = {f"{prefix}-{role}": 1 for role in (*roles, "predictions")}  # these are off unless they are told
+        make_topics(kafka, {f"{prefix}-events": partitions, **there})
         topics = [f"topics.{role}={prefix}-{role}" for role in ("events", *roles)]
         where = ["log.kind=kafka", f"kafka.bootstrap_servers={kafka}", f"kafka.client={client}"]
         self.keys = [*where, *topics, f"name={prefix}", "models.for_scorers=true", "models.every_labels=1", *told]
+        self.own = [*self.keys, "http.port=-1", f"store.path={folder / 'store.db'}"]
         self.producer = KafkaProducer(bootstrap_servers=kafka)
         self.daemon: Any = None
         self._events = 0
 
+    def open(self) -> None:
+        """The daemon, in this process."""
+        self.daemon = assemble.daemon(settings.read(None, {}, self.own), Health(), Measurements(), lambda _: True)
+        self.daemon.start()
+
     def learn(self, labels: int) -> None:
         """So many more, and publish the model."""
-        own = [*self.keys, "http.port=-1", f"store.path={self._folder / 'store.db'}"]
         if self.daemon is None:
-            self.daemon = assemble.daemon(settings.read(None, {}, own), Health(), Measurements(), lambda _: True)
-            self.daemon.start()
+            self.open()
         until_ = self.daemon.pipeline.state.labels + labels
-        for i in range(until_ - labels, until_):
-            self._send("labels", {"id": f"l{i}", "x": x(i), "y": x(i)["a"] > 0.5})
+        self.warm(labels, until_ - labels)
         while self.daemon.pipeline.state.labels < until_:
             self.daemon.turn()
         self.daemon.turn()
+
+    def warm(self, labels: int, first: int = 0) -> None:
+        """So many labels that have their own x."""
+        for i in range(first, first + labels):
+            self._send("labels", {"id": f"l{i}", "x": x(i), "y": x(i)["a"] > 0.5})
+
+    def answer(self, id: str) -> None:
+        """What is true of an event."""
+        self._send("labels", {"id": id, "y": x(int(id[1:]))["a"] > 0.5})
 
     def happen(self, count: int) -> None:
         """So many events, over all partitions."""
@@ -70,8 +87,11 @@ class World:
         )
 
     def scorer(self, name: str) -> DaemonProcess:
+        return self.process(name, "score")
+
+    def process(self, name: str = "daemon", command: str = "run") -> DaemonProcess:
         told = [each for key in self.keys for each in ("--set", key)]
-        return DaemonProcess(self._folder / name, *told, command="score")
+        return DaemonProcess(self._folder / name, *told, command=command)
 
     def read(self, role: str) -> list[dict[str, Any]]:
         topics = Topics(self.kafka, self.prefix, self._client, create=False)
@@ -173,12 +193,14 @@ def test_killed_frozen_and_added_they_score_every_event(client: str, world: Call
             each.kill()
 
 
-def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) -> None:
-    here = world("kafka-python", "queries.budget=0.1", "scorers.stale_s=1000")
+def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World], prefix: str) -> None:
+    told = ("queries.budget=0.1", "scorers.stale_s=1000", f"topics.predictions={prefix}-predictions")
+    here = world("kafka-python", *told)
     here.happen(64)
     scorer = here.scorer("only")
     try:
         until(lambda: "no model has been published yet" in scorer.unready_because().get("start", ""), "its reason")
+        assert "there is none yet" == scorer.unready_because()["model"]
         here.learn(30)
         scorer.wait_ready()
         until(lambda: len(here.candidates()) == 64, "all, while there are no scores to compare with")
@@ -192,8 +214,40 @@ def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World]) 
         loaded = streamlearn.load(f"kafka://{here.kafka}/{here.prefix}-models")
         for each in passed[64:]:
             assert loaded.predict(each["x"]) == each["prediction"]
-        assert 0.0 <= scorer.metrics()["streamlearn_model_age_seconds"] < 1000.0
+        here.take_in(464)
+        said = {each["id"]: each for each in here.read("predictions")}
+        assert (464, [30] * 64 + [40] * 400) == (len(said), [said[f"e{i}"]["model_version"] for i in range(464)])
+        assert [loaded.predict(x(i)) for i in range(64, 464)] == [said[f"e{i}"]["prediction"] for i in range(64, 464)]
+        assert {"id", "prediction", "score", "trusted", "model_version"} == said["e0"].keys()
+        assert 464 == len(here.read("predictions")), "the daemon publishes none"
+        told = scorer.metrics()
+        assert 0.0 <= told["streamlearn_model_age_seconds"] < 1000.0
+        assert 464 == told['streamlearn_records_total{outcome="accepted",topic="events"}']
+        assert 400 == told["streamlearn_score_ratio_count"], "but for those without a threshold"
+        assert len(passed) == sum(told[f'streamlearn_candidates_total{{reason="{why}"}}'] for why in ("score", "audit"))
+        assert {0.0} == {value for name, value in told.items() if name.startswith("streamlearn_lag")}
+        assert "model" in json.loads(scorer.get("/readyz")[1])["parts"]
         assert 0 == scorer.drain()
+    finally:
+        scorer.kill()
+
+
+@mostly("confluent")
+def test_by_a_model_that_is_too_old_no_event_is_scored(client: str, world: Callable[..., World]) -> None:
+    old = ("models.every_s=0.5", "scorers.stale_s=3", "scorers.when_stale=stop")
+    here = world(client, "queries.budget=1.0", *old)
+    here.learn(30)
+    scorer = here.scorer("only")
+    try:
+        until(lambda: "and scorers.stale_s = 3; no event is read" in scorer.unready_because().get("model", ""), "age")
+        until(lambda: scorer.metrics().get("streamlearn_stopped") == 1.0, "a halt")
+        here.happen(100)
+        time.sleep(1.0)
+        assert 0.0 == scorer.metrics()["streamlearn_events_total"]
+        here.take_in(100)  # meanwhile the daemon says that the model is still this one
+        until(lambda: scorer.metrics()["streamlearn_events_total"] == 100, "all events")
+        assert 0 == scorer.drain()
+        assert {30} == {each["model_version"] for each in here.candidates()}
     finally:
         scorer.kill()
 
@@ -206,7 +260,7 @@ def test_what_a_scorer_cannot_do_without_is_named(tmp_path: Path) -> None:
     ):
         done = command(tmp_path, "score", *(each for key in keys for each in ("--set", key)))
         assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
-        assert says in done.stderr
+        assert says in refusals(done.stderr)[0]
 
 
 @pytest.mark.soak

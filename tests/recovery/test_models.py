@@ -21,7 +21,8 @@ from streamlearn.service.model_messages import CHUNKS_A_COMMIT, Heard
 from streamlearn.service.ports import LABELS, MODELS, Message
 from tests.recovery.faults import Crash, FaultySink, FaultySource, FaultyStore, Script, crash
 
-TOLD = settings.read(None, {}, ("model.loss=squared", "topics.models=models", "models.every_labels=1", "name=fraud"))
+KEYS = ("model.loss=squared", "topics.models=models", "models.every_labels=1", "name=fraud")
+TOLD = settings.read(None, {}, KEYS)
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +38,13 @@ class World:
     def __init__(self) -> None:
         self.log, self.store = MemoryLog(), MemoryStore()
 
-    def daemon(self, script: Script) -> Daemon:
+    def daemon(self, script: Script, *more: str) -> Daemon:
         source, sink = MemorySource(self.log, waits=False), MemorySink(self.log, TOLD.topics)
         ports = Ports(
             FaultySource(source, script), FaultySink(sink, script), FaultyStore(self.store, script), ManualClock(1e9)
         )
-        return assemble.daemon_on(ports, TOLD, Health(), Measurements(), lambda _: False, poll_timeout_s=0.0)
+        told = settings.read(None, {}, (*KEYS, *more))
+        return assemble.daemon_on(ports, told, Health(), Measurements(), lambda _: False, poll_timeout_s=0.0)
 
     def label(self, i: int) -> None:
         self.log.append(
@@ -133,6 +135,23 @@ def test_what_is_learned_meanwhile_is_published_after_it_and_at_the_end_at_once(
     daemon.close()
     assert [1, 5] == manifests(world)
     assert 5 == world.newest()
+
+
+def test_steps_on_a_quiet_stream_wait_until_it_is_there() -> None:
+    world = World()
+    daemon = world.daemon(crash(), "training.solver=sgdf")
+    daemon.start()
+    for i in range(8):
+        world.label(i)
+    daemon.turn()
+    learned = daemon.pipeline.state
+    assert [] == manifests(world)
+    while not manifests(world):
+        daemon.turn()
+        assert learned is daemon.pipeline.state
+    daemon.turn()
+    assert learned is not daemon.pipeline.state
+    daemon.close()
 
 
 def test_a_model_that_is_forgotten_while_it_is_under_way_is_not_published() -> None:

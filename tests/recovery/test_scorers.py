@@ -23,8 +23,8 @@ from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.patience import Patience
 from streamlearn.service.ports import EVENTS, REJECTED, Message, Position, Record
 from streamlearn.service.scorer import Scorer
-from streamlearn.service.scoring_loop import TELL_S, Ports, Rules, ScoringLoop
-from streamlearn.service.scoring_ports import Feed, Group, Outlet
+from streamlearn.service.scoring_loop import TELL_S, Ports, ScoringLoop
+from streamlearn.service.scoring_ports import Feed, Group, Outlet, Rules
 from tests.recovery.faults import Crash, Script, crash, unavailable
 from tests.service.test_scorer import published
 
@@ -133,7 +133,7 @@ def outcome(models: Sequence[ModelSnapshot], script: Script) -> World:
         ports = Ports(MemoryGroup(world, script), MemoryFeed(world, script), MemoryOutlet(world, script), clock)
         patience = Patience(clock, health, measurements, lambda _: False)
         told = (JsonCodec(), lambda found: Scorer(found, found.model, nullcontext), health, measurements, patience)
-        loop = ScoringLoop(Rules(seed=0, audit_rate=0.2, stale_s=0.0), ports, *told)
+        loop = ScoringLoop(Rules(seed=0, audit_rate=0.2), ports, *told)
         try:
             loop.start()
             while loop.turn():

@@ -17,8 +17,8 @@ from streamlearn.service.metrics import Measurements
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.patience import Patience
 from streamlearn.service.ports import CANDIDATES, EVENTS, LABELS, QUERIES, Message, Position, Record
-from streamlearn.service.scoring_loop import TELL_S, Ports, Rules, ScoringLoop
-from streamlearn.service.scoring_ports import Feed, Group, Outlet
+from streamlearn.service.scoring_loop import TELL_S, Ports, ScoringLoop
+from streamlearn.service.scoring_ports import Feed, Group, Outlet, Rules
 
 TOPICS = Topics(candidates="candidates", models="models")
 CONFIGURATION = replace(Configuration(), topics=TOPICS, models=Models(every_labels=5, for_scorers=True))
@@ -59,7 +59,7 @@ class Sharing:
         ports = Ports(_Group(self, partitions), _Feed(self), _Outlet(self.log), self.clock)
         budget = assemble.budget(self.told)
         patience = Patience(self.clock, health, measurements, lambda _: False)
-        rules = Rules(self.told.queries.seed, budget.audit_rate, 0.0)
+        rules = Rules(self.told.queries.seed, budget.audit_rate)
         loop = ScoringLoop(rules, ports, JsonCodec(), loading.scorer, health, measurements, patience)
         loop.start()
         return loop

@@ -337,12 +337,15 @@ def test_what_was_committed_and_not_published_is_published_at_the_start() -> Non
     assert 1 == again.number
 
 
-def test_the_worlds_faults_are_waited_out_with_growing_pauses() -> None:
+def test_the_worlds_faults_are_waited_out_with_growing_pauses(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
     daemon = desk.started()
     desk.events(0, 10)
     desk.told.away = {"commit": 12}
+    caplog.set_level(logging.INFO)
     daemon.turn()
+    told = [(each.__dict__.get("action"), each.__dict__.get("part")) for each in caplog.records]
+    assert [("unavailable", "store")] * 12 + [("back", "store")] == [each for each in told if each[0] != "starved"]
     assert PAUSE_LEAST_S == desk.pauses[0]
     assert PAUSE_MOST_S == desk.pauses[-1]
     assert sorted(desk.pauses) == desk.pauses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamlearn.service.health import DEAD_AFTER_S, Health
+from streamlearn.service.health import DEAD_AFTER_S, OF_A_DAEMON, OF_A_SCORER, PARTS, Health
 
 
 def test_it_lives_while_the_loop_turns() -> None:
@@ -42,6 +42,11 @@ def test_a_part_that_is_not_ready_says_why_and_does_not_end_liveness() -> None:
     health.ready("log")
     health.ready("log")
     assert health.readiness() == {"store": "disk full"}
+
+
+def test_a_daemon_and_a_scorer_have_parts_of_their_own() -> None:
+    assert (Health().parts, Health(OF_A_SCORER).parts) == (OF_A_DAEMON, OF_A_SCORER)
+    assert set(PARTS) == {*OF_A_DAEMON, *OF_A_SCORER}
 
 
 def test_an_unknown_part_is_our_own_fault() -> None:

@@ -219,12 +219,16 @@ def unknown(key: str, kafka: config.Kafka, known: Set[str]) -> ConfigurationErro
     return ConfigurationError(f"kafka.settings.{key} is not a setting of {kafka.client}{hint}")
 
 
-def record(role: str, partition: int, offset: int, following: int, key: bytes | None, value: bytes | None) -> Record:
-    """A record as read, cut where it is too large."""
+def record(
+    role: str, partition: int, offset: int, following: int, key: bytes | None, value: bytes | None, time_ms: int | None
+) -> Record:
+    """A record as read, cut where it is too large. time_ms: since 1970, as Kafka has it; none of before is one."""
+    time = time_ms / 1000.0 if time_ms is not None and time_ms >= 0 else None
     size = len(key or b"") + len(value or b"")
     if size <= (MODEL_BYTES + RECORD_BYTES if role == MODELS else RECORD_BYTES):
-        return Record(role, partition, offset, following, key, value)
-    return Record(role, partition, offset, following, key and key[:KEPT_BYTES], value and value[:KEPT_BYTES], size)
+        return Record(role, partition, offset, following, key, value, time=time)
+    key, value = key and key[:KEPT_BYTES], value and value[:KEPT_BYTES]
+    return Record(role, partition, offset, following, key, value, size, time=time)
 
 
 @final

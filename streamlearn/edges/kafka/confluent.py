@@ -189,7 +189,8 @@ class ConfluentReader(Reader):
         for partition, batch in sorted(batches.items()):
             following = [each.offset() for each in batch[1:]] + [self.position(partition)]
             for each, after in zip(batch, following, strict=True):
-                records.append(record(self._role, partition, each.offset(), after, each.key(), each.value()))
+                _, time_ms = each.timestamp()  # -1 where there is none
+                records.append(record(self._role, partition, each.offset(), after, each.key(), each.value(), time_ms))
         return records
 
     def _raise(self) -> None:

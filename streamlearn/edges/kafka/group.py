@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import final
 
 from streamlearn import config
@@ -24,7 +25,7 @@ from streamlearn.edges.kafka.client import Outgoing
 from streamlearn.edges.kafka.lost import resume
 from streamlearn.edges.kafka.member import Called, Member, Producer
 from streamlearn.errors import Unavailable
-from streamlearn.service.ports import CANDIDATES, EVENTS, POLL_RECORDS, REJECTED, Message, Position, Record
+from streamlearn.service.ports import CANDIDATES, EVENTS, POLL_RECORDS, PREDICTIONS, REJECTED, Message, Position, Record
 from streamlearn.service.scoring_ports import Group, Outlet
 
 POLL_S = 0.5  # the longest that `poll` may hold up a shutdown
@@ -76,7 +77,8 @@ class KafkaGroup(Group):
         """Where the group has come to."""
         assert self._member is not None
         self._handed = True
-        log.info("partitions of events: %s", ", ".join(map(str, numbers)) or "none", extra={"action": "partitions"})
+        told = ", ".join(map(str, numbers)) or "none"
+        log.info("partitions of events: %s", told, extra={"action": "partitions", "partitions": list(numbers)})
         if not numbers:
             return {}
         reader, topic, at = self._member.reader, self._topic, dict[int, int]()
@@ -87,7 +89,9 @@ class KafkaGroup(Group):
             where = f"topic '{topic}' partition {number}"
             skip = resume(self._client.kafka.lost, where, at[number], begins[number], ends[number])
             if skip is not None:
-                log.warning("%s: going on at %d, not at %d", where, skip.next, at[number], extra={"action": "skipped"})
+                fields = {"topic": EVENTS, "partition": number, "offset": skip.next, "lost": skip.lost}
+                text = "%s: going on at %d, not at %d"
+                log.warning(text, where, skip.next, at[number], extra={"action": "skipped", **fields})
                 at[number] = skip.next
         return at
 
@@ -117,14 +121,16 @@ class KafkaGroup(Group):
 
 @final
 class KafkaOutlet(Outlet):
-    """Writes candidates and rejected events, acknowledged by all replicas."""
+    """Writes candidates, predictions and rejected events, acknowledged by all replicas."""
 
     def __init__(self, name: str, kafka: config.Kafka, topics: config.Topics, timeout_s: float = ANSWER_S) -> None:
         self._client, self._name, self._timeout_s = clients.client(kafka), name, timeout_s
-        self._topics = {CANDIDATES: topics.candidates, REJECTED: topics.rejected}
-        self._own = config.Topics(
-            topics.events, candidates=topics.candidates, labels="", queries="", rejected=topics.rejected
-        )
+        self._topics = {
+            CANDIDATES: topics.candidates,
+            PREDICTIONS: topics.predictions,
+            REJECTED: topics.rejected,
+        }
+        self._own = replace(topics, labels="", queries="", models="")
         self._producer: Producer | None = None
 
     def open(self) -> None:

@@ -208,7 +208,8 @@ class KafkaPythonReader(Reader):
             batch = fetched[partition]
             following = [each.offset for each in batch[1:]] + [self.position(partition.partition)]
             for each, after in zip(batch, following, strict=True):
-                records.append(record(self._role, each.partition, each.offset, after, each.key, each.value))
+                at = each.partition, each.offset, after
+                records.append(record(self._role, *at, each.key, each.value, each.timestamp))
         fetched.clear()  # the library's frames may hold it
         return records
 

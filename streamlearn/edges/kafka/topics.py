@@ -74,7 +74,7 @@ def prepare(topics: config.Topics, client: Client) -> None:
             text = scrub(f"{problem.text}; {problem.fix}", kafka)
             if problem.fatal:
                 raise ConfigurationError(text)
-            log.warning("%s", text, extra={"action": "topic"})
+            log.warning("%s", text, extra={"action": "topic", "topic": name})
 
 
 def _create(kafka: config.Kafka, missing: dict[str, str], admin: Admin) -> None:
@@ -83,7 +83,7 @@ def _create(kafka: config.Kafka, missing: dict[str, str], admin: Admin) -> None:
     for role, name in missing.items():
         if name in refused:
             raise _fault(kafka, role, name, refused[name])
-        log.info("created the topic '%s'", name, extra={"action": "topic"})
+        log.info("created the topic '%s'", name, extra={"action": "topic", "topic": name})
 
 
 def _fault(kafka: config.Kafka, role: str, name: str, refused: Refused) -> StreamlearnError:

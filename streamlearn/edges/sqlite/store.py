@@ -131,7 +131,7 @@ class SqliteStore(Store):
         with self._transaction() as database:
             migrate(database, version)
         text = "the store %s was of schema %d and is of %d now; as it was it is %s"
-        log.info(text, self._path, version, SCHEMA_VERSION, copy, extra={"action": "migrate"})
+        log.info(text, self._path, version, SCHEMA_VERSION, copy, extra={"action": "migrate", "schema": SCHEMA_VERSION})
 
     def _create(self, connection: sqlite3.Connection) -> None:
         self._set_durable(connection)

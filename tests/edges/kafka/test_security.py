@@ -22,7 +22,7 @@ from streamlearn import config
 from streamlearn.edges.kafka import clients
 from streamlearn.edges.kafka.probe import diagnose
 from streamlearn.errors import ConfigurationError, Unavailable
-from tests.end_to_end.daemon_process import DaemonProcess, command, running, until
+from tests.end_to_end.daemon_process import DaemonProcess, command, refusals, running, until
 from tests.kafka_broker import free_ports
 from tests.kafka_fixtures import make_topics
 from tests.kafka_security import CLIENTS, SecureBroker, named
@@ -268,8 +268,8 @@ def test_the_daemon_ends_with_one_line_and_code_2(
         assert 2 == daemon.wait()
     finally:
         daemon.kill()
-    last = daemon.said.splitlines()[-1]
-    assert last.startswith("streamlearn: Kafka at ")
+    (last,) = refusals(daemon.said)
+    assert last.startswith("Kafka at ")
     assert says in last
     assert "Traceback" not in daemon.said
     assert not any(secret in daemon.said for secret in (*secure.passwords.values(), *WRONG.values()))
@@ -305,5 +305,5 @@ def test_each_right_that_is_missing_is_named_and_what_to_grant(
     write(tmp_path, prefix, secure.addresses["SASL"], client, secure.sasl(user=user), topics)
     done = command(tmp_path, "run", "config.toml", "--set", "http.port=-1")
     assert 2 == done.returncode, done.stderr
-    assert says in done.stderr.splitlines()[-1]
+    assert says in refusals(done.stderr)[-1]
     assert secure.passwords[user] not in done.stderr

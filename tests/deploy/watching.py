@@ -17,19 +17,7 @@ OTHERS = ("up", "ALERTS", "kube_pod_container_status_restarts_total", "kubelet_v
 HISTOGRAM = ("_bucket", "_sum", "_count")
 
 # Metrics that are still being written: to be deleted once they are in the table.
-PROMISED = {
-    "streamlearn_lag_seconds",
-    "streamlearn_effective_examples",
-    "streamlearn_complexity",
-    "streamlearn_progressive_score",
-    "streamlearn_query_answer_seconds",
-    "streamlearn_commit_duration_seconds",  # as a histogram
-    "streamlearn_score_ratio",
-    "streamlearn_commit_bytes",
-    "streamlearn_commit_age_seconds",
-    "streamlearn_drift_alarms_total",
-    "streamlearn_drift_active",
-}
+PROMISED = {"streamlearn_drift_alarms_total", "streamlearn_drift_active"}
 
 
 def alerts() -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 # What the daemon has to be allowed, by what a broker calls it when it is not.
 RIGHTS = {
-    "topic": "grant Read on the topics of events and labels, and Write on the others",
+    "topic": "grant Read on the topics of events and labels (with --rebuild on that of queries), and Write on the others",
     "group": "grant Read on the consumer group that is called as the daemon is (`name`)",
     "transactionalid": "grant Write and Describe on the transactional id that is called as the daemon is (`name`)",
     "cluster": "grant Create on the cluster, or create the topics and set kafka.create_topics = false",

@@ -24,13 +24,13 @@ def some(users: int, seed: int = 0) -> tuple[Arrow, Point]:
     return Arrow(A, B, D), Point(rng.normal(size=P), rng.normal(size=(users, Q)))
 
 
-def dense(matrix: Arrow) -> Array:
-    users = len(matrix.users)
-    H = np.zeros((P + users * Q, P + users * Q))
-    H[:P, :P] = matrix.shared
+def as_dense(matrix: Arrow) -> Array:
+    users, q, p = matrix.border.shape
+    H = np.zeros((p + users * q, p + users * q))
+    H[:p, :p] = matrix.shared
     for u in range(users):
-        own = slice(P + u * Q, P + (u + 1) * Q)
-        H[own, own], H[own, :P], H[:P, own] = matrix.users[u], matrix.border[u], matrix.border[u].T
+        own = slice(p + u * q, p + (u + 1) * q)
+        H[own, own], H[own, :p], H[:p, own] = matrix.users[u], matrix.border[u], matrix.border[u].T
     return H
 
 
@@ -43,15 +43,15 @@ def test_a_solution_is_that_of_the_dense_system(users: int) -> None:
     matrix, right = some(users)
     factor = arrow.factor(matrix)
     assert factor is not None
-    assert_allclose(flat(arrow.solve(factor, right)), np.linalg.solve(dense(matrix), flat(right)), rtol=1e-9)
-    assert_allclose(flat(arrow.product(matrix, right)), dense(matrix) @ flat(right), rtol=1e-12)
+    assert_allclose(flat(arrow.solve(factor, right)), np.linalg.solve(as_dense(matrix), flat(right)), rtol=1e-9)
+    assert_allclose(flat(arrow.product(matrix, right)), as_dense(matrix) @ flat(right), rtol=1e-12)
 
 
 def test_a_users_block_of_the_inverse_is_that_of_the_dense_inverse() -> None:
     matrix, _ = some(5)
     factor = arrow.factor(matrix)
     assert factor is not None
-    inverse = np.linalg.inv(dense(matrix))
+    inverse = np.linalg.inv(as_dense(matrix))
     for u in range(5):
         at = [*range(P), *range(P + u * Q, P + (u + 1) * Q)]
         assert_allclose(arrow.inverse_at(factor, u), inverse[np.ix_(at, at)], rtol=1e-8, atol=1e-10)
@@ -66,7 +66,7 @@ def test_a_matrix_that_is_not_positive_definite_is_refused(where: str) -> None:
         case "schur":  # every block is positive definite, the whole is not
             matrix.shared[...] *= 0.1
             assert np.linalg.eigvalsh(matrix.shared)[0] > 0.0
-            assert np.linalg.eigvalsh(dense(matrix))[0] < 0.0
+            assert np.linalg.eigvalsh(as_dense(matrix))[0] < 0.0
         case _:
             matrix.border[2, 1, 1] = np.nan
     assert arrow.factor(matrix) is None

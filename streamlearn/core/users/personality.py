@@ -18,9 +18,10 @@ A user without labels has s = ṡ = 0: θ₀ and θ̇₀ exactly.
 which users differ more is to cost less, as in probabilistic principal components, where it has the prior variance v_j − σ²
 with σ² the mean of the eigenvalues that are left out, of noise and of what is one user's alone. So
 
-    P_j = e_j √((v_j − σ²)/(v₁ − σ²))
+    P_j = c e_j √(v_j − σ²),      c such that Σ_j ‖P_j‖² = d
 
-in units of the first, which λ sets. Signs are fixed (the largest entry is positive): the same deviations give the same P.
+which makes λ mean what it means for deviations: under either prior ‖θ_u − θ₀‖² is d/λW in the mean. Signs are fixed (the
+largest entry is positive): the same deviations give the same P.
 When P is refreshed, what a user's deviation was is projected on the new one (`carried`), from where Newton's method goes on.
 """
 
@@ -128,7 +129,7 @@ def directions(deviations: Array, weights: Array, count: int) -> Array:
     if P.shape[1] == 0:
         return np.asarray(P)
     P = P * np.sign(P[np.abs(P).argmax(axis=0), np.arange(P.shape[1])])
-    return np.asarray(P * np.sqrt(size[kept] / size[0]))
+    return np.asarray(P * np.sqrt(d * size[kept] / size[kept].sum()))
 
 
 def carried(deviation: Array, P: Array) -> Array:

@@ -101,7 +101,8 @@ def test_known_directions_are_found_again_by_size_and_with_the_same_signs() -> N
     angles = np.linalg.svd(np.linalg.qr(P)[0].T @ axes)[1]
     assert angles.min() > 0.99
     lengths = np.linalg.norm(P, axis=0)
-    assert_allclose(lengths, [1.0, 0.5], atol=0.1)
+    assert_allclose(lengths / lengths[0], [1.0, 0.5], atol=0.1)
+    assert_allclose(lengths @ lengths, d)
     assert (P[np.abs(P).argmax(axis=0), [0, 1]] > 0.0).all()
     assert_allclose(personality.directions(-deviations[::-1], weights, 2), P, atol=1e-9)
     assert_allclose(P @ personality.carried(P @ [1.0, -2.0], P), P @ [1.0, -2.0], atol=1e-12)
@@ -112,7 +113,7 @@ def test_users_who_weigh_nothing_and_directions_that_nobody_has_do_not_count() -
     deviations = np.outer(rng.normal(size=20), np.eye(5)[1])
     spoilt = np.concatenate([deviations, rng.normal(size=(20, 5))])
     weights = np.repeat([1.0, 0.0], 20)
-    assert_allclose(personality.directions(spoilt, weights, 3), np.eye(5)[:, 1:2], atol=1e-12)
+    assert_allclose(personality.directions(spoilt, weights, 3), np.sqrt(5.0) * np.eye(5)[:, 1:2], atol=1e-12)
     assert personality.directions(np.zeros((20, 5)), np.ones(20), 3).shape == (5, 0)
     assert personality.directions(spoilt, np.zeros(40), 3).shape == (5, 0)
     of = Shared(np.ones(5), np.ones(5), np.zeros((5, 0)), 10.0)

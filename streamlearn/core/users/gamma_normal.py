@@ -7,12 +7,21 @@ With rᵢ = xᵢ·θ_u − yᵢ of a user's n_u labels (weights count), m parame
     Σᵢ [½ κ_u rᵢ² − ½ log κ_u] + Σ_u [½ τ_u‖θ_u−θ₀‖² − ½ m log τ_u − (a−1)(log τ_u + log κ_u) + b (τ_u + κ_u)] + ½ α‖θ₀‖²
 
 R = ½‖θ₀‖², of the columns that the objective penalises. In log τ and log κ the Hessian is the arrow whose parts are written
-beside `Problem.hessian`. Given the parameters the precisions are closed,
+beside `Problem.hessian`. The tangent is H (θ̇₀, θ̇_u, dlog τ_u, dlog κ_u) = −λC with C = θ₀ in the shared block alone. (98) does
+not apply.
 
-    τ_u = (½m + a − 1) / (½‖θ_u−θ₀‖² + b),      κ_u = (½n_u + a − 1) / (½ Σ rᵢ² + b)
+**Marginal.** The likeliest θ_u and κ_u at once are no good where a user has about as many labels as parameters: what fits
+them all, noise included, has no residuals and so a large κ_u. With G_u = Σ x xᵀ
 
-and given these the parameters are one linear system: that is where Newton's method on all of them starts. The tangent is
-H (θ̇₀, θ̇_u, dlog τ_u, dlog κ_u) = −λC with C = θ₀ in the shared block alone. (98) does not apply.
+    + Σ_u ½ log det(κ_u G_u + τ_u I)
+
+θ_u is integrated out of the likelihood of τ_u and κ_u (the integral of a normal density, and so exact): a residual counts with
+what fitting took from it. Then, with γ_u = tr[κ_u G_u (κ_u G_u + τ_u I)⁻¹], how many parameters the labels determine,
+
+    τ_u = (½γ_u + a − 1) / (½‖θ_u−θ₀‖² + b),      κ_u = (½(n_u − γ_u) + a − 1) / (½ Σ rᵢ² + b)
+
+and without (`marginal` False) m and n_u in the place of γ_u and n_u − γ_u. Given these precisions the parameters are one
+linear system: that is where Newton's method on all of them starts.
 
 A user who labels noisily has a small κ_u: their labels weigh κ_u in θ₀, and should in a test loss (`weights`). One
 without labels has θ_u = θ₀ and θ̇_u = θ̇₀, and changes nothing for the others. Of the labels only each user's Gram matrix is
@@ -22,6 +31,7 @@ needed (`least_squares.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, final
 
 import numpy as np
@@ -79,12 +89,14 @@ def init(size: int, users: int, prior: Gamma) -> State:
     return State(zero, zeros, likeliest, likeliest, zero, zeros, still, still)
 
 
-def step(state: State, objective: Objective, groups: Groups, regularity: float, prior: Gamma) -> tuple[State, Info]:
+def step(
+    state: State, objective: Objective, groups: Groups, regularity: float, prior: Gamma, marginal: bool = True
+) -> tuple[State, Info]:
     """Go to the minimum of L on these labels that is downhill of the state; of an objective that `solves` accepts."""
     failed = Info(0, float("nan"), False)
     if not groups.usable:
         return state, failed
-    problem, d = Problem(objective, *summary(groups), regularity, prior), len(state.theta)
+    problem, d = Problem(objective, *summary(groups), regularity, prior, marginal), len(state.theta)
     start = Point(state.theta, np.column_stack([state.thetas, np.log(state.tau), np.log(state.kappa)]))
     first = minimum(problem, start, held=(d, d + 1))
     found = minimum(problem, first.at) if first else None
@@ -136,6 +148,7 @@ class Problem(Coupled):
     counts: Array
     regularity: float
     prior: Gamma
+    marginal: bool = True
     lowest = np.array(-np.inf)
     highest = np.array(np.inf)
 
@@ -154,18 +167,25 @@ class Problem(Coupled):
         shared = self._precision() * at.shared
         by_theta = kappa[:, None] * slopes + tau[:, None] * away
         by_tau, by_kappa = tau * (0.5 * squares + b) - of_tau, kappa * (0.5 * errors + b) - of_kappa
+        if self.marginal:
+            scales = self._scales(tau, kappa)
+            free = tau[:, None] / scales  # how much of each direction the labels leave to the prior
+            each += 0.5 * np.log(scales).sum(axis=1)
+            by_tau, by_kappa = by_tau + 0.5 * free.sum(axis=1), by_kappa + 0.5 * (1.0 - free).sum(axis=1)
         gradient = Point(
             shared - (tau[:, None] * away).sum(axis=0) / W, np.column_stack([by_theta, by_tau, by_kappa]) / W
         )
         return float(each.sum()) / W + 0.5 * float(at.shared @ shared), gradient
 
     def hessian(self, at: Point, convex: bool) -> Arrow:
-        """With D = θ_u − θ₀, the Gram matrix G and g = Σ r x, W times it is, κ's and τ's own curvatures at a minimum being
-        ½n_u + a − 1 and ½m + a − 1:
+        """With D = θ_u − θ₀ and g = Σ r x, W times it is
 
             shared  Στ_u + α     border  ⎡ −τ  ⎤     user  ⎡ κG + τ   τD          κg          ⎤
                                          ⎢ −τDᵀ⎥           ⎢   ·     τ(½‖D‖² + b)  0          ⎥
                                          ⎣  0  ⎦           ⎣   ·      ·           κ(½Σr² + b) ⎦
+
+        where the marginal adds Σ_j ½ f_j (1 − f_j) to both precisions' curvatures and takes it from what is between them,
+        f_j = τ/(κ g_j + τ) for each eigenvalue g_j of G.
         """
         own, W, d = _parts(at.users), self.weight, at.shared.size
         tau, kappa, away = np.exp(own.log_tau), np.exp(own.log_kappa), own.theta - at.shared
@@ -178,7 +198,20 @@ class Problem(Coupled):
         users[:, :d, d + 1] = users[:, d + 1, :d] = kappa[:, None] * slopes
         users[:, d, d] = tau * (times * (away**2).sum(axis=1) + self.prior.rate)
         users[:, d + 1, d + 1] = kappa * (times * errors + self.prior.rate)
+        if self.marginal:
+            free = tau[:, None] / self._scales(tau, kappa)
+            bend = 0.5 * (free * (1.0 - free)).sum(axis=1)
+            users[:, d:, d:] += bend[:, None, None] * np.array([[1.0, -1.0], [-1.0, 1.0]])
         return Arrow(np.diag(self._precision() + tau.sum() / W), border / W, users / W)
+
+    @cached_property
+    def _eigenvalues(self) -> Array:
+        """Of every user's G, (U, d)."""
+        return np.maximum(np.linalg.eigvalsh(self.grams[:, :-1, :-1]), 0.0)
+
+    def _scales(self, tau: Array, kappa: Array) -> Array:
+        """The eigenvalues of κG + τI, (U, d)."""
+        return kappa[:, None] * self._eigenvalues + tau[:, None]
 
     def _errors(self, thetas: Array) -> tuple[Array, Array]:
         """Σ r² (U,) and Σ r x (U, d) of every user."""

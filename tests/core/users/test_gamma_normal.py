@@ -19,12 +19,13 @@ from tests.core.users.test_arrow import as_dense, flat
 from tests.core.users.users import COLUMNS, USERS, some
 
 LAMBDA, PRIOR = 0.03, Gamma(1.5, 0.5)
+both_ways = pytest.mark.parametrize("marginal", [True, False])
 OBJECTIVE = Objective(Linear(Squared(), 1, COLUMNS), 0.1)
 
 
-def solved(groups: Groups, regularity: float = LAMBDA, start: State | None = None) -> State:
+def solved(groups: Groups, regularity: float = LAMBDA, start: State | None = None, marginal: bool = True) -> State:
     begin = start or gamma_normal.init(COLUMNS, groups.count, PRIOR)
-    state, info = gamma_normal.step(begin, OBJECTIVE, groups, regularity, PRIOR)
+    state, info = gamma_normal.step(begin, OBJECTIVE, groups, regularity, PRIOR, marginal)
     assert info.ok
     return state
 
@@ -33,8 +34,8 @@ def some_users() -> Groups:
     return some("squared")[1]
 
 
-def problem(groups: Groups) -> Problem:
-    return Problem(OBJECTIVE, *gamma_normal.summary(groups), LAMBDA, PRIOR)
+def problem(groups: Groups, marginal: bool) -> Problem:
+    return Problem(OBJECTIVE, *gamma_normal.summary(groups), LAMBDA, PRIOR, marginal)
 
 
 def point(state: State) -> Point:
@@ -45,9 +46,12 @@ def unflat(vector: Array) -> Point:
     return Point(vector[:COLUMNS], vector[COLUMNS:].reshape(-1, COLUMNS + 2))
 
 
-def test_the_value_is_the_negative_logarithm_of_the_program_and_its_derivatives_are_central_differences() -> None:
+@both_ways
+def test_the_value_is_the_negative_logarithm_of_the_program_and_its_derivatives_are_central_differences(
+    marginal: bool,
+) -> None:
     groups = some_users()
-    of, at = problem(groups), flat(point(solved(groups)))
+    of, at = problem(groups, marginal), flat(point(solved(groups)))
     at = at + 0.2 * np.random.default_rng(1).normal(size=len(at))
     shared, users = unflat(at)
     tau, kappa = np.exp(users[:, -2:]).T
@@ -58,6 +62,9 @@ def test_the_value_is_the_negative_logarithm_of_the_program_and_its_derivatives_
     of_precisions = -0.5 * np.log(tau * kappa) + 0.5 * (tau + kappa)  # a − 1 and b are ½
     of_shared = 0.5 * LAMBDA * groups.weight * shared[1:] @ shared[1:] + 0.05 * shared[0] ** 2
     total = of_labels + (of_users + of_precisions).sum() + of_shared
+    for u in range(USERS) if marginal else ():
+        X, w = groups.of(u).X, groups.of(u).w
+        total += 0.5 * np.linalg.slogdet(kappa[u] * (X.T * w) @ X + tau[u] * np.eye(COLUMNS))[1]
     value, gradient = of.value_gradient(unflat(at))
     assert_allclose(value, total / groups.weight, rtol=1e-12)
     assert relative(flat(gradient), central(lambda v: of.value_gradient(unflat(v))[0], at)) < 1e-6
@@ -66,9 +73,10 @@ def test_the_value_is_the_negative_logarithm_of_the_program_and_its_derivatives_
     assert np.linalg.eigvalsh(as_dense(of.hessian(unflat(at), convex=True)))[0] > 0.0
 
 
-def test_the_minimum_is_that_of_a_general_optimiser_and_the_precisions_are_closed() -> None:
+@both_ways
+def test_the_minimum_is_that_of_a_general_optimiser_and_has_the_precisions_of_the_closed_form(marginal: bool) -> None:
     groups = some_users()
-    state, of = solved(groups), problem(groups)
+    state, of = solved(groups, marginal=marginal), problem(groups, marginal)
 
     def both(v: Array) -> tuple[float, Array]:
         value, gradient = of.value_gradient(unflat(v))
@@ -78,23 +86,31 @@ def test_the_minimum_is_that_of_a_general_optimiser_and_the_precisions_are_close
     other = minimize(both, start, method="BFGS", jac=True, options={"gtol": 1e-9, "maxiter": 5000})
     assert_allclose(flat(point(state)), other.x, atol=1e-5)
     assert np.abs(both(flat(point(state)))[1]).max() < 1e-12
-    squares = ((state.thetas - state.theta) ** 2).sum(axis=1)
-    assert_allclose(state.tau, (0.5 * COLUMNS + 0.5) / (0.5 * squares + 0.5), rtol=1e-9)
+    squares, counts = ((state.thetas - state.theta) ** 2).sum(axis=1), groups.sums(groups.data.w)
+    determined, left = np.full(USERS, float(COLUMNS)), counts
+    if marginal:
+        G = gamma_normal.summary(groups)[0][:, :-1, :-1]
+        for u in range(USERS):
+            whole = state.kappa[u] * G[u]
+            determined[u] = np.trace(np.linalg.solve(whole + state.tau[u] * np.eye(COLUMNS), whole))
+        left = counts - determined
+    assert_allclose(state.tau, (0.5 * determined + 0.5) / (0.5 * squares + 0.5), rtol=1e-9)
     r = (groups.data.X * state.thetas[groups.user]).sum(axis=1) - groups.data.y
-    counts, errors = groups.sums(groups.data.w), groups.sums(groups.data.w * r**2)
-    assert_allclose(state.kappa, (0.5 * counts + 0.5) / (0.5 * errors + 0.5), rtol=1e-9)
+    errors = groups.sums(groups.data.w * r**2)
+    assert_allclose(state.kappa, (0.5 * left + 0.5) / (0.5 * errors + 0.5), rtol=1e-9)
 
 
-def test_the_tangent_is_that_of_the_dense_system_and_of_refits() -> None:
+@both_ways
+def test_the_tangent_is_that_of_the_dense_system_and_of_refits(marginal: bool) -> None:
     groups = some_users()
-    state = solved(groups)
+    state = solved(groups, marginal=marginal)
     tangent = flat(Point(state.log_tangent, np.column_stack([state.tangents, state.tau_tangent, state.kappa_tangent])))
-    H = as_dense(problem(groups).hessian(point(state), convex=False))
+    H = as_dense(problem(groups, marginal).hessian(point(state), convex=False))
     source = np.zeros(len(H))
     source[:COLUMNS] = LAMBDA * OBJECTIVE.complexity_gradient(state.theta)
     assert relative(tangent, -np.linalg.solve(H, source)) < 1e-8
     h = 1e-4
-    up, down = (flat(point(solved(groups, LAMBDA * np.exp(s), state))) for s in (h, -h))
+    up, down = (flat(point(solved(groups, LAMBDA * np.exp(s), state, marginal))) for s in (h, -h))
     assert relative(tangent, (up - down) / (2.0 * h)) < 1e-6
 
 

@@ -1,10 +1,11 @@
 """Gamma–normal: every user has parameters near the shared ones, a precision of them, and a precision of labels (109)–(113).
 
-    τ_u, κ_u ~ Gamma(a, b)      θ₀ ~ N(0, 1/α)      θ_u ~ N(θ₀, 1/τ_u)      y ~ N(x·θ_u, 1/κ_u)
+    τ_u ~ Gamma(a, b)   κ_u ~ Gamma(a, c)   θ₀ ~ N(0, 1/α)   θ_u ~ N(θ₀, 1/τ_u)   y ~ N(x·θ_u, 1/κ_u)
 
 With rᵢ = xᵢ·θ_u − yᵢ of a user's n_u labels (weights count), m parameters a user, W labels in all and λ = α/W, W L is
 
-    Σᵢ [½ κ_u rᵢ² − ½ log κ_u] + Σ_u [½ τ_u‖θ_u−θ₀‖² − ½ m log τ_u − (a−1)(log τ_u + log κ_u) + b (τ_u + κ_u)] + ½ α‖θ₀‖²
+    Σᵢ [½ κ_u rᵢ² − ½ log κ_u] + ½ α‖θ₀‖²
+      + Σ_u [½ τ_u‖θ_u−θ₀‖² − ½ m log τ_u − (a−1)(log τ_u + log κ_u) + b τ_u + c κ_u]
 
 R = ½‖θ₀‖², of the columns that the objective penalises. In log τ and log κ the Hessian is the arrow whose parts are written
 beside `Problem.hessian`. The tangent is H (θ̇₀, θ̇_u, dlog τ_u, dlog κ_u) = −λC with C = θ₀ in the shared block alone. (98) does
@@ -18,7 +19,7 @@ them all, noise included, has no residuals and so a large κ_u. With G_u = Σ x 
 θ_u is integrated out of the likelihood of τ_u and κ_u (the integral of a normal density, and so exact): a residual counts with
 what fitting took from it. Then, with γ_u = tr[κ_u G_u (κ_u G_u + τ_u I)⁻¹], how many parameters the labels determine,
 
-    τ_u = (½γ_u + a − 1) / (½‖θ_u−θ₀‖² + b),      κ_u = (½(n_u − γ_u) + a − 1) / (½ Σ rᵢ² + b)
+    τ_u = (½γ_u + a − 1) / (½‖θ_u−θ₀‖² + b),      κ_u = (½(n_u − γ_u) + a − 1) / (½ Σ rᵢ² + c)
 
 and without (`marginal` False) m and n_u in the place of γ_u and n_u − γ_u. Given these precisions the parameters are one
 linear system: that is where Newton's method on all of them starts.
@@ -45,10 +46,11 @@ from streamlearn.core.users.groups import Groups
 
 
 class Gamma(NamedTuple):
-    """Of the precisions of standardised columns and targets: shape a > 1, rate b; the likeliest precision is (a − 1)/b."""
+    """shape a > 1; rate b of parameters' precisions, label_rate c of labels'. The likeliest are (a − 1)/b and (a − 1)/c."""
 
     shape: float = 2.0
     rate: float = 1.0
+    label_rate: float = 1.0
 
 
 @final
@@ -84,9 +86,9 @@ def solves(objective: Objective) -> bool:
 
 def init(size: int, users: int, prior: Gamma) -> State:
     """θ of `size` parameters; the precisions that the prior holds likeliest."""
-    zero, zeros, likeliest = np.zeros(size), np.zeros((users, size)), np.full(users, (prior.shape - 1.0) / prior.rate)
-    still = np.zeros(users)
-    return State(zero, zeros, likeliest, likeliest, zero, zeros, still, still)
+    zero, zeros, still = np.zeros(size), np.zeros((users, size)), np.zeros(users)
+    tau, kappa = ((prior.shape - 1.0) / rate for rate in (prior.rate, prior.label_rate))
+    return State(zero, zeros, still + tau, still + kappa, zero, zeros, still, still)
 
 
 def step(
@@ -110,6 +112,16 @@ def step(
         tangent.shared, rates.theta, rates.log_tau, rates.log_kappa,
     )  # fmt: skip
     return new, Info(first.steps + found.steps, found.value, True)
+
+
+def learned(prior: Gamma, state: State, counts: Array) -> Gamma:
+    """The prior with the rates whose likeliest precisions are the users' own, the geometric mean over their labels.
+
+    It is not part of L: as the directions of personalities, it is refreshed now and then, and λ moves without it.
+    """
+    share = counts / counts.sum()
+    tau, kappa = (float(np.exp(share @ np.log(each))) for each in (state.tau, state.kappa))
+    return prior._replace(rate=(prior.shape - 1.0) / tau, label_rate=(prior.shape - 1.0) / kappa)
 
 
 def weights(state: State) -> Array:
@@ -157,16 +169,20 @@ class Problem(Coupled):
         return float(self.counts.sum())
 
     def value_gradient(self, at: Point) -> tuple[float, Point]:
-        own, W, (a, b) = _parts(at.users), self.weight, self.prior
+        own, W, (a, b, c) = _parts(at.users), self.weight, self.prior
         tau, kappa, away = np.exp(own.log_tau), np.exp(own.log_kappa), own.theta - at.shared
         squares, (errors, slopes) = (away**2).sum(axis=1), self._errors(own.theta)
         of_tau, of_kappa = 0.5 * at.shared.size + a - 1.0, 0.5 * self.counts + a - 1.0
         each = (
-            0.5 * (kappa * errors + tau * squares) + b * (tau + kappa) - of_tau * own.log_tau - of_kappa * own.log_kappa
+            0.5 * (kappa * errors + tau * squares)
+            + b * tau
+            + c * kappa
+            - of_tau * own.log_tau
+            - of_kappa * own.log_kappa
         )
         shared = self._precision() * at.shared
         by_theta = kappa[:, None] * slopes + tau[:, None] * away
-        by_tau, by_kappa = tau * (0.5 * squares + b) - of_tau, kappa * (0.5 * errors + b) - of_kappa
+        by_tau, by_kappa = tau * (0.5 * squares + b) - of_tau, kappa * (0.5 * errors + c) - of_kappa
         if self.marginal:
             scales = self._scales(tau, kappa)
             free = tau[:, None] / scales  # how much of each direction the labels leave to the prior
@@ -182,7 +198,7 @@ class Problem(Coupled):
 
             shared  Στ_u + α     border  ⎡ −τ  ⎤     user  ⎡ κG + τ   τD          κg          ⎤
                                          ⎢ −τDᵀ⎥           ⎢   ·     τ(½‖D‖² + b)  0          ⎥
-                                         ⎣  0  ⎦           ⎣   ·      ·           κ(½Σr² + b) ⎦
+                                         ⎣  0  ⎦           ⎣   ·      ·           κ(½Σr² + c) ⎦
 
         where the marginal adds Σ_j ½ f_j (1 − f_j) to both precisions' curvatures and takes it from what is between them,
         f_j = τ/(κ g_j + τ) for each eigenvalue g_j of G.
@@ -197,7 +213,7 @@ class Problem(Coupled):
         users[:, :d, d] = users[:, d, :d] = tau[:, None] * away
         users[:, :d, d + 1] = users[:, d + 1, :d] = kappa[:, None] * slopes
         users[:, d, d] = tau * (times * (away**2).sum(axis=1) + self.prior.rate)
-        users[:, d + 1, d + 1] = kappa * (times * errors + self.prior.rate)
+        users[:, d + 1, d + 1] = kappa * (times * errors + self.prior.label_rate)
         if self.marginal:
             free = tau[:, None] / self._scales(tau, kappa)
             bend = 0.5 * (free * (1.0 - free)).sum(axis=1)
@@ -221,4 +237,4 @@ class Problem(Coupled):
 
     def _precision(self) -> Array:
         """Of θ₀'s prior, over W: λ where it is penalised, the anchor elsewhere, (d,)."""
-        return self.regularity * self.objective.penalised + self.objective.prior(self.weight)
+        return np.asarray(self.regularity * self.objective.penalised + self.objective.prior(self.weight))

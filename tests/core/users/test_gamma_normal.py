@@ -18,7 +18,7 @@ from tests.core.problems import central, relative
 from tests.core.users.test_arrow import as_dense, flat
 from tests.core.users.users import COLUMNS, USERS, some
 
-LAMBDA, PRIOR = 0.03, Gamma(1.5, 0.5)
+LAMBDA, PRIOR = 0.03, Gamma(1.5, 0.5, 0.4)
 both_ways = pytest.mark.parametrize("marginal", [True, False])
 OBJECTIVE = Objective(Linear(Squared(), 1, COLUMNS), 0.1)
 
@@ -59,7 +59,7 @@ def test_the_value_is_the_negative_logarithm_of_the_program_and_its_derivatives_
     of_labels = groups.data.w @ (0.5 * kappa[groups.user] * r**2 - 0.5 * np.log(kappa[groups.user]))
     away = ((users[:, :COLUMNS] - shared) ** 2).sum(axis=1)
     of_users = 0.5 * tau * away - 0.5 * COLUMNS * np.log(tau)
-    of_precisions = -0.5 * np.log(tau * kappa) + 0.5 * (tau + kappa)  # a − 1 and b are ½
+    of_precisions = -0.5 * np.log(tau * kappa) + 0.5 * tau + 0.4 * kappa  # a − 1 is ½
     of_shared = 0.5 * LAMBDA * groups.weight * shared[1:] @ shared[1:] + 0.05 * shared[0] ** 2
     total = of_labels + (of_users + of_precisions).sum() + of_shared
     for u in range(USERS) if marginal else ():
@@ -97,7 +97,7 @@ def test_the_minimum_is_that_of_a_general_optimiser_and_has_the_precisions_of_th
     assert_allclose(state.tau, (0.5 * determined + 0.5) / (0.5 * squares + 0.5), rtol=1e-9)
     r = (groups.data.X * state.thetas[groups.user]).sum(axis=1) - groups.data.y
     errors = groups.sums(groups.data.w * r**2)
-    assert_allclose(state.kappa, (0.5 * left + 0.5) / (0.5 * errors + 0.5), rtol=1e-9)
+    assert_allclose(state.kappa, (0.5 * left + 0.5) / (0.5 * errors + 0.4), rtol=1e-9)
 
 
 @both_ways
@@ -121,7 +121,7 @@ def test_users_without_labels_are_the_shared_model_and_change_nothing() -> None:
     assert_allclose(more.theta, state.theta, rtol=1e-9)
     assert_allclose(more.thetas[USERS - 1 :], np.tile(state.theta, (11, 1)), rtol=1e-9)
     assert_allclose(more.tangents[USERS - 1 :], np.tile(state.log_tangent, (11, 1)), rtol=1e-7)
-    assert_allclose(more.kappa[USERS - 1 :], (PRIOR.shape - 1.0) / PRIOR.rate)
+    assert_allclose(more.kappa[USERS - 1 :], (PRIOR.shape - 1.0) / PRIOR.label_rate)
 
 
 def test_users_with_noisy_labels_are_weighted_down_in_the_shared_model_and_in_the_test_loss() -> None:
@@ -168,3 +168,21 @@ def test_what_is_not_finite_is_reported_and_the_state_is_left_alone(bad: float) 
 def test_it_is_of_the_squared_loss_with_l2_alone() -> None:
     assert gamma_normal.solves(OBJECTIVE)
     assert not gamma_normal.solves(Objective(some("logistic")[0], 0.1))
+
+
+def test_the_rates_are_learned_from_all_users_and_those_without_labels_say_nothing() -> None:
+    rng, users, labels, d = np.random.default_rng(0), 300, 12, COLUMNS
+    user = np.repeat(np.arange(users), labels)
+    thetas = np.array([1.0, -1.0, 0.5]) + rng.normal(size=(users, d)) / np.sqrt(20.0)
+    X = np.column_stack([np.ones(len(user)), rng.normal(size=(len(user), d - 1))])
+    y = (X * thetas[user]).sum(axis=1) + rng.normal(size=len(user)) / np.sqrt(5.0)
+    groups = grouped(Data(X, y, np.ones(len(user))), user, users)
+    prior, state = PRIOR, gamma_normal.init(d, users, PRIOR)
+    for _ in range(20):
+        state, info = gamma_normal.step(state, OBJECTIVE, groups, LAMBDA, prior)
+        assert info.ok
+        prior = gamma_normal.learned(prior, state, groups.sums(groups.data.w))
+    assert 10.0 < (prior.shape - 1.0) / prior.rate < 40.0
+    assert 4.0 < (prior.shape - 1.0) / prior.label_rate < 6.0
+    counts = np.where(np.arange(users) == 0, 1.0, 0.0)
+    assert gamma_normal.learned(prior, gamma_normal.init(d, users, prior), counts) == pytest.approx(prior)

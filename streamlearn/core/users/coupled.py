@@ -2,9 +2,10 @@
 
     (x₀, x_u) ← clip[ (x₀, x_u) − t H⁻¹ ∇L ],    t halved until L falls
 
-**Not convex.** A precision that is a parameter makes L so: of e^μ q(x), with q a square of x, the Hessian has a negative
-direction wherever q > 0. Where H is not positive definite, μ's own curvature, q e^μ, is taken twice: then it is, since
-½ e^μ ‖(x, μ)‖² with the cross terms e^μ x is a square again. Near a minimum H itself is used, and convergence is quadratic.
+**Not convex.** A precision that is a parameter makes L so: ½ e^μ ‖x‖² has the Hessian e^μ [[I, x], [xᵀ, ½‖x‖²]], negative in
+one direction wherever x ≠ 0. Where H is not positive definite the precisions' own curvature is taken twice, and it is: with
+‖x‖² in the corner that Hessian is e^μ (I, x)ᵀ(I, x), a square. So every step leads downhill; near a minimum H itself is
+used, and convergence is quadratic.
 
 **Bounds** on a user's parameters: one that stands on its bound and is pressed against it rests (and so it does as λ moves);
 the others go on without it.
@@ -86,7 +87,7 @@ def without(matrix: Arrow, rests: Mask) -> Arrow:
     return Arrow(matrix.shared, border, users)
 
 
-def moved(optimum: Optimum, source: Point) -> Point:
+def tangent(optimum: Optimum, source: Point) -> Point:
     """How the minimum moves with a parameter of which −source is the derivative of ∇L: H⁻¹ source, 0 where it rests."""
     return arrow.solve(optimum.factor, Point(source.shared, np.where(optimum.resting, 0.0, source.users)))
 

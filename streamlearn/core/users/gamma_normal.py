@@ -40,8 +40,9 @@ import numpy as np
 from streamlearn.core.losses import Array, Squared
 from streamlearn.core.objective import Objective
 from streamlearn.core.regularizers import L2
+from streamlearn.core.users import coupled
 from streamlearn.core.users.arrow import Arrow, Point
-from streamlearn.core.users.coupled import Coupled, minimum, moved
+from streamlearn.core.users.coupled import Coupled
 from streamlearn.core.users.groups import Groups
 
 
@@ -100,12 +101,12 @@ def step(
         return state, failed
     problem, d = Problem(objective, *summary(groups), regularity, prior, marginal), len(state.theta)
     start = Point(state.theta, np.column_stack([state.thetas, np.log(state.tau), np.log(state.kappa)]))
-    first = minimum(problem, start, held=(d, d + 1))
-    found = minimum(problem, first.at) if first else None
+    first = coupled.minimum(problem, start, held=(d, d + 1))
+    found = coupled.minimum(problem, first.at) if first else None
     if first is None or found is None:
         return state, failed
     source = -regularity * objective.complexity_gradient(found.at.shared)
-    tangent = moved(found, Point(source, np.zeros_like(found.at.users)))
+    tangent = coupled.tangent(found, Point(source, np.zeros_like(found.at.users)))
     parts, rates = _parts(found.at.users), _parts(tangent.users)
     new = State(
         found.at.shared, parts.theta, np.exp(parts.log_tau), np.exp(parts.log_kappa),
@@ -223,7 +224,7 @@ class Problem(Coupled):
     @cached_property
     def _eigenvalues(self) -> Array:
         """Of every user's G, (U, d)."""
-        return np.maximum(np.linalg.eigvalsh(self.grams[:, :-1, :-1]), 0.0)
+        return np.asarray(np.maximum(np.linalg.eigvalsh(self.grams[:, :-1, :-1]), 0.0))
 
     def _scales(self, tau: Array, kappa: Array) -> Array:
         """The eigenvalues of κG + τI, (U, d)."""

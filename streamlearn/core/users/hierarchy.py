@@ -31,8 +31,9 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
+from streamlearn.core.users import coupled
 from streamlearn.core.users.arrow import Arrow, Point
-from streamlearn.core.users.coupled import Coupled, minimum, moved
+from streamlearn.core.users.coupled import Coupled
 from streamlearn.core.users.groups import Groups
 
 BOUND = 7.0  # of |μ|: precisions from 1e-3 to 1e3
@@ -85,11 +86,11 @@ def step(state: State, model: Linear, groups: Groups, regularity: float, anchor:
         return state, failed
     problem = Problem(model, groups, regularity, anchor)
     start = Point(state.theta, np.column_stack([state.own, state.mu]))
-    first = minimum(problem, start, held=(model.size,))
-    found = minimum(problem, first.at) if first else None
+    first = coupled.minimum(problem, start, held=(model.size,))
+    found = coupled.minimum(problem, first.at) if first else None
     if first is None or found is None:
         return state, failed
-    tangent = moved(found, Point(np.zeros(model.size), -problem.source(found.at)))
+    tangent = coupled.tangent(found, Point(np.zeros(model.size), -problem.source(found.at)))
     (theta, own), (log_tangent, own_tangent) = found.at, tangent
     new = State(theta, own[:, :-1], own[:, -1], log_tangent, own_tangent[:, :-1], own_tangent[:, -1])
     return new, Info(first.steps + found.steps, found.value, int(found.resting.sum()), True)

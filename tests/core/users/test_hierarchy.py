@@ -43,9 +43,11 @@ def test_gradient_and_hessian_are_central_differences(head: str) -> None:
     state, problem = solved(head)
     d = problem.model.size
     at = flat(point(state)) + 0.1 * np.random.default_rng(3).normal(size=d + USERS * (d + 1))
-    value = lambda v: problem.value_gradient(unflat(v, d))[0]  # noqa: E731
-    gradient = lambda v: flat(problem.value_gradient(unflat(v, d))[1])  # noqa: E731
-    assert relative(gradient(at), central(value, at)) < 1e-6
+
+    def gradient(v: Array) -> Array:
+        return flat(problem.value_gradient(unflat(v, d))[1])
+
+    assert relative(gradient(at), central(lambda v: problem.value_gradient(unflat(v, d))[0], at)) < 1e-6
     H = as_dense(problem.hessian(unflat(at, d), convex=False))
     assert relative(H, central(gradient, at)) < 1e-6
     raised = as_dense(problem.hessian(unflat(at, d), convex=True))

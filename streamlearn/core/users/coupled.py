@@ -4,8 +4,8 @@
 
 **Not convex.** A precision that is a parameter makes L so: ½ e^μ ‖x‖² has the Hessian e^μ [[I, x], [xᵀ, ½‖x‖²]], negative in
 one direction wherever x ≠ 0. Where H is not positive definite the precisions' own curvature is taken twice, and it is: with
-‖x‖² in the corner that Hessian is e^μ (I, x)ᵀ(I, x), a square. So every step leads downhill; near a minimum H itself is
-used, and convergence is quadratic.
+‖x‖² in the corner that Hessian is e^μ (I, x)ᵀ(I, x), a square. So every step leads downhill. With such a curvature it is
+also short, and is doubled while L goes on falling. Near a minimum H itself is used, and convergence is quadratic.
 
 **Bounds** on a user's parameters: one that stands on its bound and is pressed against it rests (and so it does as λ moves);
 the others go on without it.
@@ -23,7 +23,7 @@ from streamlearn.core.losses import Array
 from streamlearn.core.users import arrow
 from streamlearn.core.users.arrow import Arrow, Factor, Point
 
-STEPS_MOST, HALVINGS_MOST = 200, 40
+STEPS_MOST, HALVINGS_MOST, DOUBLINGS_MOST = 200, 40, 20
 SMALL_STEP = 1e-9  # relative; convergence is quadratic, so what is left after such a step is rounding
 SOLVED = 1e-12  # of ½ ∇Lᵀ H⁻¹ ∇L, what is left to gain, relative to L
 
@@ -67,13 +67,14 @@ def minimum(problem: Coupled, start: Point, held: tuple[int, ...] = ()) -> Optim
             factor = arrow.factor(without(problem.hessian(at, convex=False), rests))
             if moved <= SMALL_STEP * _size(at) and left <= SOLVED * (1.0 + abs(value)):
                 return None if factor is None else Optimum(at, rests, factor, value, steps)
+            bent = factor is not None
             factor = factor or arrow.factor(without(problem.hessian(at, convex=True), rests))
             if factor is None:
                 return None
             slope = Point(gradient.shared, np.where(rests, 0.0, gradient.users))
             direction = arrow.solve(factor, slope)
-            new, value, gradient = _downhill(problem, at, direction, value, gradient)
-            left = 0.5 * float(slope.shared @ direction.shared + (slope.users * direction.users).sum())
+            new, value, gradient = _downhill(problem, at, direction, value, gradient, further=not bent)
+            left = 0.5 * _inner(slope, direction)
             at, moved = new, max(_distance(new.shared, at.shared), _distance(new.users, at.users))
     return None
 
@@ -93,20 +94,36 @@ def tangent(optimum: Optimum, source: Point) -> Point:
 
 
 def _downhill(
-    problem: Coupled, at: Point, direction: Point, value: float, gradient: Point
+    problem: Coupled, at: Point, direction: Point, value: float, gradient: Point, further: bool
 ) -> tuple[Point, float, Point]:
-    """A step against the direction, within the bounds, halved until L falls; the last one tried where it never does."""
-    size = 1.0
-    for _ in range(HALVINGS_MOST):
+    """A step against the direction, within the bounds, halved until L falls; the last one tried where it never does.
+
+    further: one that was not halved is doubled while L falls.
+    """
+
+    def stepped(size: float) -> tuple[Point, float, Point]:
         users = np.clip(at.users - size * direction.users, problem.lowest, problem.highest)
         new = Point(at.shared - size * direction.shared, users)
-        there, slope = problem.value_gradient(new)
-        promised = float(gradient.shared @ (new.shared - at.shared) + (gradient.users * (users - at.users)).sum())
+        return new, *problem.value_gradient(new)
+
+    size = 1.0
+    for _ in range(HALVINGS_MOST):
+        new, there, slope = stepped(size)
+        promised = _inner(gradient, Point(new.shared - at.shared, new.users - at.users))
         # The last term forgives rounding: near the minimum L cannot fall by what the slope promises.
         if there <= value + 1e-4 * promised + 1e-13 * (1.0 + abs(value)):
             break
         size *= 0.5
+    for doubling in range(1, DOUBLINGS_MOST + 1) if further and size == 1.0 else ():
+        longer = stepped(2.0**doubling)
+        if not longer[1] < there:
+            break
+        new, there, slope = longer
     return new, there, slope
+
+
+def _inner(one: Point, other: Point) -> float:
+    return float(one.shared @ other.shared + (one.users * other.users).sum())
 
 
 def _resting(problem: Coupled, at: Point, gradient: Point, held: tuple[int, ...]) -> Mask:

@@ -27,7 +27,7 @@ class Groups:
     def usable(self) -> bool:
         return self.data.usable
 
-    @property
+    @cached_property
     def weight(self) -> float:
         """W, of all users' examples."""
         return float(self.data.w.sum())

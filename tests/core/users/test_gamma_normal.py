@@ -186,3 +186,21 @@ def test_the_rates_are_learned_from_all_users_and_those_without_labels_say_nothi
     assert 4.0 < (prior.shape - 1.0) / prior.label_rate < 6.0
     counts = np.where(np.arange(users) == 0, 1.0, 0.0)
     assert gamma_normal.learned(prior, gamma_normal.init(d, users, prior), counts) == pytest.approx(prior)
+
+
+def test_far_from_every_minimum_where_l_bends_down_one_is_found_all_the_same() -> None:
+    """About as many labels as parameters, some of them noise, and a prior that holds no one back: L is not convex."""
+    rng, users, d = np.random.default_rng(85), 20, 6
+    user = np.repeat(np.arange(users), rng.integers(1, 12, users))
+    X = np.column_stack([np.ones(len(user)), rng.normal(size=(len(user), d - 1))])
+    thetas = rng.normal(size=d) + rng.normal(size=(users, d)) * rng.choice([0.1, 0.5], users)[:, None]
+    y = (X * thetas[user]).sum(axis=1) + rng.choice([0.1, 1.5], users)[user] * rng.normal(size=len(user))
+    groups, prior = grouped(Data(X, y, np.ones(len(y))), user, users), Gamma(1.2, 0.005, 0.01)
+    objective = Objective(Linear(Squared(), 1, d), 0.01)
+    for marginal in (True, False):  # without the doubling of short steps the second is not found
+        begin = gamma_normal.init(d, users, prior)
+        state, info = gamma_normal.step(begin, objective, groups, 1.0 / groups.weight, prior, marginal)
+        assert info.ok
+        of = Problem(objective, *gamma_normal.summary(groups), 1.0 / groups.weight, prior, marginal)
+        assert np.abs(flat(of.value_gradient(point(state))[1])).max() < 1e-10
+        assert np.linalg.eigvalsh(as_dense(of.hessian(point(state), convex=False)))[0] > 0.0

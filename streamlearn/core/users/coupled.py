@@ -67,13 +67,13 @@ def minimum(problem: Coupled, start: Point, held: tuple[int, ...] = ()) -> Optim
             factor = arrow.factor(without(problem.hessian(at, convex=False), rests))
             if moved <= SMALL_STEP * _size(at) and left <= SOLVED * (1.0 + abs(value)):
                 return None if factor is None else Optimum(at, rests, factor, value, steps)
-            bent = factor is not None
+            straight = factor is None
             factor = factor or arrow.factor(without(problem.hessian(at, convex=True), rests))
             if factor is None:
                 return None
             slope = Point(gradient.shared, np.where(rests, 0.0, gradient.users))
             direction = arrow.solve(factor, slope)
-            new, value, gradient = _downhill(problem, at, direction, value, gradient, further=not bent)
+            new, value, gradient = _downhill(problem, at, direction, value, gradient, further=straight)
             left = 0.5 * _inner(slope, direction)
             at, moved = new, max(_distance(new.shared, at.shared), _distance(new.users, at.users))
     return None

@@ -118,8 +118,10 @@ def step(
 def learned(prior: Gamma, state: State, counts: Array) -> Gamma:
     """The prior with the rates whose likeliest precisions are the users' own, the geometric mean over their labels.
 
-    It is not part of L: as the directions of personalities, it is refreshed now and then, and λ moves without it.
+    counts: how many each has, by weight. Learning it is no part of L: as the directions of personalities, it is refreshed now and then, and λ moves without it.
     """
+    if not counts.sum() > 0.0:
+        return prior
     share = counts / counts.sum()
     tau, kappa = (float(np.exp(share @ np.log(each))) for each in (state.tau, state.kappa))
     return prior._replace(rate=(prior.shape - 1.0) / tau, label_rate=(prior.shape - 1.0) / kappa)

@@ -118,7 +118,8 @@ def step(
 def learned(prior: Gamma, state: State, counts: Array) -> Gamma:
     """The prior with the rates whose likeliest precisions are the users' own, the geometric mean over their labels.
 
-    counts: how many each has, by weight. Learning it is no part of L: as the directions of personalities, it is refreshed now and then, and λ moves without it.
+    counts: how many each has, by weight. It is no part of L: as the directions of personalities it is refreshed now and then,
+    and λ moves without it.
     """
     if not counts.sum() > 0.0:
         return prior

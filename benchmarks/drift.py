@@ -195,15 +195,28 @@ def detectors() -> None:
 
 
 def made_up() -> None:
-    """False alarms per 100,000 values: 1 − p of a calibrated model that is unsure, and of one that is sure; uniform ones."""
+    """False alarms per 100,000 values: 1 − p of a calibrated model that is unsure, and of one that is sure; uniform ones.
+
+    Then rises of the mean of uniform ones after 500 values: found of 20, and median of the values until then.
+    """
     rng = np.random.default_rng(0)
     for name in KEPT_MOST:
-        count, found = 10_000 if name == "kswin" else 200_000, []
+        count, found = 10_000 if name == "kswin" else 1_000_000, []
         for steep in (1.5, 8.0, 0.0):
             p = 1.0 / (1.0 + np.exp(-steep * rng.normal(size=count)))
             drawn = np.where(rng.random(count) < p, 1.0 - p, p) if steep else rng.random(count)
-            found.append(len(alarms(name, SCORE, 0, [(value, 0) for value in drawn.tolist()])) * 100_000 // count)
+            found.append(len(alarms(name, SCORE, 0, [(value, 0) for value in drawn.tolist()])) * 100_000 / count)
         print(f"{name:12} {found}", flush=True)
+
+    for rise, name in itertools.product((0.08, 0.12, 0.2), ("adwin", "page-hinkley")):
+        delays = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            values = np.concatenate([rng.random(500), np.minimum(1.0, rng.random(500) + rise)]).tolist()
+            delays += [
+                at - 500 for at in alarms(name, LOSS, seed, [(v, i) for i, v in enumerate(values)]) if at >= 500
+            ][:1]
+        print(rise, name, len(delays), statistics.median(delays or [0]), flush=True)
 
 
 def responses() -> None:

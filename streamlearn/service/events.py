@@ -175,6 +175,7 @@ class Events:
         of_candidates = standing.rules.of_candidates
         if of_candidates:  # where scorers draw otherwise, what chance has not drawn there is no audit here
             audit &= np.array([event.passed is not None and event.passed.audit for event in events])
+            askable &= np.array([event.passed is None or not event.passed.sample for event in events])
         ledger.add_events([event.id for event in events], rows)
         segment = Segment(rows, first, audit, askable, drawn.random, counted if of_candidates else None)
         batch = _Batch(events, times, segment)

@@ -95,7 +95,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_candidates_total",
         COUNTER,
-        "Of a scorer: events passed on, by reason: score or audit.",
+        "Of a scorer: events passed on, by reason: score, audit or sample.",
         ("reason",),
     ),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),

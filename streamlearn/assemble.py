@@ -259,6 +259,7 @@ def scoring(
     rules = ScoringRules(
         queries.seed,
         budget(configuration).audit_rate,
+        budget(configuration).sample_rate,
         bool(topics.predictions),
         told.stale_s,
         told.when_stale == "stop",

@@ -44,6 +44,11 @@ class Budget:
         """The share of events whose hash makes them audits."""
         return self.share * self.audit_share
 
+    @property
+    def sample_rate(self) -> float:
+        """The share of events whose hash makes them the sample that scorers pass on: audits, and others."""
+        return self.share
+
     def bound(self, entitled: Array) -> Array:
         """The least shortfall that is too much."""
         return np.maximum(BOUND_LEAST, 2.0 * np.sqrt(self.share * entitled))

@@ -111,7 +111,8 @@ def step(
     paused: none is asked about; resting: audits only. What could have been asked is not caught up later.
     counted: of candidates, how many events were counted when each came.
     """
-    count = min(len(scores), REFRESH - state.seen % REFRESH)
+    refresh = _refresh(state.sifted)
+    count = min(len(scores), refresh - state.seen % refresh)
     scores, audit, askable = scores[:count], audit[:count], askable[:count]
     chosen, reason, threshold = -1, "", state.threshold
     sifted, earns = state.sifted, askable.astype(int)
@@ -151,6 +152,11 @@ def step(
     return state, Info(used, chosen >= 0, reason, budget.audit_rate if reason == "audit" else 1.0)
 
 
+def _refresh(sifted: sifting.State | None) -> int:
+    """Candidates stand for several events each, so fewer of them bring a renewal."""
+    return REFRESH if sifted is None else max(JUDGE_LEAST, int(REFRESH / sifted.factor))
+
+
 def _entitling(issued: int, budget: Budget) -> int:
     """The least number of events whose budget is that many queries."""
     return math.ceil(issued / budget.share - ROUNDING)
@@ -167,9 +173,12 @@ def _consume(state: State, scores: Array, kept: NDArray[np.bool_], entitled: int
     window, count = state.window.copy(), int(kept.sum())
     window[(state.written + np.arange(count)) % WINDOW] = scores[kept]
     written, seen, ranked, sifted = state.written + count, state.seen + len(scores), state.ranked, state.sifted
-    if seen % REFRESH == 0:
-        ranked = np.sort(window[: min(written, WINDOW)])
-        sifted = None if sifted is None else sifting.renew(sifted, len(ranked))
+    if seen % _refresh(sifted) == 0:
+        newest = np.arange(written - 1, max(written - WINDOW, 0) - 1, -1) % WINDOW
+        if sifted is not None:
+            newest = newest[: sifting.lately(sifted, newest, WINDOW, JUDGE_LEAST)]
+            sifted = sifting.renew(sifted, newest)
+        ranked = np.sort(window[newest])
     return replace(
         state,
         seen=seen,

@@ -1,6 +1,6 @@
 """Sifting: the selector's window where others have looked at the stream first, and only its top has come.
 
-Scorers pass on the events above a loose threshold, and the audit sample whatever its scores. So scores that come are no
+Scorers pass on the events above a loose threshold, and a sample of all whatever its scores. So scores that come are no
 sample of the stream. But each candidate says how many events there were (`service/census.py`): between two that came by their
 score lie e events of which no more is known than that they score lower. Let the window hold m scores, and stand for n = Σ e
 events of the stream. They are its top m of n, so F = n/m events stand behind each, and a share l of the stream is the share l F
@@ -9,16 +9,17 @@ of the window: the budget's level becomes
     level among candidates = level × F,   everything from l F ≥ 1 on,
 
 and the threshold is the quantile of the window for that. Where every event is passed on F = 1, and all is as if there were no
-scorers. F is measured, not told, so it follows the stream, what scorers were told, and how many of them are late. Audits count
-as events and are not in the window: they would be a sample of the whole in a sample of the top.
+scorers. F is measured, not told, so it follows the stream, what scorers were told, and how many of them are late. Audits, and
+what came for the sample's sake, count as events and are not in the window: it is of the top, and they are of the whole. The
+threshold follows as quickly as without scorers: of the window those scores count that stand for its length in events.
 
 The budget grows by the events that were counted, whether or not they came: e ≤ n, and so q ≤ ⌈b e⌉ ≤ ⌈b n⌉ over all scorers.
 What was counted by something that cannot be asked about (a tally, a candidate that comes again) waits for the next one.
 
 The other way round a threshold for scorers, which lets a share s pass, is looked up at s F. With s F ≥ 1 it lies below the
 whole window, which cannot tell where: then all pass, until the next one. Events that have come since without a candidate count
-for F here, so a threshold that has become too high for any to pass is let go. (Where there are enough audits, a fair sample,
-theirs is the threshold, and nothing is looked up here: `service/scoring.py`.)
+for F here, so a threshold that has become too high for any to pass is let go. (Where the sample has enough events its
+quantile is the threshold, and nothing is looked up here: `service/scoring.py`.)
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ from streamlearn.core.losses import Array
 class State:
     """stands: for each place of the window, the events since the score before (window,); carried: events since the last one.
 
-    waiting: events that no candidate has taken up yet; factor: F, as of the last renewal of the window.
+    waiting: events that no candidate has taken up yet; factor: F, as of the last renewal of the window; behind: the n of that.
     """
 
     stands: Array
     carried: float
     waiting: int
     factor: float
+    behind: float = 0.0
 
 
 def init(window: int) -> State:
@@ -67,18 +69,25 @@ def take(state: State, counted: NDArray[np.int64], in_window: NDArray[np.bool_],
     stands = state.stands.copy()
     stands[(written + np.arange(len(at))) % window] = np.diff(at, prepend=0.0)
     carried = float(total[-1] - (at[-1] if len(at) else 0.0))
-    return State(stands, carried, 0, state.factor)
+    return replace(state, stands=stands, carried=carried, waiting=0)
 
 
-def renew(state: State, scores: int) -> State:
-    """The window is sorted anew, with so many scores in it."""
-    return replace(state, factor=_behind(state, scores, 0.0))
+def lately(state: State, newest: NDArray[np.intp], events: int, least: int) -> int:
+    """How many of these places, the newest first, stand for so many events; at least `least`."""
+    within = int(np.searchsorted(np.cumsum(state.stands[newest]), events, side="right"))
+    return min(max(within, least), len(newest))
+
+
+def renew(state: State, places: NDArray[np.intp]) -> State:
+    """The window is sorted anew, of these places."""
+    behind = float(state.stands[places].sum())
+    return replace(state, factor=_factor(behind, len(places)), behind=behind)
 
 
 def factor_now(state: State, scores: int) -> float:
-    """F with the events that have come without a score for the window since."""
-    return _behind(state, scores, state.carried + state.waiting)
+    """F of so many scores with the events that have come without one since."""
+    return _factor(state.behind + state.carried + state.waiting, scores)
 
 
-def _behind(state: State, scores: int, since: float) -> float:
-    return max(1.0, (float(state.stands[:scores].sum()) + since) / scores) if scores else 1.0
+def _factor(events: float, scores: int) -> float:
+    return max(1.0, events / scores) if scores else 1.0

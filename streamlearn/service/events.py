@@ -178,6 +178,7 @@ class Events:
         of_candidates = standing.rules.of_candidates
         if of_candidates:  # where scorers draw otherwise, what chance has not drawn there is no audit here
             audit &= np.array([event.passed is not None and event.passed.audit for event in events])
+            askable &= np.array([event.passed is None or not event.passed.sample for event in events])
             now, told = float(times[-1]), first + len(events)
             response.to(standing, standing.drift.candidates(standing.state, rows[audit], told, now))
         ledger.add_events([event.id for event in events], rows)

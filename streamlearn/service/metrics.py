@@ -170,7 +170,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_candidates_total",
         COUNTER,
-        "Of a scorer: events passed on, by reason: score or audit.",
+        "Of a scorer: events passed on, by reason: score, audit or sample.",
         ("reason",),
         known=(("score",), ("audit",)),
     ),

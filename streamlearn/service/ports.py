@@ -63,12 +63,13 @@ class Skip(NamedTuple):
 
 class Passed(NamedTuple):
     """How an event came by a scorer: the stretch of a partition that it is of, how many of it were scored so far, this one
-    included, and whether it is of the audit sample."""
+    included, and whether chance has drawn it: an audit, or one of the rest of the sample, which is not asked about."""
 
     partition: int
     stretch: int
     events: int
     audit: bool
+    sample: bool = False
 
 
 class Event(NamedTuple):

@@ -5,9 +5,10 @@ strategy that acts looks at: H⁻¹ in all its bits, labeled examples, recent ev
 answered yet only lower scores, and what is asked about is the daemon's own choice among candidates, the events that score
 highest: `CANDIDATES` times as many as its budget is for. Audits are drawn by a hash, and need no model.
 
-Where the daemon reads candidates, it has no scores of the rest. But audits are among them, a fair sample of all: the threshold
-is the quantile of the last ones' scores by this very model. With too few of them it follows from the selector's window, as
-`queries/sifting.py` says.
+Where the daemon reads candidates, it has no scores of the rest. But a fair sample of all is among them, drawn by a hash, as
+many as the budget is for: the threshold is the quantile of the last ones' scores by this very model. With too few of them it
+follows from the selector's window, as `queries/sifting.py` says. The sample stands for recent events, too, where strategies
+look at those.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ from streamlearn.service.ports import Message, Position, Record
 @final
 @dataclass(frozen=True)
 class Rules:
-    """seed, audit_rate: of audits; predictions: whether they are published, of every event.
+    """seed, audit_rate, sample_rate: of what chance draws; predictions: whether they are published, of every event.
 
     stale_s: age of a model from which the scorer is not ready; 0: whatever its age; stops: whether it reads no event then.
     """
 
     seed: int
     audit_rate: float
+    sample_rate: float
     predictions: bool = False
     stale_s: float = 0.0
     stops: bool = False

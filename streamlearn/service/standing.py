@@ -138,9 +138,9 @@ class Standing:
         self.state = replace(self.state, moments=moments.merge(self.state.moments, features))
 
     def fair(self, ids: Sequence[str]) -> list[bool]:
-        """Which events chance has drawn, whatever their score: the audit sample."""
+        """Which events chance has drawn, whatever their score: audits, and more that scorers pass on for this."""
         drawn = draws(ids, self.rules.learner.seed)
-        return [bool(each) for each in drawn.audit < self.rules.budget.audit_rate]
+        return [bool(each) for each in drawn.audit < self.rules.budget.sample_rate]
 
     def fair_scores(self, seen: Sight, strategy: Strategy) -> Array:
         """What the strategy says now of the last events that chance has drawn."""

@@ -32,7 +32,9 @@ from streamlearn.service.tallies import Tallies
 
 @final
 class Candidate(msgspec.Struct, omit_defaults=True):
-    """An event that is passed on. reason: score or audit; response: the model's outputs.
+    """An event that is passed on. reason: score, audit, or sample: chance has drawn it, and it is not to be asked about.
+
+    response: the model's outputs.
 
     partition, offset: of its record; events: of its stretch (`tally.py`) that were scored so far, this one included.
     """
@@ -60,12 +62,12 @@ class Said(NamedTuple):
 
 @final
 class _Batch(NamedTuple):
-    """Events under one model, and which of them chance has drawn."""
+    """Events under one model, and why each is passed on; "": it is not."""
 
     scorer: Scorer
     events: list[Event]
     judged: Judged
-    audit: Sequence[bool]
+    why: Sequence[str]
 
 
 @final
@@ -89,8 +91,10 @@ class Verdicts:
         decoded = [self._codec.events(record) for record in records]
         events = [event for found in decoded for event in found if isinstance(event, Event)]
         drawn = draws([event.id for event in events], self._rules.seed)
-        judged, audit = scorer.score([event.x for event in events], drawn.random), drawn.audit < self._rules.audit_rate
-        batch, passes = _Batch(scorer, events, judged, audit.tolist()), (scorer.passes(judged) | audit).tolist()
+        judged = scorer.score([event.x for event in events], drawn.random)
+        why = np.where(scorer.passes(judged), "score", np.where(drawn.audit < self._rules.sample_rate, "sample", ""))
+        why = np.where(drawn.audit < self._rules.audit_rate, "audit", why)
+        batch = _Batch(scorer, events, judged, why.tolist())
         messages, ended, at = list[Message](), dict[int, int](), 0
         for _, of_stretch in groupby(zip(records, decoded, strict=True), _stretch):
             together = list(of_stretch)
@@ -105,7 +109,7 @@ class Verdicts:
                         rejected += 1
                     else:
                         good.append(at)
-                        if passes[at]:
+                        if batch.why[at]:
                             messages.append(self._candidate(batch, at, record, before + len(good)))
                         if self._rules.predictions:
                             messages.append(self._prediction(batch, at))
@@ -125,11 +129,10 @@ class Verdicts:
 
     def _candidate(self, batch: _Batch, at: int, record: Record, events: int) -> Message:
         scorer, event, judged = batch.scorer, batch.events[at], batch.judged
-        reason = "audit" if batch.audit[at] else "score"
         candidate = Candidate(
             id=event.id,
             x=event.x,
-            reason=reason,
+            reason=batch.why[at],
             score=finite(judged.scores[at]),
             prediction=scorer.said(float(judged.predictions[at])),
             response=judged.outputs[at].tolist(),
@@ -139,7 +142,7 @@ class Verdicts:
             events=events,
             time=event.time,
         )
-        self._measurements.add("streamlearn_candidates_total", 1, reason=reason)
+        self._measurements.add("streamlearn_candidates_total", 1, reason=batch.why[at])
         return Message(CANDIDATES, event.id.encode(), msgspec.json.encode(candidate))
 
     def _prediction(self, batch: _Batch, at: int) -> Message:

@@ -93,3 +93,16 @@ def test_audits_count_as_events_and_are_not_in_the_window() -> None:
     assert state.sifted is not None
     assert (40 * 64, 4 * 64, 10.0) == (state.entitled, state.written, state.sifted.factor)
     assert 1.0 < state.ranked[0]
+
+
+def test_the_threshold_follows_the_stream_as_quickly_as_where_all_events_come() -> None:
+    """Candidates stand for eight events each: of their window so many count as stand for its length in events."""
+    budget, nobody = Budget(0.02, 0.0, 10**9), np.zeros(4 * selector.WINDOW, dtype=bool)
+    scores = np.concatenate([np.full(3 * selector.WINDOW, 2.0), np.full(selector.WINDOW, 1.0)])
+    state, at = selector.init(sifted=True), 0
+    while at < len(scores):
+        ones = np.ones(len(scores) - at, dtype=bool)
+        counted = np.full(len(scores) - at, 8)
+        state, info = selector.step(state, budget, scores[at:], nobody[at:], ones, counted=counted)
+        at += info.used
+    assert [1.0] * (selector.WINDOW // 8) == state.ranked.tolist()

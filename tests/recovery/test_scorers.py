@@ -133,7 +133,7 @@ def outcome(models: Sequence[ModelSnapshot], script: Script) -> World:
         ports = Ports(MemoryGroup(world, script), MemoryFeed(world, script), MemoryOutlet(world, script), clock)
         patience = Patience(clock, health, measurements, lambda _: False)
         told = (JsonCodec(), lambda found: Scorer(found, found.model, nullcontext), health, measurements, patience)
-        loop = ScoringLoop(Rules(seed=0, audit_rate=0.2), ports, *told)
+        loop = ScoringLoop(Rules(seed=0, audit_rate=0.2, sample_rate=0.2), ports, *told)
         try:
             loop.start()
             while loop.turn():

@@ -59,7 +59,7 @@ class Sharing:
         ports = Ports(_Group(self, partitions), _Feed(self), _Outlet(self.log), self.clock)
         budget = assemble.budget(self.told)
         patience = Patience(self.clock, health, measurements, lambda _: False)
-        rules = Rules(self.told.queries.seed, budget.audit_rate)
+        rules = Rules(self.told.queries.seed, budget.audit_rate, budget.sample_rate)
         loop = ScoringLoop(rules, ports, JsonCodec(), loading.scorer, health, measurements, patience)
         loop.start()
         return loop

@@ -14,6 +14,7 @@ import pytest
 
 from streamlearn.config import Queries, Topics
 from streamlearn.core import moments
+from streamlearn.learner.split import draws
 from streamlearn.service.ports import EVENTS, REJECTED
 from tests.service.sharing import CONFIGURATION, Sharing
 
@@ -90,6 +91,22 @@ def _waiting(shared: Sharing) -> int:
     sifted = shared.trainer.pipeline.standing.asking.selector.sifted
     assert sifted is not None
     return sifted.waiting
+
+
+def test_a_sample_of_all_events_is_passed_on_of_which_only_audits_are_asked_about() -> None:
+    stream, budget = Stream(2, values=False), 0.1
+    shared = Sharing(Queries(budget=budget, outstanding=1000, seed=2), PARTITIONS)
+    for _ in stream.play(shared, 2):
+        ...
+    lines = [json.loads(value) for _, value in shared.log.inputs[EVENTS]]
+    reasons = {line["id"]: line["reason"] for line in lines if "id" in line}
+    ids = [f"e{i}" for i in range(N)]
+    drawn = {id for id, each in zip(ids, draws(ids, 2).audit, strict=True) if each < budget}
+    assert drawn <= reasons.keys()
+    asked, sample = {each["id"] for each in shared.asked}, {id for id in drawn if reasons[id] == "sample"}
+    assert len(sample) > 0.3 * len(drawn)
+    assert set() == sample & asked
+    assert {"sample", "score", "audit"} == set(reasons.values())
 
 
 def quality(seed: int, values: bool, scorers: int, chance: int, strategy: str = "auto") -> float:

@@ -52,7 +52,8 @@ class CandidateCodec(Codec):
 
     def _event(self, value: bytes) -> Event:
         told = self._candidate.decode(value)
-        passed = Passed(told.partition, told.offset // tally.STRETCH, told.events, told.reason == "audit")
+        stretch, reason = told.offset // tally.STRETCH, told.reason
+        passed = Passed(told.partition, stretch, told.events, reason == "audit", reason == "sample")
         return Event(identity(told.id), told.x, told.time, passed)
 
     def labels(self, record: Record) -> Sequence[Label | str]:

@@ -20,6 +20,7 @@ from tests.end_to_end.daemon_process import append
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAPER = (ROOT / "docs/paper.md").read_text()
+ASKING = (ROOT / "docs/asking.md").read_text()
 
 
 def section(title: str) -> str:
@@ -68,7 +69,7 @@ def test_every_metric_named_in_the_failure_table_exists() -> None:
     assert named <= {metric.name for metric in METRICS}
 
 
-@pytest.mark.parametrize("text", [README, PAPER], ids=["README", "paper"])
+@pytest.mark.parametrize("text", [README, PAPER, ASKING], ids=["README", "paper", "asking"])
 def test_every_file_named_exists(text: str) -> None:
     paths = re.findall(r"`((?:streamlearn|tests|edges|learner|service|queries|benchmarks|docs)/[\w./]*)`", text)
     assert paths

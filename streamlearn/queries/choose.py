@@ -2,7 +2,7 @@
 
 Classification: uncertainty, with pending queries counted. Informed uncertainty was ahead of it on the data sets that it was
 chosen by, and not on those that were to confirm it. Regression, where uncertainty does not exist: V-optimality. Leverage asks
-about whatever is far out, and in a stream that moves that is the newest event, always (README, What asking well is worth).
+about whatever is far out, and in a stream that moves that is the newest event, always (docs/asking.md).
 
 A strategy says what it cannot do without. An inverse Hessian there is of every model that is not too large for one, and of a
 network beyond that for its last layer (`learner/inverse.py`). Where there is none (a wide linear model, a network whose last

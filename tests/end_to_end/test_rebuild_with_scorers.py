@@ -31,6 +31,7 @@ def test_a_store_built_from_what_scorers_passed_on_is_that_of_before(kafka: str,
             answered = len(here.read("labels")) - 40
             for each in here.read("queries")[answered:]:
                 here.answer(each["id"])
+            here.producer.flush()
             until(lambda: here.daemon.turn() == 0, "all labels")
         assert 0 == scorer.drain()
         until(lambda: here.daemon.turn() == 0, "what was told last")
@@ -43,6 +44,7 @@ def test_a_store_built_from_what_scorers_passed_on_is_that_of_before(kafka: str,
     told = settings.read(None, {}, here.own)
     assemble.rebuild(told, Health(), Measurements(), lambda _: False, SystemClock())
     here.open()
+    until(lambda: here.daemon.turn() == 0, "what waits for a cut to fill")
     after = here.daemon.pipeline
     assert held(before) == held(after)
     assert 1200 == before.standing.census.events == after.standing.census.events

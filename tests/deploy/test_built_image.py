@@ -109,7 +109,12 @@ def test_it_runs_unprivileged_and_drains(image: tuple[Path, dict[str, Any]], tmp
         append(data / "events.jsonl", *({"id": f"e{i}", "x": {"a": i % 7}} for i in range(EVENTS)))
         until(lambda: lines(data / "queries.jsonl"), "queries")
         store, copy = f"{STATE}/streamlearn-data/streamlearn.db", f"{STATE}/copy.db"
-        for words in (("control", "status"), ("inspect", store), ("backup", store, copy), ("check", "--set", "http.port=-1")):
+        for words in (
+            ("control", "status"),
+            ("inspect", store),
+            ("backup", store, copy),
+            ("check", "--set", "http.port=-1"),
+        ):
             does(runc, "exec", name, "streamlearn", *words)
         does(runc, "kill", name, told["StopSignal"])
         assert 0 == daemon.wait(60)

@@ -73,6 +73,7 @@ def pipeline(
         rest_below=queries.rest_below,
         shadows=queries.shadows,
         of_candidates=bool(configuration.topics.candidates),
+        drift=configuration.drift,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

@@ -217,6 +217,18 @@ class Queries:
 
 @final
 @dataclass(frozen=True)
+class Drift:
+    """What is watched for, and what is done then. audit_share: of the budget, while the response audit is in force;
+    for_events: how long an alarm holds."""
+
+    detector: str = "adwin"  # none | adwin | page-hinkley | kswin
+    response: str = "none"  # none | audit | forget
+    audit_share: float = 0.5
+    for_events: int = 2000
+
+
+@final
+@dataclass(frozen=True)
 class Users:
     """Weighting by user; none as yet."""
 
@@ -267,6 +279,7 @@ class Configuration:
     regularity: Regularity = field(default_factory=Regularity)
     validation: Validation = field(default_factory=Validation)
     queries: Queries = field(default_factory=Queries)
+    drift: Drift = field(default_factory=Drift)
     users: Users = field(default_factory=Users)
     store: StoreSection = field(default_factory=StoreSection)
     http: Http = field(default_factory=Http)

@@ -34,6 +34,7 @@ def check(configuration: Configuration) -> None:
     _check_overload(configuration)
     _check_candidates(configuration)
     _check_river(configuration)
+    _check_drift(configuration)
     _check_regularizer(configuration)
     _check_network(configuration)
     if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
@@ -137,6 +138,34 @@ def _check_candidates(configuration: Configuration) -> None:
         raise refuse(f'{key} has in it how many events there were, and kafka.overload = "sample" skips; remove that')
     if configuration.queries.shadows:
         raise refuse(f"{key} are the events of one strategy, and queries.shadows would look at all; remove one")
+
+
+def _check_drift(configuration: Configuration) -> None:
+    """What would do nothing."""
+    told, default = configuration.drift, Configuration().drift
+    if told.detector == "none" and (told.response, told.for_events) != ("none", default.for_events):
+        key = "response" if told.response != "none" else "for_events"
+        raise refuse(
+            f'drift.{key} = {show(f"drift.{key}", getattr(told, key))} does nothing with drift.detector = "none"; '
+            'set drift.detector = "adwin", or remove it'
+        )
+    if told.response != "audit":
+        if told.audit_share != default.audit_share:
+            raise refuse(
+                f'drift.audit_share = {told.audit_share} does nothing with drift.response = "{told.response}"; '
+                'set drift.response = "audit", or remove it'
+            )
+        return
+    if configuration.topics.candidates:
+        raise refuse(
+            'drift.response = "audit" draws among all events, and with topics.candidates scorers draw; '
+            'set drift.response = "none" or "forget"'
+        )
+    if told.audit_share <= configuration.queries.audit_share:
+        raise refuse(
+            f"drift.audit_share = {told.audit_share} is no more than queries.audit_share = "
+            f"{configuration.queries.audit_share}; set it higher"
+        )
 
 
 def _check_network(configuration: Configuration) -> None:

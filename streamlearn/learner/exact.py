@@ -50,7 +50,8 @@ def due(state: State, settings: Settings) -> bool:
     fit, name = state.fit, solver.choose(state, settings)
     if fit is None or fit.solver != name or (name == "newton" and fit.covariance is None):
         return True
-    return state.unfitted >= cut(min(state.labels, settings.keep or state.labels))
+    kept = len(state.examples)
+    return state.unfitted >= cut(min(kept, settings.keep or kept))
 
 
 def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> State:

@@ -11,6 +11,7 @@ Every step is a function: the state given is left as it was.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -121,6 +122,22 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
     return settle(state, settings, rounds=0)
 
 
+def drop_before(state: State, settings: Settings, serial: int, learns: bool = True) -> State:
+    """Examples before `serial` are kept no longer, but for the newest of all; the model is refitted without them, λ goes on.
+
+    Of a network by the steps that a label brings, as in `revise`.
+    """
+    before, kept = len(state.examples), examples.newest(state.examples, max(1, state.examples.end - serial))
+    if len(kept) == before:
+        return state
+    state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    if not learns:
+        return state
+    if settings.network and state.fit is not None and trains(state, settings):
+        return stochastic.learn(state, settings, kept.end - 1)
+    return settle(state, settings, rounds=0)
+
+
 def settle(state: State, settings: Settings, rounds: int = SETTLE_ROUNDS) -> State:
     """The stream is quiet, or at its end: learn what is left. By a refit at once; with SGDF by a round of steps.
 
@@ -174,7 +191,10 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
         return state
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
     losses, gradients, outputs = losses_gradients(fit, test)
-    progressed = progress.step(state.progress, float(losses[0]) * fit.frame.target_scale**2, label.audit)
+    loss, excess = float(losses[0]), float(losses[0] - fit.model.loss.least(test.y)[0])
+    if not fit.model.loss.of_classes:  # the size of the error: its square has most of its values next to 0
+        excess = math.sqrt(2.0 * max(excess, 0.0) / natural_scale(state, fit))
+    progressed = progress.step(state.progress, loss * fit.frame.target_scale**2, excess, label.audit)
     told = float(fit.model.loss.prediction(outputs)[0])
     scored = (
         score.of_class(progressed.score, int(told), int(target))

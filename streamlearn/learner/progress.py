@@ -20,6 +20,7 @@ class State:
     """count, total: labels scored before they were learned, and the sum of their losses; recent: running mean.
 
     audits, audit_total, audit_recent: the same over audit labels. score: what people would call it.
+    excess: of the last label, ℓ less the least that it could be; of values √(2ℓ), the size of the error in their deviations.
     """
 
     count: int = 0
@@ -29,19 +30,19 @@ class State:
     audit_total: float = 0.0
     audit_recent: float = 0.0
     score: score.State = UNSCORED
+    excess: float = 0.0
 
     @property
     def mean(self) -> float | None:
         return self.total / self.count if self.count else None
 
 
-def step(state: State, loss: float, audit: bool) -> State:
+def step(state: State, loss: float, excess: float, audit: bool) -> State:
     """Count the loss of one label; one that is not finite would end all means."""
     if not math.isfinite(loss):
         return state
-    state = replace(
-        state, count=state.count + 1, total=state.total + loss, recent=_faded(state.recent, loss, state.count + 1)
-    )
+    recent = _faded(state.recent, loss, state.count + 1)
+    state = replace(state, count=state.count + 1, total=state.total + loss, recent=recent, excess=excess)
     if not audit:
         return state
     count = state.audits + 1

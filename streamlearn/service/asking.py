@@ -113,6 +113,10 @@ class Asking:
         if count:
             self.selector = selector.earned(self.selector, count)
 
+    def spend_by(self, budget: Budget) -> None:
+        """From the next event on."""
+        self._budget = self.shadows.budget = budget
+
     def spent(self) -> None:
         """Nothing is saved up of the budget."""
         self.selector = selector.spent(self.selector, self._budget)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
-from streamlearn.service import fits, overload, restore
+from streamlearn.service import fits, overload, response, restore
 from streamlearn.service.announcing import Announcing
 from streamlearn.service.control import obey
 from streamlearn.service.health import Health
@@ -130,6 +130,7 @@ class Daemon:
             self._commit(records)
         for text in obeyed:
             log.info("%s", text, extra={"action": "control", "commit": self._number})
+        self._say_drift()
         self._report()
         return len(records)
 
@@ -253,6 +254,14 @@ class Daemon:
             fields = {"outstanding": self.pipeline.standing.asking.selector.outstanding}
             log.log(level, "no event is chosen by its score: %s", starved, extra={"action": "starved", **fields})
         self._starved = starved
+
+    def _say_drift(self) -> None:
+        """Of alarms that are committed."""
+        drift = self.pipeline.standing.drift
+        for alarm in drift.news:
+            fields = {"signal": alarm.signal, "events": alarm.events, "since": alarm.since}
+            log.warning("%s", response.in_words(alarm, drift.told), extra={"action": "drift", **fields})
+        drift.news = []
 
     def _report(self) -> None:
         self._measurements.set("streamlearn_commit_number", self._number)

@@ -20,9 +20,9 @@ from streamlearn.core.losses import Array
 from streamlearn.learner import columns, problem
 from streamlearn.learner.split import draws
 from streamlearn.queries import selector
-from streamlearn.service import waiting
+from streamlearn.service import response, waiting
 from streamlearn.service.asking import Scored, Segment, finite, predicted
-from streamlearn.service.blocks import bounds
+from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.labels import Labels
 from streamlearn.service.ports import (
     EVENTS,
@@ -178,17 +178,30 @@ class Events:
         of_candidates = standing.rules.of_candidates
         if of_candidates:  # where scorers draw otherwise, what chance has not drawn there is no audit here
             audit &= np.array([event.passed is not None and event.passed.audit for event in events])
+            now, told = float(times[-1]), first + len(events)
+            response.to(standing, standing.drift.candidates(standing.state, rows[audit], told, now))
         ledger.add_events([event.id for event in events], rows)
         segment = Segment(rows, first, audit, askable, drawn.random, counted if of_candidates else None)
         batch = _Batch(events, times, segment)
-        start = 0
+        start, watched, spent_by = 0, 0, standing.rules.budget
+        standing.asking.spend_by(spent_by)
         while start < len(events):
+            budget = response.budget(standing, first + start)
+            if budget != spent_by:
+                spent_by = budget
+                standing.asking.spend_by(budget)
+                audit[:] = drawn.audit < budget.audit_rate
             standing.expire(times[start])
             stop = min(len(events), bounds(first + start)[1] - first)
             expiry = min((entry.expires for entry in ledger.pending.values()), default=np.inf)
             stop = min(stop, max(start + 1, int(np.searchsorted(times, expiry))))
+            if stop > watched and not of_candidates:
+                standing.drift.saw(standing.state, rows[watched:stop], first + watched)
+                watched = stop
             scored = standing.asking.score(standing.state, ledger, batch.segment, start, stop)
             start = self._ask(batch, scored, stop)
+            if (first + start) % BLOCK == 0 and not of_candidates:
+                response.to(standing, standing.drift.block_ends(first + start, first + start, float(times[start - 1])))
 
     def _ask(self, batch: _Batch, scored: Scored, stop: int) -> int:
         """Go through scored events up to `stop`; where it got to: a query may change the scores behind it."""

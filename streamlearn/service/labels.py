@@ -16,7 +16,7 @@ from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner, problem
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.split import draws
-from streamlearn.service import waiting
+from streamlearn.service import response, waiting
 from streamlearn.service.ledger import row
 from streamlearn.service.ports import LABELS, Codec, Example, Label, Record, Remembered
 from streamlearn.service.standing import Standing
@@ -81,7 +81,7 @@ class Labels:
         if query is not None:
             standing.measurements.add("streamlearn_queries_answered_total", 1)
             standing.answered(query)
-        self._learn(label, label.y, x, query is not None and query.reason == "audit")
+        self._learn(label, label.y, x, query.reason if query else "")
 
     def _features(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> Array | None:
         """The example's features (columns,), or None where the label has to wait or was rejected."""
@@ -112,8 +112,10 @@ class Labels:
             standing.reject(waiting.read(dropped.label, self._codec)[0], reason, "unknown id")
         return None
 
-    def _learn(self, label: Label, y: problem.Label, x: Array, audit: bool) -> None:
-        standing, settings = self._standing, self._standing.rules.learner
+    def _learn(self, label: Label, y: problem.Label, x: Array, asked: str) -> None:
+        """asked: the reason of the query that it answers; "": it came by itself."""
+        standing, settings, audit = self._standing, self._standing.rules.learner, asked == "audit"
+        tested = standing.state.progress.count
         serial = standing.ledger.labeled.get(label.id)
         fold = settings.fold(float(draws([label.id], settings.seed).holdout[0])) if settings.holdout else 0
         labeled = Labeled(x, y, label.weight, audit, fold)
@@ -128,6 +130,9 @@ class Labels:
         fold = int(kept.fold[serial - kept.first])  # a replacement stays where the first label was
         example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, fold, audit)
         standing.ledger.add_example(example)
+        if asked != "score" and standing.state.progress.count > tested:
+            excess, now = standing.state.progress.excess, standing.clock
+            response.to(standing, standing.drift.label(excess, serial, standing.ledger.count, now))
         standing.ledger.drop_examples(standing.state.examples.first)
         standing.learned()
 

@@ -150,6 +150,18 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("streamlearn_resting", GAUGE, "1 while a label buys less than queries.rest_below: only audits are asked."),
     Metric("streamlearn_paused", GAUGE, "1 while an operator has paused this: asking or learning.", ("what",)),
+    Metric(
+        "streamlearn_drift_alarms_total",
+        COUNTER,
+        "Alarms of drift, by signal: loss of labels or scores of events.",
+        ("signal", "detector"),
+    ),
+    Metric(
+        "streamlearn_drift_active",
+        GAUGE,
+        "1 for drift.for_events events after an alarm, while the response is in force.",
+        ("signal",),
+    ),
     Metric("streamlearn_models_total", COUNTER, "Models published."),
     Metric("streamlearn_model_bytes", GAUGE, "Size of the last of them."),
     Metric("streamlearn_model_version", GAUGE, "Of a scorer: version of the model that it scores by."),

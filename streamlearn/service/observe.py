@@ -66,6 +66,11 @@ class Observer:
             told.set("streamlearn_label_benefit", benefit.label)
         for what, stopped in paused(standing).items():
             told.set("streamlearn_paused", float(stopped), what=what)
+        for each in standing.drift.counts:
+            told.set(
+                "streamlearn_drift_alarms_total", each.alarms, signal=each.signal, detector=standing.drift.detector
+            )
+            told.set("streamlearn_drift_active", float(ledger.count < each.until), signal=each.signal)
 
     def _learning(self, state: State) -> None:
         told, settings = self._measurements, self._pipeline.standing.rules.learner

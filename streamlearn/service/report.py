@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from streamlearn.core.models.model import in_words
 from streamlearn.learner import examples
@@ -35,6 +36,7 @@ def report(pipeline: Pipeline) -> dict[str, object]:
         "regularity": lam,
         "tangent_residual": _finite(fit.residual if fit else None),
         "tangent_failures": list(fit.certificate.failures) if fit else None,
+        "drift": drift_of(pipeline),
         "loss": state.problem.loss,
         "classes": list(state.problem.classes),
         "theta": fit.theta.tolist() if fit else None,
@@ -43,6 +45,18 @@ def report(pipeline: Pipeline) -> dict[str, object]:
         "train_ids": [id for id, test in roles.items() if not test],
         "test_ids": [id for id, test in roles.items() if test],
     }
+
+
+def drift_of(pipeline: Pipeline) -> dict[str, object]:
+    """Alarms by signal, and the last one."""
+    drift = pipeline.standing.drift
+    last = drift.last and {
+        "signal": drift.last.signal,
+        "events": drift.last.events,
+        "since": drift.last.since,
+        "time": datetime.fromtimestamp(drift.last.time, UTC).isoformat(timespec="seconds"),
+    }
+    return {"detector": drift.detector, "alarms": {each.signal: each.alarms for each in drift.counts}, "last": last}
 
 
 def _finite(value: float | None) -> float | None:

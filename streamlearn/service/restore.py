@@ -16,7 +16,7 @@ from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries import selector
-from streamlearn.service import census, snapshot, transforming
+from streamlearn.service import census, drift, snapshot, transforming
 from streamlearn.service.ledger import row
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Example, Saved
@@ -58,6 +58,7 @@ class Snapshot:
     shadows: Kept = ()
     transformer: transforming.Kept | None = None
     census: census.Kept = census.NOTHING
+    drift: drift.Kept = drift.NOTHING
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -71,7 +72,9 @@ def digest(pipeline: Pipeline) -> str:
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
     told = replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD)
     # A pickle of the same state may be other bytes in another process; what a transformer has done is in the rows.
-    total = hashlib.sha256(snapshot.pack(replace(told, announced=NOTHING, transformer=None)))
+    last = told.drift.last and replace(told.drift.last, time=0.0)
+    told = replace(told, announced=NOTHING, transformer=None, drift=replace(told.drift, last=last))
+    total = hashlib.sha256(snapshot.pack(told))
     for part in (kept.X[there], kept.weight[:n], kept.fold[there]):
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
@@ -112,6 +115,7 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     standing.announced = state.announced
     standing.asking.shadows.restore(state.shadows)
     standing.census.restore(state.census)
+    standing.drift.restore(state.drift, None if for_reading else lambda fit: _built(fit, settings))
 
 
 def stored(saved: Saved) -> Snapshot | None:
@@ -214,6 +218,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.asking.shadows.kept(),
         pipeline.standing.transforming.kept() if pipeline.standing.transforming else None,
         pipeline.standing.census.kept(),
+        pipeline.standing.drift.kept(),
     )
 
 

@@ -27,7 +27,7 @@ class Shadows:
     """names: strategies as configured, `auto` too."""
 
     def __init__(self, names: Sequence[str], budget: Budget) -> None:
-        self.names, self._budget = tuple(names), budget
+        self.names, self.budget = tuple(names), budget
         self._acting = dict.fromkeys(self.names, "")
         self._states = {name: selector.init() for name in self.names}
 
@@ -60,7 +60,7 @@ class Shadows:
             at = 0
             while at < scores.shape[1]:
                 state, info = selector.step(
-                    self._states[name], self._budget, scores[row, at:], audit[at:], askable[at:], paused, resting
+                    self._states[name], self.budget, scores[row, at:], audit[at:], askable[at:], paused, resting
                 )
                 at += info.used
                 asks[row, at - 1] = info.chosen

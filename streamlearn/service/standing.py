@@ -7,11 +7,12 @@ pipeline, mutable; everything that changes it is in `events.py` and `labels.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 
+from streamlearn.config import Drift as DriftTold
 from streamlearn.config import Models
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
@@ -24,6 +25,7 @@ from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import Strategy
 from streamlearn.service.asking import Asking, look
 from streamlearn.service.census import Census
+from streamlearn.service.drift import Drift
 from streamlearn.service.ledger import Ledger, row
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
@@ -59,6 +61,7 @@ class Rules:
     models: when it is announced, None: never. count_pending: see the configuration.
     rest_below: what a label has to buy, in units of the loss, for events to be asked about by their score.
     shadows: strategies that score and do not act. of_candidates: whether what is read is what scorers pass on.
+    drift: what is watched for, and what is done then.
     """
 
     learner: Settings
@@ -77,6 +80,7 @@ class Rules:
     rest_below: float = 0.0
     shadows: tuple[str, ...] = ()
     of_candidates: bool = False
+    drift: DriftTold = field(default_factory=DriftTold)
 
 
 @final
@@ -96,6 +100,7 @@ class Standing:
             rules.of_candidates,
         )
         self.census = Census()
+        self.drift = Drift(rules.drift, rules.learner.seed)
         self.transforming: Transforming | None = None  # what makes the features, if not the columns alone
         self.outbox: list[Message] = []
         self.version = 0  # labels learned, replacements included

@@ -101,6 +101,19 @@ def test_the_prediction_is_the_expected_value_or_the_likeliest_class(head: str) 
         assert_allclose(loss.prediction(f), (weights * labels).sum(axis=0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_no_output_has_less_than_the_least_loss_and_some_comes_to_it(head: str) -> None:
+    loss, f, y = outputs(head)
+    y[0] = 0.0
+    least = loss.least(y)
+    assert (loss.value(f, y) >= least).all()
+    if head in ("logistic", "softmax"):
+        best = 60.0 * (y[:, None] == np.arange(3)) if head == "softmax" else 60.0 * (2.0 * y[:, None] - 1.0)
+    else:
+        best = y[:, None] if head == "squared" else np.log(np.maximum(y, 1e-9))[:, None]
+    assert_allclose(loss.value(best, y), least, atol=1e-7)
+
+
 def test_the_noise_is_its_maximum_likelihood_estimate() -> None:
     rng = np.random.default_rng(2)
     f, y, w = rng.normal(size=(50, 1)), rng.normal(size=50), rng.uniform(0.5, 2.0, 50)

@@ -35,6 +35,10 @@ class Loss(ABC):
     def value(self, f: Array, y: Array) -> Array:
         """ℓ, shape (n,)."""
 
+    def least(self, y: Array) -> Array:
+        """The least ℓ that any f has, shape (n,)."""
+        return np.zeros(len(y))
+
     @abstractmethod
     def gradient(self, f: Array, y: Array) -> Array:
         """∂ℓ/∂f, shape (n, k)."""

@@ -68,6 +68,9 @@ class Poisson(Loss):
     def value(self, f: Array, y: Array) -> Array:
         return np.asarray(_rate(f[:, 0]) - y * f[:, 0])
 
+    def least(self, y: Array) -> Array:
+        return np.asarray(y - y * np.log(np.where(y > 0.0, y, 1.0)))
+
     def gradient(self, f: Array, y: Array) -> Array:
         return _rate(f) - y[:, None]
 

@@ -10,7 +10,7 @@ import yaml
 
 from streamlearn.service.metrics import BY_NAME, METRICS
 from tests.deploy.tools import DEPLOY, one, prometheus, run
-from tests.deploy.watching import DASHBOARD, HISTOGRAM, PROMISED, RULES, alerts, expressions, foreign, names, panels
+from tests.deploy.watching import DASHBOARD, HISTOGRAM, RULES, alerts, expressions, foreign, names, panels
 
 TESTS = DEPLOY / "alerts" / "rules.test.yaml"
 RUNBOOK = DEPLOY / "README.md"
@@ -48,21 +48,21 @@ def test_every_metric_that_is_asked_for_is_in_the_table() -> None:
     for asks, expression in expressions().items():
         assert names(expression), f"{asks} asks for nothing"
         for name in names(expression):
-            assert name in BY_NAME or name in PROMISED or foreign(name), f"{asks} asks for {name}"
+            assert name in BY_NAME or foreign(name), f"{asks} asks for {name}"
 
 
 def test_a_histogram_is_asked_for_by_its_parts_and_nothing_else_is() -> None:
     for asks, expression in expressions().items():
         for name in re.findall(r"streamlearn_[a-z_]+", expression):
             base = re.sub(f"({'|'.join(HISTOGRAM)})$", "", name)
-            kind = BY_NAME[base].kind if base in BY_NAME and base not in PROMISED else ""
-            if kind:
+            if base in BY_NAME:
+                kind = BY_NAME[base].kind
                 assert (base != name) == (kind == "histogram"), f"{asks} asks for {name}, which is a {kind}"
 
 
 def test_every_label_that_is_asked_for_is_the_metrics() -> None:
     around = {"job", "instance", "le", "pod", "persistentvolumeclaim", "container", "version", "python"}
-    known = around | {label for metric in METRICS for label in metric.labels} | {"signal", "detector"}
+    known = around | {label for metric in METRICS for label in metric.labels}
     for asks, expression in expressions().items():
         grouped = re.findall(r"\b(?:by|on|ignoring) ?\(([^)]*)\)", expression)
         used = {label.strip() for group in grouped for label in group.split(",") if label.strip()}

@@ -108,6 +108,14 @@ def test_it_runs_unprivileged_and_drains(image: tuple[Path, dict[str, Any]], tmp
         append(data / "labels.jsonl", *({"id": f"l{i}", "x": {"a": i % 7}, "y": i % 7 > 3} for i in range(WARM)))
         append(data / "events.jsonl", *({"id": f"e{i}", "x": {"a": i % 7}} for i in range(EVENTS)))
         until(lambda: lines(data / "queries.jsonl"), "queries")
+        store, copy = f"{STATE}/streamlearn-data/streamlearn.db", f"{STATE}/copy.db"
+        for words in (
+            ("control", "status"),
+            ("inspect", store),
+            ("backup", store, copy),
+            ("check", "--set", "http.port=-1"),
+        ):
+            does(runc, "exec", name, "streamlearn", *words)
         does(runc, "kill", name, told["StopSignal"])
         assert 0 == daemon.wait(60)
         assert '"action": "drained"' in (tmp_path / "log").read_text()

@@ -49,6 +49,11 @@ def noise(i: int) -> dict[str, Any]:
     return label(i) | {"y": random.Random(f"y{i}").random() > 0.5}
 
 
+def turned(i: int) -> dict[str, Any]:
+    """From a moment on labels say the opposite."""
+    return label(i) | ({"y": not label(i)["y"]} if i >= TURN else {})
+
+
 @final
 @dataclass(frozen=True)
 class Illness:
@@ -67,11 +72,12 @@ ILLNESSES = {
     "StreamlearnPaused": Illness(control="pause-asking"),
     "StreamlearnUpdatesSkipped": Illness(("regularity.regularizer=faulty:fails",)),
     "StreamlearnTangentNotTrusted": Illness(("training.solver=sgdf", "training.learning_rate=1e-6")),
+    "StreamlearnDrift": Illness(labels=turned),
     "StreamlearnRegularityAtBound": Illness(("regularity.initial_precision=1000",), labels=noise),
 }
-OF_ALL = ("StreamlearnRejects",)  # alerts that do not say which daemon
+OF_ALL = ("StreamlearnRejects", "StreamlearnDrift")  # alerts that do not say which daemon
 FOLLOWS = ("StreamlearnNotReady", "StreamlearnStarved")  # where no update is ever taken
-BURST = 20
+BURST, TURN = 20, 200
 
 
 def address(daemon: DaemonProcess) -> str:

@@ -43,7 +43,7 @@ def test_every_resource_that_a_command_names_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"`((?:kafka|labels|training|queries|features|regularity|scorers|models)\.[a-z_]+)"]
+    "pattern", [r"`((?:drift|kafka|labels|training|queries|features|regularity|scorers|models)\.[a-z_]+)"]
 )
 def test_every_setting_is_real(pattern: str) -> None:
     named = set(re.findall(pattern, TEXT))

@@ -11,7 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.deploy.tools import ROOT, program, run
+from tests.deploy.tools import ROOT, missing, program, run
 
 DOCKERFILE = ROOT / "Dockerfile"
 TEXT = DOCKERFILE.read_text()
@@ -64,6 +64,8 @@ def test_what_is_copied_is_enough_for_the_wheel(tmp_path: Path) -> None:
     [build] = [part.strip() for part in step.split("&&") if "pip wheel" in part]
     words = build.replace("python3 -m pip", f"{sys.executable} -m pip").replace("/wheels", str(tmp_path / "wheels"))
     done = run(*words.split(), cwd=source)
+    if "No matching distribution found for setuptools" in done.stderr:
+        missing("no package index to get setuptools from, which builds the wheel")
     assert done.returncode == 0, done.stderr
     [wheel] = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from tests.deploy.prometheus_server import scraping
 from tests.deploy.tools import prometheus
-from tests.deploy.watching import PROMISED, RULES, expressions, foreign, names
+from tests.deploy.watching import RULES, expressions, foreign, names
 from tests.end_to_end.daemon_process import DaemonProcess, until
 from tests.kafka_fixtures import make_topics
 
@@ -103,7 +103,7 @@ def test_every_panel_and_alert_has_an_answer(kafka: str, prefix: str, tmp_path: 
             asked = {
                 who: expression
                 for who, expression in expressions().items()
-                if not any((foreign(name) and name != "up") or name in PROMISED for name in names(expression))
+                if not any(foreign(name) and name != "up" for name in names(expression))
             }
             empty = set(asked)
 

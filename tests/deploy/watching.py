@@ -16,9 +16,6 @@ DASHBOARD = DEPLOY / "components" / "monitoring" / "dashboard.json"
 OTHERS = ("up", "ALERTS", "kube_pod_container_status_restarts_total", "kubelet_volume_stats_[a-z_]+")
 HISTOGRAM = ("_bucket", "_sum", "_count")
 
-# Metrics that are still being written: to be deleted once they are in the table.
-PROMISED = {"streamlearn_drift_alarms_total", "streamlearn_drift_active"}
-
 
 def alerts() -> dict[str, dict[str, Any]]:
     """Alert → its rule."""

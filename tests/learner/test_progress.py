@@ -13,7 +13,9 @@ from streamlearn.learner.progress import FADE, State
 
 def after(losses: list[float], audit: int) -> State:
     """Every `audit`-th label answers an audit query."""
-    return reduce(lambda state, i: progress.step(state, losses[i], i % audit == 0), range(len(losses)), State())
+    return reduce(
+        lambda state, i: progress.step(state, losses[i], losses[i], i % audit == 0), range(len(losses)), State()
+    )
 
 
 def test_the_mean_is_of_all_labels_and_the_streams_of_audits() -> None:
@@ -26,7 +28,7 @@ def test_the_mean_is_of_all_labels_and_the_streams_of_audits() -> None:
 @pytest.mark.parametrize("loss", [math.inf, math.nan])
 def test_a_loss_that_is_not_finite_is_not_counted(loss: float) -> None:
     state = after([1.0, 2.0], 1)
-    assert state == progress.step(state, loss, True)
+    assert state == progress.step(state, loss, 0.0, True)
 
 
 def test_before_the_first_label_there_is_no_mean() -> None:
@@ -38,6 +40,6 @@ def test_the_recent_mean_is_plain_for_a_hundred_labels_and_then_fades() -> None:
     state = after(losses, 1)
     assert sum(losses) / 100 == pytest.approx(state.recent)
     assert state.recent == pytest.approx(state.audit_recent)
-    later = progress.step(state, 50.0, False)
+    later = progress.step(state, 50.0, 0.0, False)
     assert state.recent + (1.0 - FADE) * (50.0 - state.recent) == pytest.approx(later.recent)
     assert state.audit_recent == later.audit_recent

@@ -13,7 +13,7 @@ from sklearn.linear_model import Lasso
 from streamlearn.core.losses import Array, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
-from streamlearn.core.users import deviation_l1, deviation_l2
+from streamlearn.core.users import deviation_l1, deviation_l2, personal
 from streamlearn.core.users.deviation import Deviation, Shared, Solve
 from tests.core.problems import HEADS, LOSSES, part, relative, small, solved
 
@@ -192,3 +192,32 @@ def test_what_is_given_is_left_as_it_was(solve: Solve) -> None:
     solve(shared, data)
     assert (shared.theta == theta).all()
     assert (data.X == X).all()
+
+
+@heads
+def test_rows_that_bring_their_users_deviation_meet_their_users_model(head: str) -> None:
+    shared, data = many_columns(head)
+    own = deviation_l2.solve(shared, data)
+    assert own is not None
+    X, model = data.X, shared.model
+    carried = personal.rows(X, model.outputs(own.delta, X), model.outputs(own.log_tangent, X))
+    theta, tangent = shared.theta + own.delta, shared.log_tangent + own.log_tangent
+    found, theta0 = personal.Personal(model), shared.theta
+    for mine, its in zip(
+        found.response(theta0, shared.log_tangent, carried), model.response(theta, tangent, X), strict=True
+    ):
+        assert_allclose(mine, its, atol=1e-12)
+    assert_allclose(found.outputs(theta0, carried), model.outputs(theta, X), atol=1e-12)
+    for mine, its in (
+        (found.example_gradients(theta0, carried, data.y), model.example_gradients(theta, X, data.y)),
+        (found.gradient(theta0, carried, data.y, data.w)[1], model.gradient(theta, X, data.y, data.w)[1]),
+        (found.hessian(theta0, carried, data.y, data.w), model.hessian(theta, X, data.y, data.w)),
+        (found.gradient_lengths(theta0, carried), model.gradient_lengths(theta, X)),
+    ):
+        assert_allclose(mine, its, atol=1e-10)
+
+
+def test_rows_without_a_user_meet_the_shared_model() -> None:
+    shared, data = many_columns("softmax")
+    found = personal.Personal(shared.model).outputs(shared.theta, data.X)
+    assert (found == shared.model.outputs(shared.theta, data.X)).all()

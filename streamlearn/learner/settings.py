@@ -17,6 +17,23 @@ PRECISION, PRECISION_NETWORK = 10.0, 1.0
 
 @final
 @dataclass(frozen=True)
+class Users:
+    """What users are to the model. kind: none | deviation; penalty: of a deviation, l2 | l1."""
+
+    kind: str = "none"
+    penalty: str = "l2"
+
+    @property
+    def known(self) -> bool:
+        """Whether it matters whose an event is."""
+        return self.kind != "none"
+
+
+NOBODY = Users()
+
+
+@final
+@dataclass(frozen=True)
 class Settings:
     architecture: Architecture
     standardise: bool
@@ -37,6 +54,7 @@ class Settings:
     test_share: float
     folds: int
     seed: int
+    users: Users = NOBODY
 
     @property
     def network(self) -> bool:
@@ -88,4 +106,5 @@ def from_configuration(
         test_share=configuration.validation.test_share,
         folds=configuration.validation.folds,
         seed=configuration.queries.seed,
+        users=Users(configuration.users.kind, configuration.users.penalty),
     )

@@ -45,10 +45,13 @@ class Deviation:
     log_tangent: Array
     at: NDArray[np.intp] | None = None
 
-    def into(self, delta: Array, log_tangent: Array) -> None:
-        """Write both into (d,) zeros."""
+    def added(self, theta: Array, log_tangent: Array) -> tuple[Array, Array]:
+        """θ₀ + δ and θ̇₀ + δ̇, each (d,)."""
         place = slice(None) if self.at is None else self.at
-        delta[place], log_tangent[place] = self.delta, self.log_tangent
+        theta, log_tangent = theta.copy(), log_tangent.copy()
+        theta[place] += self.delta
+        log_tangent[place] += self.log_tangent
+        return theta, log_tangent
 
     @property
     def nbytes(self) -> int:

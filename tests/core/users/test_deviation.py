@@ -30,14 +30,11 @@ def both(head: str, mine: slice, regularity: float, solve: Solve) -> tuple[Array
     shared = Shared(objective.model, found.theta, found.log_tangent, regularity * float(data.w.sum()))  # type: ignore[arg-type]
     own = solve(shared, part(data, np.arange(60)[mine]))
     assert own is not None
-    delta, log_tangent = dense(own, objective.model.size)
-    return found.theta + delta, found.log_tangent + log_tangent
+    return own.added(found.theta, found.log_tangent)
 
 
 def dense(own: Deviation, size: int) -> tuple[Array, Array]:
-    delta, log_tangent = np.zeros(size), np.zeros(size)
-    own.into(delta, log_tangent)
-    return delta, log_tangent
+    return own.added(np.zeros(size), np.zeros(size))
 
 
 @heads

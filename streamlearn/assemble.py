@@ -73,6 +73,7 @@ def pipeline(
         rest_below=queries.rest_below,
         shadows=queries.shadows,
         of_candidates=bool(configuration.topics.candidates),
+        users=configuration.users,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

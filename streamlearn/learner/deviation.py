@@ -35,7 +35,7 @@ def learned(state: State, fit: Fit, user: str) -> NDArray[np.intp]:
 
 def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation | None:
     """The deviation of this user from the fit; None: none, for want of examples, or since nothing finite was found."""
-    if not settings.users.known:
+    if not settings.of_users:
         return None
     rows = learned(state, fit, user)
     return _solved(state, settings, fit, rows) if len(rows) else None

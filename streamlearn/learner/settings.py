@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from streamlearn.config import Configuration
+from streamlearn.config import Configuration, Users
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.core.regularizers import Function
 from streamlearn.learner.penalty import Origin, Penalty
@@ -13,22 +13,6 @@ from streamlearn.learner.penalty import Origin, Penalty
 # α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
 # weights multiply, zero is a saddle: pulled there while labels are few, a network takes long to leave it.
 PRECISION, PRECISION_NETWORK = 10.0, 1.0
-
-
-@final
-@dataclass(frozen=True)
-class Users:
-    """What users are to the model. kind: none | deviation; penalty: of a deviation, l2 | l1."""
-
-    kind: str = "none"
-    penalty: str = "l2"
-
-    @property
-    def known(self) -> bool:
-        """Whether it matters whose an event is."""
-        return self.kind != "none"
-
-
 NOBODY = Users()
 
 
@@ -60,6 +44,11 @@ class Settings:
     def network(self) -> bool:
         """Whether the model is one."""
         return self.architecture.kind != "linear"
+
+    @property
+    def of_users(self) -> bool:
+        """Whether it matters whose an event is."""
+        return self.users.kind != "none"
 
     @property
     def holdout(self) -> bool:
@@ -106,5 +95,5 @@ def from_configuration(
         test_share=configuration.validation.test_share,
         folds=configuration.validation.folds,
         seed=configuration.queries.seed,
-        users=Users(configuration.users.kind, configuration.users.penalty),
+        users=configuration.users,
     )

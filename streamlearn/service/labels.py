@@ -65,9 +65,7 @@ class Labels:
 
     def _asks_the_event(self, label: Label) -> bool:
         """Whether its event has to say something: its features, or whose it is."""
-        return label.y is not None and (
-            label.x is None or (self._standing.rules.learner.users.known and not label.user)
-        )
+        return label.y is not None and (label.x is None or (self._standing.rules.learner.of_users and not label.user))
 
     def _one(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> None:
         standing = self._standing
@@ -124,7 +122,7 @@ class Labels:
     def _whose(self, label: Label, recalled: dict[str, Remembered]) -> str:
         """The user of a label with features of its own: as it says, or its event, or the label before."""
         standing, kept = self._standing, self._standing.state.examples
-        if label.user or not standing.rules.learner.users.known:
+        if label.user or not standing.rules.learner.of_users:
             return standing.whose(label)
         serial = standing.ledger.labeled.get(label.id)
         if serial is not None:

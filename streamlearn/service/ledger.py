@@ -217,14 +217,18 @@ class Ledger:
     def forget(self, id: str) -> int | None:
         """Remove all that is kept under this id; the serial of its example, if there was one."""
         self.stop_waiting(id)
-        if self.known.pop(id, None) is not None:
-            self.changes.events_forgotten.append(id)
-            self._fresh.pop(id, None)
-            self._newest = [entry for entry in self._newest if entry.id != id]
+        self.forget_event(id)
         serial = self.labeled.pop(id, None)
         if serial is not None:
             self.changes.examples_removed.append(serial)
         return serial
+
+    def forget_event(self, id: str) -> None:
+        """Remove the event of this id, though not its label."""
+        if self.known.pop(id, None) is not None:
+            self.changes.events_forgotten.append(id)
+            self._fresh.pop(id, None)
+            self._newest = [entry for entry in self._newest if entry.id != id]
 
 
 def row(features: bytes) -> Array:

@@ -46,6 +46,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("streamlearn_forgotten_total", COUNTER, "Examples forgotten on request."),
     Metric("streamlearn_labels_waiting", GAUGE, "Labels that wait for their event."),
     Metric("streamlearn_examples", GAUGE, "Labeled examples kept, by role: train or test.", ("role",)),
+    Metric("streamlearn_users", GAUGE, "Users who have labels, and those whose deviation is in memory.", ("having",)),
     Metric("streamlearn_parameters", GAUGE, "Parameters of the model."),
     Metric("streamlearn_columns_ignored_total", COUNTER, "Columns and categories beyond the bound, left out."),
     Metric("streamlearn_regularity", GAUGE, "The regularity, lambda."),

@@ -43,6 +43,9 @@ def measure(pipeline: Pipeline, health: Health, measurements: Measurements) -> N
     tests = int(examples.members(state.examples, held(state, pipeline.standing.rules.learner)).sum())
     measurements.set("streamlearn_examples", len(ledger.labeled) - tests, role="train")
     measurements.set("streamlearn_examples", tests, role="test")
+    if asking.deviations is not None:
+        measurements.set("streamlearn_users", len(state.examples.by_user), having="labels")
+        measurements.set("streamlearn_users", len(asking.deviations), having="deviation")
     measurements.set("streamlearn_log_regularity_gradient", state.tuner.gradient)
     measurements.set("streamlearn_progressive_loss", state.progress.recent)
     measurements.set("streamlearn_stream_loss", state.progress.audit_recent)

@@ -16,7 +16,7 @@ from streamlearn.config import Models, Users
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner
-from streamlearn.learner.settings import Settings
+from streamlearn.learner.settings import NOBODY, Settings
 from streamlearn.learner.split import draws
 from streamlearn.learner.state import State
 from streamlearn.queries.budget import Budget
@@ -49,7 +49,6 @@ class Announced:
 
 
 NOTHING = Announced()
-NOBODY = Users()
 PUT_BACK_S = 60.0  # a clock that goes back by more was put back; by less, it is only kept right
 
 
@@ -100,7 +99,7 @@ class Standing:
             rules.rest_below,
             rules.shadows,
             rules.of_candidates,
-            Deviations(rules.learner, rules.users.cache) if rules.learner.users.known else None,
+            Deviations(rules.learner, rules.users.cache) if rules.learner.of_users else None,
         )
         self.census = Census()
         self.transforming: Transforming | None = None  # what makes the features, if not the columns alone
@@ -156,7 +155,7 @@ class Standing:
 
     def whose(self, told: Event | Label | Asked) -> str:
         """The user, where it matters who that is; "": nobody."""
-        return told.user if self.rules.learner.users.known else ""
+        return told.user if self.rules.learner.of_users else ""
 
     def learned(self) -> None:
         """The model has moved, or which queries are pending."""

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from streamlearn.config import Users
 from streamlearn.core.losses import Array
 from streamlearn.learner import deviation, exact, examples, learner
 from streamlearn.learner.learner import Labeled
-from streamlearn.learner.settings import Settings, Users
+from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from tests.learner import streams
 

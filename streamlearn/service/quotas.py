@@ -67,10 +67,8 @@ class Quotas:
             times.remove(old.time)
             if not times:
                 del self._times[old.user]
-        changes.asked_horizon, changes.asked_added = (
-            math.inf if self._all_anew else horizon,
-            [each for each in self._added if each.time > horizon],
-        )
+        changes.asked_horizon = math.inf if self._all_anew else horizon
+        changes.asked_added = [each for each in self._added if each.time > horizon]
         self._added, self._all_anew = [], False
 
     def counting(self, now: float) -> list[str]:

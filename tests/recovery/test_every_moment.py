@@ -13,6 +13,7 @@ from typing import Any, final
 import pytest
 
 from streamlearn.config import Users
+from streamlearn.edges.control_file import ControlFile
 from streamlearn.service import restore
 from tests.recovery.faults import Crash, Script, crash, unavailable
 from tests.recovery.worlds import CHUNKS, OUTPUTS, FilesWorld, MemoryWorld, World
@@ -55,7 +56,8 @@ worlds = pytest.mark.parametrize("make", [memory_world, files_world])
 @contextmanager
 def world_of_users() -> Iterator[World]:
     """Each has a model of their own, nobody is asked often, and one of them is forgotten."""
-    with files_world() as world:
+    with memory_world() as world, tempfile.TemporaryDirectory() as folder:
+        world.control = ControlFile(Path(folder) / "store.db")
         world.users = Users("deviation", cache=2, queries_per_day=7)
         world.commands = {3: [("forget-user", 0, "ann")]}
         yield world

@@ -24,9 +24,9 @@ from streamlearn.queries.sight import Sight
 
 
 class _Kept(NamedTuple):
-    """serials: of the examples that it is of."""
+    """mark: of the examples that it is of, how many, the last, from which on, and up to which they were learned."""
 
-    serials: bytes
+    mark: tuple[int, int, int, int]
     own: Deviation | None
 
 
@@ -46,15 +46,16 @@ class Deviations:
 
     def of(self, state: State, user: str) -> Deviation | None:
         """The user's deviation from the model served, found anew where it is stale."""
-        fit = state.published
+        fit, serials = state.published, state.examples.by_user.get(user)
         if fit is not self._fit:
             self._fit, self._kept = fit, {}
-        if fit is None or user not in state.examples.by_user:
+        if fit is None or not serials:
             return None
-        serials = (state.examples.first + deviation.learned(state, fit, user)).tobytes()
+        last = serials[-1]
+        mark = (len(serials), last, state.examples.first, min(last + 1, state.refined))
         kept = self._kept.pop(user, None)
-        if kept is None or kept.serials != serials:
-            kept = _Kept(serials, deviation.of_user(state, self._settings, fit, user))
+        if kept is None or kept.mark != mark:
+            kept = _Kept(mark, deviation.of_user(state, self._settings, fit, user))
         self._kept[user] = kept
         if len(self._kept) > self._most:
             del self._kept[next(iter(self._kept))]
@@ -73,7 +74,7 @@ class Deviations:
         number = dict(zip(own, range(1, 1 + len(own)), strict=True))
         table = np.zeros((1 + len(own), 2, seen.whole.model.size))
         for user, each in own.items():
-            table[number[user]] = each.added(*table[0])
+            each.add_to(table[number[user]])
         whose = np.zeros(len(X), dtype=np.intp)
         whose[place : place + len(users)] = [number.get(user, 0) for user in users]
         return added(seen, X, table[whose])

@@ -47,11 +47,15 @@ class Deviation:
 
     def added(self, theta: Array, log_tangent: Array) -> tuple[Array, Array]:
         """θ₀ + δ and θ̇₀ + δ̇, each (d,)."""
+        both = np.stack([theta, log_tangent])
+        self.add_to(both)
+        return both[0], both[1]
+
+    def add_to(self, both: Array) -> None:
+        """δ and δ̇ to the rows of both (2, d)."""
         place = slice(None) if self.at is None else self.at
-        theta, log_tangent = theta.copy(), log_tangent.copy()
-        theta[place] += self.delta
-        log_tangent[place] += self.log_tangent
-        return theta, log_tangent
+        both[0, place] += self.delta
+        both[1, place] += self.log_tangent
 
     @property
     def nbytes(self) -> int:

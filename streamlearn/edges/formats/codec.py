@@ -145,7 +145,7 @@ def identity(value: str | int) -> str:
 def whose(value: str | int | None) -> str:
     """The user as text; "": nobody. Raises ValueError where it cannot be one."""
     text = "" if value is None else str(value)
-    if len(text.encode()) > ID_BYTES_MOST:
+    if len(text) > ID_BYTES_MOST // 4 and len(text.encode()) > ID_BYTES_MOST:
         raise ValueError(f"user is longer than {ID_BYTES_MOST} bytes")
     return text
 

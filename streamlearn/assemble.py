@@ -74,6 +74,7 @@ def pipeline(
         shadows=queries.shadows,
         of_candidates=bool(configuration.topics.candidates),
         drift=configuration.drift,
+        users=configuration.users,
     )
     features, model = configuration.features, configuration.model
     tokens = features.kind == "tokens"

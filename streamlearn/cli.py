@@ -71,8 +71,8 @@ def _call(options: argparse.Namespace) -> int:
     if options.command == "control":
         from streamlearn.commands.control import control, parsed
 
-        options.config, action, commit = parsed(options.words)
-        return control(_configuration(options), action, commit)
+        options.config, action, commit, user = parsed(options.words)
+        return control(_configuration(options), action, commit, user)
     if options.command == "explain":
         from streamlearn.commands.explain import explain
         from streamlearn.commands.explain import parsed as words
@@ -161,12 +161,14 @@ def parser() -> _Parser:
     commands.add_parser("check", parents=[configured], help="look at configuration, log, store, disk and port in turn")
     inspect = commands.add_parser("inspect", parents=[as_json], help="what a store holds")
     inspect.add_argument("store", metavar="STORE", type=Path, help="the store's file")
-    control = commands.add_parser("control", parents=[keys], help="pause and resume a running daemon, or roll it back")
+    control = commands.add_parser(
+        "control", parents=[keys], help="pause a running daemon, roll it back, have it forget a user"
+    )
     control.add_argument(
         "words",
         metavar="[CONFIG] ACTION",
         nargs="+",
-        help="pause-asking, resume-asking, pause-learning, resume-learning, rollback COMMIT, status",
+        help="pause-asking, resume-asking, pause-learning, resume-learning, rollback COMMIT, forget-user USER, status",
     )
     explain = commands.add_parser("explain", parents=[keys, as_json], help="why an event was asked about, or was not")
     explain.add_argument("words", metavar="[CONFIG] ID", nargs="+", help="the event's id")

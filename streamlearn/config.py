@@ -230,9 +230,14 @@ class Drift:
 @final
 @dataclass(frozen=True)
 class Users:
-    """Weighting by user; none as yet."""
+    """What the `user` of an event means. penalty: what measures a user's deviation from the model that all share; cache:
+    users whose deviations are kept in memory; queries_per_day: that one user is asked at most, 0: any number.
+    """
 
-    kind: str = "none"
+    kind: str = "none"  # none | deviation
+    penalty: str = "l2"  # l2 | l1
+    cache: int = 10_000
+    queries_per_day: int = 0
 
 
 @final

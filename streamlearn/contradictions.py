@@ -36,6 +36,7 @@ def check(configuration: Configuration) -> None:
     _check_river(configuration)
     _check_drift(configuration)
     _check_regularizer(configuration)
+    _check_users(configuration)
     _check_network(configuration)
     if configuration.regularity.validation == "leave-one-out" and configuration.training.solver in ("cg", "sgdf"):
         raise refuse(
@@ -250,6 +251,34 @@ def _check_inputs(configuration: Configuration) -> None:
     if model.shape and features.names and len(features.names) != width:
         raise refuse(
             f"model.shape has {width} places and features.names names {len(features.names)}; make them the same number"
+        )
+
+
+def _check_users(configuration: Configuration) -> None:
+    """Users deviate from one linear model, which every label tests before it is learned; scorers know that model alone."""
+    users, unset = configuration.users, Configuration().users
+    if users.kind == "none":
+        for key in ("penalty", "cache", "queries_per_day"):
+            value = getattr(users, key)
+            if value != getattr(unset, key):
+                told = show(f"users.{key}", value)
+                raise refuse(
+                    f'users.{key} = {told} does nothing with users.kind = "none"; set users.kind, or remove it'
+                )
+        return
+    kind, validation = f'users.kind = "{users.kind}"', configuration.regularity.validation
+    if configuration.model.kind != "linear":
+        raise refuse(
+            f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
+        )
+    if validation != "progressive":
+        raise refuse(
+            f"{kind} tests λ on each user's own labels before they are learned, and regularity.validation is "
+            f'"{validation}"; set regularity.validation = "progressive"'
+        )
+    if configuration.topics.candidates:
+        raise refuse(
+            f"{kind} is of a daemon that reads all events, and topics.candidates of scorers; remove one of the two"
         )
 
 

@@ -97,7 +97,10 @@ OTHER: dict[str, tuple[str, Any]] = {
     "drift.response": ('"forget"', "forget"),
     "drift.audit_share": ("0.75", 0.75),
     "drift.for_events": ("500", 500),
-    "users.kind": ('"none"', "none"),
+    "users.kind": ('"deviation"', "deviation"),
+    "users.penalty": ('"l1"', "l1"),
+    "users.cache": ("100", 100),
+    "users.queries_per_day": ("3", 3),
     "store.path": ('"s.db"', "s.db"),
     "http.host": ('"0.0.0.0"', "0.0.0.0"),
     "http.port": ("-1", -1),
@@ -123,6 +126,7 @@ BESIDE = OF_NETWORKS | {
     "topics.candidates": SCORED[:-1],
     "scorers.when_stale": ("scorers.stale_s=300",),
     "drift.audit_share": ("drift.response=audit",),
+    **dict.fromkeys(("users.penalty", "users.cache", "users.queries_per_day"), ("users.kind=deviation",)),
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -331,6 +335,10 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("drift.response", '"retrain"'),
         ("drift.audit_share", "1.5"),
         ("drift.for_events", "0"),
+        ("users.kind", '"several"'),
+        ("users.penalty", '"l3"'),
+        ("users.cache", "0"),
+        ("users.queries_per_day", "-1"),
         ("http.host", '""'),
         ("http.port", "65536"),
         ("http.port", "-2"),
@@ -357,7 +365,7 @@ def test_a_refusal_reads_like_this() -> None:
     ("key", "value"),
     [
         ("features.kind", "sparse"),
-        ("users.kind", "weighted"),
+        ("users.kind", "personality"),
     ],
 )
 def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, value: str) -> None:
@@ -439,6 +447,14 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
             ("regularity.validation=leave-one-out", "training.solver=sgdf"),
             'regularity.validation = "leave-one-out" needs H⁻¹',
         ),
+        (("users.penalty=l1",), 'users.penalty = "l1" does nothing with users.kind = "none"; set users.kind'),
+        (("users.queries_per_day=3",), 'users.queries_per_day = 3 does nothing with users.kind = "none"'),
+        (("users.kind=deviation", "model.kind=mlp"), 'users.kind = "deviation" needs a linear model'),
+        (
+            ("users.kind=deviation", "regularity.validation=rotating"),
+            'users.kind = "deviation" tests λ on each user\'s own labels before they are learned, and regularity.valid',
+        ),
+        ((*SCORED, "users.kind=deviation"), 'users.kind = "deviation" is of a daemon that reads all events'),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(overrides: tuple[str, ...], beginning: str) -> None:

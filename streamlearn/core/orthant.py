@@ -82,16 +82,17 @@ def _newton(at: _Point, objective: Objective, data: Data, regularity: float) -> 
         left = penalised & (np.sign(theta - home) != orthant)
         return _point(np.where(left, home, theta), objective, data, regularity)
 
+    leaving = (at.sign != 0.0) & (at.sign * direction < 0.0)
+    crossings = ((home - at.theta)[leaving] / direction[leaving]) * (1.0 + 1e-12)
     for _ in range(HALVINGS_MOST):
         new = stepped(size)
         if _downhill(at, new):
             break
         size *= 0.5
-    else:
-        return None
+    else:  # where H is singular, as with more coordinates than examples, a step is far too long: to the first kink
+        new = stepped(float(crossings.min(initial=size)))
+        return new if _downhill(at, new) else None
     if size == 1.0 and _straight(at, new):
-        leaving = (at.sign != 0.0) & (at.sign * direction < 0.0)
-        crossings = ((home - at.theta)[leaving] / direction[leaving]) * (1.0 + 1e-12)
         further = stepped(float(crossings[crossings > 1.0].min(initial=np.inf))) if (crossings > 1.0).any() else new
         new = further if further.value < new.value else new
     return new

@@ -36,7 +36,7 @@ class ControlFile(Control):
                 self._seen = seen
         return [command for command in self._commands if command.number > number]
 
-    def append(self, action: str, commit: int, obeyed: int) -> int:
+    def append(self, action: str, commit: int, obeyed: int, user: str = "") -> int:
         """Leave one more command, durable on return; its number. obeyed: that of the last one that was."""
         with disk_errors(self._path):
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -45,7 +45,7 @@ class ControlFile(Control):
                 content = os.pread(file, os.fstat(file).st_size, 0)
                 number = 1 + max([obeyed, *(command.number for command in _commands(content))])
                 half = b"" if content.endswith(b"\n") or not content else b"\n"
-                os.write(file, half + msgspec.json.encode(Command(number, action, commit)) + b"\n")
+                os.write(file, half + msgspec.json.encode(Command(number, action, commit, user)) + b"\n")
                 os.fsync(file)
             finally:
                 os.close(file)

@@ -25,6 +25,7 @@ from streamlearn.service.ports import (
     QUERIES,
     RECORD_BYTES,
     REJECTED,
+    AskedOf,
     Changes,
     Clock,
     Commit,
@@ -162,6 +163,7 @@ class MemoryStore(Store):
         self._waiting: dict[str, Waiting] = {}
         self._examples: dict[int, Example] = {}
         self._fits: dict[int, Earlier] = {}
+        self._asked: list[AskedOf] = []
 
     def load(self) -> Saved:
         last = self._last
@@ -177,6 +179,7 @@ class MemoryStore(Store):
             list(self._waiting.values()),
             [example for _, example in sorted(self._examples.items())],
             [fit for _, fit in sorted(self._fits.items())],
+            list(self._asked),
         )
 
     def commit(self, commit: Commit) -> None:
@@ -200,6 +203,7 @@ class MemoryStore(Store):
         for number in changes.fits_removed:
             self._fits.pop(number, None)
         self._fits |= {fit.number: fit for fit in changes.fits_added}
+        self._asked = [each for each in self._asked if each.time > changes.asked_horizon] + changes.asked_added
         self._outbox = list(commit.outbox)
         self._last = Commit(
             commit.number, dict(commit.positions), commit.snapshot, Changes(), dict(commit.outputs), ()
@@ -218,6 +222,10 @@ class MemoryStore(Store):
 
     def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
         return {id: self._events[id] for id in ids if id in self._events}
+
+    def of_user(self, user: str) -> list[str]:
+        whole = [event for event in self._events.values() if event.user == user]
+        return [event.id for event in sorted(whole, key=lambda event: event.ordinal)]
 
     def clear_outbox(self) -> None:
         self._outbox = []

@@ -134,6 +134,7 @@ def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None
         certificate=certificate.solved(whole, solved.theta, solved.log_tangent, examples, lam),
         loss=solved.loss * new_frame.target_scale**2,
         solver=name,
+        weight=weight,
     )
 
 

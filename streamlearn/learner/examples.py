@@ -2,12 +2,13 @@
 
 Rows are appended; a forgotten one keeps its place with weight 0 and no features. Arrays grow by doubling and are shared
 between a state and its successors: an append writes behind the end that older states see, so it costs what it adds. When
-only the newest are kept, the oldest are dropped by moving the beginning.
+only the newest are kept, the oldest are dropped by moving the beginning. Where examples are of users, an index says which are
+of whom: it grows with them, not with how many users there are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -23,7 +24,8 @@ class State:
     """Serials first … end − 1 are kept, at rows 0 … end − first − 1 (capacity may be more).
 
     X: features as encoded, NaN = missing; y: labels as given; target: as the loss takes them; weight: 0 = forgotten;
-    fold: with which of the others it is held out; 0: never.
+    fold: with which of the others it is held out; 0: never. user: whose it is, "": nobody's; by_user: the serials of each, in
+    order, and maybe of such as are gone or come later.
     """
 
     first: int
@@ -33,6 +35,8 @@ class State:
     target: Array
     weight: Array
     fold: NDArray[np.int64]
+    user: list[str] = field(default_factory=list)
+    by_user: dict[str, list[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.end - self.first
@@ -42,17 +46,20 @@ def init(columns: int = 0, serial: int = 0) -> State:
     return State(serial, serial, np.empty((0, columns)), [], np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
 
 
-def append(state: State, x: Array, y: Label, target: float, weight: float, fold: int) -> State:
+def append(state: State, x: Array, y: Label, target: float, weight: float, fold: int, user: str = "") -> State:
     """One more example with features x (columns,)."""
     n = len(state)
     if len(state.y) != n or n >= len(state.X):
         state = _grown(state, max(64, 2 * n))
     state.X[n], state.target[n], state.weight[n], state.fold[n] = x, target, weight, fold
     state.y.append(y)
+    state.user.append(user)
+    if user:
+        state.by_user.setdefault(user, []).append(state.end)
     return replace(state, end=state.end + 1)
 
 
-def replaced(state: State, serial: int, x: Array, y: Label, target: float, weight: float) -> State:
+def replaced(state: State, serial: int, x: Array, y: Label, target: float, weight: float, user: str = "") -> State:
     """The same example with other contents; weight 0 forgets it."""
     state = _grown(state, max(64, len(state)))
     row = serial - state.first
@@ -60,7 +67,17 @@ def replaced(state: State, serial: int, x: Array, y: Label, target: float, weigh
     if weight == 0.0:
         state.fold[row] = 0
     state.y[row] = y
+    if user != state.user[row]:
+        state.user[row] = user
+        state = replace(state, by_user=_index(state))
     return state
+
+
+def of_user(state: State, user: str) -> NDArray[np.intp]:
+    """The rows of a user's examples, in order, without forgotten ones."""
+    serials = [serial for serial in state.by_user.get(user, ()) if state.first <= serial < state.end]
+    rows = np.array(serials, dtype=np.intp) - state.first
+    return rows[state.weight[rows] > 0.0]
 
 
 def members(state: State, fold: int) -> NDArray[np.bool_]:
@@ -86,7 +103,15 @@ def newest(state: State, keep: int) -> State:
 def _part(state: State, start: int) -> State:
     part, X = slice(start, len(state)), state.X
     return State(
-        state.first + start, state.end, X[part], state.y[part], state.target[part], state.weight[part], state.fold[part]
+        state.first + start,
+        state.end,
+        X[part],
+        state.y[part],
+        state.target[part],
+        state.weight[part],
+        state.fold[part],
+        state.user[part],
+        state.by_user,
     )
 
 
@@ -95,4 +120,13 @@ def _grown(state: State, capacity: int) -> State:
     X, target, weight = np.zeros((capacity, state.X.shape[1])), np.zeros(capacity), np.zeros(capacity)
     fold = np.zeros(capacity, dtype=np.int64)
     X[:n], target[:n], weight[:n], fold[:n] = state.X[:n], state.target[:n], state.weight[:n], state.fold[:n]
-    return State(state.first, state.end, X, state.y[:n], target, weight, fold)
+    return State(state.first, state.end, X, state.y[:n], target, weight, fold, state.user[:n], _index(state))
+
+
+def _index(state: State) -> dict[str, list[int]]:
+    """Anew, of what there is."""
+    index: dict[str, list[int]] = {}
+    for serial, user in enumerate(state.user[: len(state)], state.first):
+        if user:
+            index.setdefault(user, []).append(serial)
+    return index

@@ -56,7 +56,8 @@ class Frame:
 @final
 @dataclass(frozen=True)
 class Fit:
-    """theta, log_tangent (d,) under `frame`; covariance (W H)⁻¹ or None; regularity λ that θ belongs to.
+    """theta, log_tangent (d,) under `frame`; covariance (W H)⁻¹ or None; regularity λ that θ belongs to;
+    weight W of the examples that it was fitted on.
 
     end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
     iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
@@ -78,6 +79,7 @@ class Fit:
     rated_at: int = 0
     optimizer: str = "sgd"
     awake: bool = True
+    weight: float = 0.0  # unknown, of a fit that was stored before users came
 
     @property
     def residual(self) -> float:

@@ -1,8 +1,8 @@
 """The learner: labels in, a model out. Theory in `core/`; here is what one label does, in order.
 
 1. The problem hears it (a class may be new).
-2. Progressive validation: it is a test example for the model as it stands, gives its loss and the scalar gradient ∇ℓ·θ̇
-   that moves ρ. Only an id's first label does.
+2. Progressive validation: it is a test example for the model as it stands (its user's, where users deviate), gives its loss
+   and the scalar gradient ∇ℓ·θ̇ that moves ρ. Only an id's first label does.
 3. It joins the labeled set.
 4. The solver learns: a refit when the cut is full (Newton, conjugate gradients), or a fixed number of steps (SGDF).
 
@@ -21,7 +21,18 @@ from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity.progressive import STEP_MOST
-from streamlearn.learner import columns, exact, examples, problem, progress, score, solver, stochastic, tuner
+from streamlearn.learner import (
+    columns,
+    deviation,
+    exact,
+    examples,
+    problem,
+    progress,
+    score,
+    solver,
+    stochastic,
+    tuner,
+)
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, held, trains, without_model
@@ -35,13 +46,17 @@ CAUGHT_UP_MOST = 256  # labels whose steps are caught up one by one
 @final
 @dataclass(frozen=True)
 class Labeled:
-    """A label joined to its features: x (columns,) as encoded; audit: it answers an audit query; fold: see `examples`."""
+    """A label joined to its features: x (columns,) as encoded; audit: it answers an audit query; fold: see `examples`.
+
+    user: whose it is; "": nobody's.
+    """
 
     x: Array
     y: problem.Label
     weight: float
     audit: bool
     fold: int
+    user: str = ""
 
 
 def observe(state: State, new_columns: columns.State, rows: Array) -> State:
@@ -63,6 +78,7 @@ def observe(state: State, new_columns: columns.State, rows: Array) -> State:
 def step(state: State, settings: Settings, label: Labeled) -> State:
     """Learn one new label."""
     state, serial = keep(state, settings, label, tunes=True), state.examples.end
+    state = replace(state, refined=state.examples.end)
     if not state.problem.trainable:
         return state
     if label.fold and not trains(state, settings):
@@ -82,12 +98,13 @@ def keep(state: State, settings: Settings, label: Labeled, tunes: bool = False) 
     state = _hear(state, label.y)
     state = _validate(state, settings, label, tunes)
     target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
-    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.fold)
+    kept = examples.append(state.examples, label.x, label.y, target, label.weight, label.fold, label.user)
     return replace(state, examples=kept, labels=state.labels + 1, unfitted=state.unfitted + 1)
 
 
 def catch_up(state: State, settings: Settings) -> State:
     """Learn what was kept: by a refit; with SGDF by the steps of its newest labels, which draw on all of them."""
+    state = replace(state, refined=state.examples.end)
     if state.unfitted == 0 or not state.problem.trainable or not trains(state, settings):
         return settle(state, settings, rounds=0)
     kept = examples.newest(state.examples, settings.keep)
@@ -113,7 +130,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
     else:
         state = _hear(state, label.y)
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
-        kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight)
+        kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
     state = replace(state, examples=kept, unfitted=state.unfitted + 1)
     if not learns:
         return state
@@ -190,7 +207,7 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     if not fit.knows(np.array([target])).all():
         return state
     test = Data(fit.frame.design(label.x[None, :]), fit.frame.targets(np.array([target])), np.ones(1))
-    losses, gradients, outputs = losses_gradients(fit, test)
+    losses, gradients, outputs = losses_gradients(fit, test, deviation.of_user(state, settings, fit, label.user))
     loss, excess = float(losses[0]), float(losses[0] - fit.model.loss.least(test.y)[0])
     if not fit.model.loss.of_classes:  # the size of the error: its square has most of its values next to 0
         excess = math.sqrt(2.0 * max(excess, 0.0) / natural_scale(state, fit))

@@ -44,7 +44,8 @@ def renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fi
         return None
     beginning = penalty.start(settings.penalty, state.columns, state.problem, model, examples)
     descent = _begun(old, model, new_frame, examples, beginning)
-    lam = regularity(state, settings, weight(state, settings, which))
+    total = weight(state, settings, which)
+    lam = regularity(state, settings, total)
     whole, preconditioner = objective(state, settings, model, new_frame), preconditioners.named(settings.optimizer)
     theta, log_tangent, batch_size = descent.mean_theta, descent.mean_log_tangent, settings.batch_size
     known = old is not None and old.optimizer == settings.optimizer and descent.scaling is not None
@@ -82,6 +83,7 @@ def renewed(state: State, settings: Settings, old: Fit | None, which: str) -> Fi
         rated_at=state.labels,
         optimizer=settings.optimizer,
         awake=awake,
+        weight=total,
     )
 
 

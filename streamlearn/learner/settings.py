@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from streamlearn.config import Configuration
+from streamlearn.config import Configuration, Users
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
 from streamlearn.core.regularizers import Function
 from streamlearn.learner.penalty import Origin, Penalty
@@ -13,6 +13,7 @@ from streamlearn.learner.penalty import Origin, Penalty
 # α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
 # weights multiply, zero is a saddle: pulled there while labels are few, a network takes long to leave it.
 PRECISION, PRECISION_NETWORK = 10.0, 1.0
+NOBODY = Users()
 
 
 @final
@@ -37,11 +38,17 @@ class Settings:
     test_share: float
     folds: int
     seed: int
+    users: Users = NOBODY
 
     @property
     def network(self) -> bool:
         """Whether the model is one."""
         return self.architecture.kind != "linear"
+
+    @property
+    def of_users(self) -> bool:
+        """Whether it matters whose an event is."""
+        return self.users.kind != "none"
 
     @property
     def holdout(self) -> bool:
@@ -88,4 +95,5 @@ def from_configuration(
         test_share=configuration.validation.test_share,
         folds=configuration.validation.folds,
         seed=configuration.queries.seed,
+        users=configuration.users,
     )

@@ -25,6 +25,7 @@ FORGOTTEN = 3.0  # Σηλ: 5 % are left
 class State:
     """fit: trained on training examples; published: what is served (with a hold-out, trained on all; else the same).
 
+    refined: the serial behind the last example that its user's deviation has learned;
     unfitted: labels since the last refit (SGDF: since it last settled);
     settled: rounds of settling since the last label; turns: how often the held-out fold has moved on; forgetting: the Σηλ
     that SGDF has to go until θ has forgotten that fold (below 0: since then);
@@ -40,6 +41,7 @@ class State:
     fit: Fit | None = None
     published: Fit | None = None
     labels: int = 0
+    refined: int = 0
     unfitted: int = 0
     settled: int = 0
     turns: int = 0

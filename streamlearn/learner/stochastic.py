@@ -134,11 +134,10 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     if restarts:
         descent, fit = sgdf.restart_tangent(descent), replace(fit, rate=0.5 * fit.rate)
     theta, log_tangent = descent.mean_theta, descent.mean_log_tangent
-    return (
-        replace(fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end),
-        ok,
-        restarts,
+    fit = replace(
+        fit, theta=theta, log_tangent=log_tangent, descent=descent, regularity=lam, end=kept.end, weight=total
     )
+    return fit, ok, restarts
 
 
 def _tested(state: State, settings: Settings, fit: Fit, tunes: bool) -> State:

@@ -14,6 +14,8 @@ from typing import final
 import numpy as np
 
 from streamlearn.core.losses import Array
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.users.personal import Personal
 from streamlearn.queries import pending
 from streamlearn.queries.strategy import Strategy, View
 
@@ -59,6 +61,11 @@ class Sight:
         """At these recent events, of design rows (n, D)."""
         last = self.last and replace(self.last, recent=self._into_last(recent))
         return replace(self, whole=replace(self.whole, recent=recent), last=last)
+
+    def by_user(self) -> Sight:
+        """The same of rows that bring along what their users add; H⁻¹ is the shared model's."""
+        assert isinstance(self.whole.model, Linear), "users deviate from linear models"
+        return replace(self, whole=replace(self.whole, model=Personal(self.whole.model)))
 
     def scores(self, strategies: Sequence[Strategy], X: Array, draws: Array) -> Array:
         """(strategies, n) for design rows X (n, D)."""

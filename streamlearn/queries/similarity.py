@@ -54,8 +54,8 @@ class Similarity:
         )
 
     def share(self, X: Array, order: NDArray[np.intp]) -> Array:
-        """s_P/s₀ (n,) for design rows X (n, D); order (n, classes): the likeliest first."""
-        x = X[:, self.seen]
+        """s_P/s₀ (n,) for design rows X (n, D), whatever they bring along behind; order (n, classes): the likeliest first."""
+        x = X[:, : len(self.seen)][:, self.seen]
         v = directions(order, self.roots.shape[1])
         t = (v @ self.roots.T) * (x @ self.rows.T) / self.precision
         before = (v**2).sum(axis=1) * np.einsum("nd,nd->n", x, x) / self.precision

@@ -7,8 +7,9 @@ the events behind it (`queries/pending.py`), so the block is scored again; the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, final
 
 import numpy as np
@@ -24,6 +25,7 @@ from streamlearn.queries.budget import Budget
 from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import Strategy
 from streamlearn.service.blocks import BLOCK
+from streamlearn.service.deviations import Deviations
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.outlook import Outlook
 from streamlearn.service.ports import Shadow
@@ -35,7 +37,7 @@ from streamlearn.service.shadows import Shadows
 class Segment:
     """Consecutive events under one model: raw rows (n, columns), first ordinal, audit and askable flags, draws (n,).
 
-    counted: of candidates, how many events were counted when each came, (n,).
+    counted: of candidates, how many events were counted when each came, (n,). users: whose they are.
     """
 
     rows: Array
@@ -44,6 +46,7 @@ class Segment:
     askable: NDArray[np.bool_]
     draws: Array
     counted: NDArray[np.int64] | None = None
+    users: Sequence[str] = ()
 
 
 @final
@@ -86,10 +89,12 @@ class Asking:
         rest_below: float,
         shadows: Sequence[str] = (),
         of_candidates: bool = False,
+        deviations: Deviations | None = None,
     ) -> None:
         self._name, self._budget = name, budget
         self.selector, self.shadows = selector.init(of_candidates), Shadows(shadows, budget)
         self.outlook = Outlook(settings, count_pending, rest_below)
+        self.deviations = deviations  # of users; None: where nobody asks whose an event is
         self.acting = ""  # the strategy whose scores fill the selector's window
         self.paused = False  # events are scored, and none is asked about
 
@@ -143,13 +148,18 @@ class Asking:
             self.acting = strategy.name
         part, fit = slice(start, stop), state.published
         all_ = [strategy, *shadows]
-        looked = look(seen, fit.frame if fit else None, all_, segment.rows[part], segment.draws[part], place)
+        users = None if self.deviations is None else partial(self._of_users, state, segment.users[part], place)
+        looked = look(seen, fit.frame if fit else None, all_, segment.rows[part], segment.draws[part], place, users)
         trusted = fit is None or not strategy.by_tangent or fit.certificate.trusted
         self.shadows.take(shadows)
         own, others = looked.scores[0], looked.scores[1:]
         asks = np.zeros(others.shape, dtype=bool)
         names = tuple(each.name for each in shadows)
         return Scored(start, own, looked.predictions, trusted, names, others, asks)
+
+    def _of_users(self, state: State, users: Sequence[str], place: int, seen: Sight, X: Array) -> tuple[Sight, Array]:
+        assert self.deviations is not None
+        return self.deviations.carried(seen, state, X, users, place)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""
@@ -183,16 +193,28 @@ class Looked(NamedTuple):
 
 
 def look(
-    seen: Sight | None, frame: Frame | None, strategies: Sequence[Strategy], rows: Array, draws: Array, place: int
+    seen: Sight | None,
+    frame: Frame | None,
+    strategies: Sequence[Strategy],
+    rows: Array,
+    draws: Array,
+    place: int,
+    of_users: Callable[[Sight, Array], tuple[Sight, Array]] | None = None,
 ) -> Looked:
-    """At events with raw rows (n, columns) and draws (n,) at this place of a block, which the rest of it leaves alone."""
+    """At events with raw rows (n, columns) and draws (n,) at this place of a block, which the rest of it leaves alone.
+
+    of_users: what is seen, and the block's design rows, with what their users add.
+    """
     part = slice(place, place + len(rows))
     drawn, X, outputs, predictions = np.zeros(BLOCK), np.empty((BLOCK, 0)), None, None
     drawn[part] = draws
     if seen is not None and frame is not None:
         block = np.zeros((BLOCK, rows.shape[1]))
         block[part] = rows
-        X, model = frame.design(block), seen.whole.model
+        X = frame.design(block)
+        if of_users is not None:
+            seen, X = of_users(seen, X)
+        model = seen.whole.model
         found = model.outputs(seen.whole.theta, X)
         outputs, predictions = found[part], model.loss.prediction(found)[part]
     return Looked(sight.scores(seen, strategies, X, drawn)[:, part], outputs, predictions)

@@ -5,18 +5,22 @@ So each is obeyed once, whenever the process is killed: either both are in the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streamlearn.learner import learner
-from streamlearn.service import fits
+from streamlearn.service import fits, forgetting
 from streamlearn.service.ports import Command
 from streamlearn.service.standing import Standing
 
 PAUSE_ASKING, RESUME_ASKING = "pause-asking", "resume-asking"
 PAUSE_LEARNING, RESUME_LEARNING = "pause-learning", "resume-learning"
-ROLLBACK = "rollback"
-ACTIONS = (PAUSE_ASKING, RESUME_ASKING, PAUSE_LEARNING, RESUME_LEARNING, ROLLBACK)
+ROLLBACK, FORGET_USER = "rollback", "forget-user"
+ACTIONS = (PAUSE_ASKING, RESUME_ASKING, PAUSE_LEARNING, RESUME_LEARNING, ROLLBACK, FORGET_USER)
+
+OfUser = Callable[[str], list[str]]  # the store's look-up of events
 
 
-def obey(standing: Standing, command: Command) -> str:
+def obey(standing: Standing, command: Command, of_user: OfUser) -> str:
     """Do what the command says; what was done, in words."""
     standing.obeyed = command.number
     if command.action in (PAUSE_ASKING, RESUME_ASKING):
@@ -33,14 +37,16 @@ def obey(standing: Standing, command: Command) -> str:
         return "labels are learned"
     if command.action == ROLLBACK:
         return _roll_back(standing, command.commit)
+    if command.action == FORGET_USER:
+        return forgetting.forget_user(standing, command.user, of_user(command.user))
     return "that is no command of this version"
 
 
-def take_over(standing: Standing, commands: list[Command]) -> None:
-    """What commands that were obeyed before a rebuild have left: pauses, for earlier fits are gone."""
+def take_over(standing: Standing, commands: list[Command], of_user: OfUser) -> None:
+    """What commands of before a rebuild have left: pauses, and nothing of forgotten users; earlier fits are gone."""
     for command in commands:
         if command.action != ROLLBACK:
-            obey(standing, command)
+            obey(standing, command, of_user)
         standing.obeyed = command.number
 
 

@@ -154,7 +154,10 @@ class Daemon:
         if control is None:
             return []
         commands = self._patiently("store", lambda: control.after(standing.obeyed))
-        return [f"command {each.number}, {each.action}: {obey(standing, each)}" for each in commands]
+        return [f"command {each.number}, {each.action}: {obey(standing, each, self._of_user)}" for each in commands]
+
+    def _of_user(self, user: str) -> list[str]:
+        return self._patiently("store", lambda: self._ports.store.of_user(user))
 
     def drain(self) -> None:
         """Learn what waits for a cut to fill, and commit it; the last model is announced."""

@@ -108,8 +108,10 @@ class Events:
         self._observe(encoded, new_columns, encoded.rows)
         standing.measurements.add("streamlearn_events_total", 1)
         ordinal, features = ledger.count, encoded.rows[0].tobytes()
-        ledger.add_events([query.id], encoded.rows)
-        ledger.ask(Pending(query.id, ordinal, features, query.reason, query.expires))
+        user = standing.whose(query)
+        ledger.add_events([query.id], encoded.rows, [user])
+        ledger.ask(Pending(query.id, ordinal, features, query.reason, query.expires, user))
+        ledger.quotas.asked(user, query.time)
         self._labels.join(query.id)
 
     def _until(self, ids: list[str], start: int) -> int:
@@ -173,7 +175,9 @@ class Events:
         standing, ledger, first = self._standing, self._standing.ledger, self._standing.ledger.count
         events = [each.event for each in read]
         drawn = draws([event.id for event in events], standing.rules.learner.seed)
+        users = [standing.whose(event) for event in events]
         askable = np.array([not ledger.has_label(event.id, first + i) for i, event in enumerate(events)])
+        askable &= np.fromiter(map(ledger.quotas.allows, users, times), dtype=bool, count=len(users))
         audit = drawn.audit < standing.rules.budget.audit_rate
         of_candidates = standing.rules.of_candidates
         if of_candidates:  # where scorers draw otherwise, what chance has not drawn there is no audit here
@@ -181,8 +185,8 @@ class Events:
             askable &= np.array([event.passed is None or not event.passed.sample for event in events])
             now, told = float(times[-1]), first + len(events)
             response.to(standing, standing.drift.candidates(standing.state, rows[audit], told, now))
-        ledger.add_events([event.id for event in events], rows)
-        segment = Segment(rows, first, audit, askable, drawn.random, counted if of_candidates else None)
+        ledger.add_events([event.id for event in events], rows, users)
+        segment = Segment(rows, first, audit, askable, drawn.random, counted if of_candidates else None, users)
         batch = _Batch(events, times, segment)
         start, watched, spent_by = 0, 0, standing.rules.budget
         standing.asking.spend_by(spent_by)
@@ -230,7 +234,9 @@ class Events:
         standing, event, now = self._standing, batch.events[i], float(batch.times[i])
         expires = now + standing.rules.expire_s
         features = batch.segment.rows[i].tobytes()
-        standing.ledger.ask(Pending(event.id, batch.segment.first + i, features, info.reason, expires))
+        user = batch.segment.users[i]
+        standing.ledger.ask(Pending(event.id, batch.segment.first + i, features, info.reason, expires, user))
+        self._spend(batch, user, i)
         query = Query(
             id=event.id,
             x=event.x,
@@ -245,12 +251,22 @@ class Events:
             expires=expires,
             threshold=finite(standing.asking.selector.threshold),
             shadows=scored.of_shadows(i),
+            user=user,
         )
         standing.outbox.append(Message(QUERIES, event.id.encode(), self._codec.query(query)))
         standing.measurements.add("streamlearn_queries_issued_total", 1, reason=info.reason)
         fields = {"id": event.id, "reason": info.reason, "score": query.score, "threshold": query.threshold}
         log.debug("query %s", event.id, extra={"action": "query", **fields})
         return expires
+
+    def _spend(self, batch: _Batch, user: str, i: int) -> None:
+        """The user of event i was asked; what that leaves of their quota for the events behind it."""
+        quotas, segment = self._standing.ledger.quotas, batch.segment
+        quotas.asked(user, float(batch.times[i]))
+        if quotas.bounds(user):
+            for j in range(i + 1, len(segment.users)):
+                if segment.users[j] == user:
+                    segment.askable[j] &= quotas.allows(user, float(batch.times[j]))
 
     def _predict(self, batch: _Batch, scored: Scored, i: int) -> None:
         id, version = batch.events[i].id, self._standing.version

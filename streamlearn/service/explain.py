@@ -23,6 +23,7 @@ from streamlearn.learner import columns, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State, objective, places
 from streamlearn.queries.decision import directions, likeliest
+from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import View
 from streamlearn.service.asking import finite, predicted
 from streamlearn.service.ledger import row
@@ -58,7 +59,7 @@ class Explained:
 def explain(pipeline: Pipeline, id: str) -> Explained:
     """Raises ConfigurationError where nothing is kept of this event."""
     standing, state = pipeline.standing, pipeline.state
-    stands, x = _found(pipeline, id)
+    stands, x, user = _found(pipeline, id)
     asked, serial = pipeline.ledger.pending.get(id), pipeline.ledger.labeled.get(id)
     fit, asking = state.published, standing.asking
     strategies = asking.strategies(state)
@@ -83,11 +84,12 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
     rows, names = _without_each_feature(state, x)
     draw = np.zeros(len(rows))
     acting = strategies[:1]
-    scores = seen.scores(acting, fit.frame.design(rows), draw)[0]
+    by_user, carried = _by_user(pipeline, seen, fit.frame.design(rows), user)
+    scores = by_user.scores(acting, carried, draw)[0]
     last = asking.selector.window[: min(asking.selector.written, len(asking.selector.window))]
     X = fit.frame.design(x[None, :])
-    alone = seen.without_pending(fit.log_tangent).scores(acting, X, draw[:1])[0, 0]
-    f = fit.model.outputs(fit.theta, X)
+    alone = by_user.without_pending(fit.log_tangent).scores(acting, carried[:1], draw[:1])[0, 0]
+    f = by_user.whole.model.outputs(fit.theta, carried[:1])
     p = fit.model.loss.probabilities(f)[0]
     moved = sorted(zip(names, scores[1:].tolist(), strict=True), key=lambda each: -abs(each[1] - scores[0]))
     return replace(
@@ -109,20 +111,28 @@ def as_object(told: Explained) -> dict[str, Any]:
     return {**vars(told), "moved_by": moved, "nearest": nearest}
 
 
-def _found(pipeline: Pipeline, id: str) -> tuple[str, Array]:
-    """How the event stands, and its features (columns,)."""
+def _by_user(pipeline: Pipeline, seen: Sight, X: Array, user: str) -> tuple[Sight, Array]:
+    """What is seen of design rows X (n, D), all of them this user's."""
+    deviations = pipeline.standing.asking.deviations
+    return (seen, X) if deviations is None else deviations.carried(seen, pipeline.state, X, [user] * len(X), 0)
+
+
+def _found(pipeline: Pipeline, id: str) -> tuple[str, Array, str]:
+    """How the event stands, its features (columns,) and its user."""
     state, ledger = pipeline.state, pipeline.ledger
     serial = ledger.labeled.get(id)
     if serial is not None:
-        return "labeled", np.array(state.examples.X[serial - state.examples.first])
+        place = serial - state.examples.first
+        return "labeled", np.array(state.examples.X[place]), state.examples.user[place]
     if id in ledger.pending:
-        return "asked", np.array(columns.widen(state.columns, row(ledger.pending[id].x))[0])
+        pending = ledger.pending[id]
+        return "asked", np.array(columns.widen(state.columns, row(pending.x))[0]), pending.user
     found = pipeline.recall([id]).get(id) if ledger.knows(id) else None
     if found is None:
         raise ConfigurationError(
             f"nothing is kept of event {id!r}: it is neither asked, labeled, nor among the last labels.remember events"
         )
-    return "remembered", np.array(columns.widen(state.columns, row(found.x))[0])
+    return "remembered", np.array(columns.widen(state.columns, row(found.x))[0]), found.user
 
 
 def _without_each_feature(state: State, x: Array) -> tuple[Array, list[str]]:

@@ -18,7 +18,7 @@ from streamlearn.learner.learner import Labeled
 from streamlearn.learner.split import draws
 from streamlearn.service import response, waiting
 from streamlearn.service.ledger import row
-from streamlearn.service.ports import LABELS, Codec, Example, Label, Record, Remembered
+from streamlearn.service.ports import LABELS, Codec, Example, Label, Pending, Record, Remembered
 from streamlearn.service.standing import Standing
 
 
@@ -59,9 +59,13 @@ class Labels:
         ids = {
             label.id
             for label in labels
-            if label.x is None and label.y is not None and ledger.knows(label.id) and ledger.fresh(label.id) is None
+            if self._asks_the_event(label) and ledger.knows(label.id) and ledger.fresh(label.id) is None
         }
         return self._recall(sorted(ids)) if ids else {}
+
+    def _asks_the_event(self, label: Label) -> bool:
+        """Whether its event has to say something: its features, or whose it is."""
+        return label.y is not None and (label.x is None or (self._standing.rules.learner.of_users and not label.user))
 
     def _one(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> None:
         standing = self._standing
@@ -72,8 +76,8 @@ class Labels:
         if refusal:
             standing.reject(record, refusal, "label")
             return
-        x = self._features(record, label, recalled)
-        if x is None:
+        found = self._found(record, label, recalled)
+        if found is None:
             return
         standing.ledger.stop_waiting(label.id)
         standing.measurements.add("streamlearn_records_total", 1, topic=LABELS, outcome="accepted")
@@ -81,10 +85,10 @@ class Labels:
         if query is not None:
             standing.measurements.add("streamlearn_queries_answered_total", 1)
             standing.answered(query)
-        self._learn(label, label.y, x, query.reason if query else "")
+        self._learn(label, label.y, *found, query.reason if query else "")
 
-    def _features(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> Array | None:
-        """The example's features (columns,), or None where the label has to wait or was rejected."""
+    def _found(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> tuple[Array, str] | None:
+        """The example's features (columns,) and user, or None where the label has to wait or was rejected."""
         standing, ledger = self._standing, self._standing.ledger
         if label.x is not None:
             seen = ledger.knows(label.id) or label.id in ledger.labeled
@@ -93,16 +97,13 @@ class Labels:
                 standing.reject(record, encoded.reasons[0], "features")
                 return None
             standing.observe(encoded, new_columns, encoded.rows[:0] if seen else encoded.rows)
-            return np.asarray(encoded.rows[0])
+            return np.asarray(encoded.rows[0]), self._whose(label, recalled)
         serial, kept = ledger.labeled.get(label.id), standing.state.examples
-        if serial is not None:
-            return np.array(kept.X[serial - kept.first])  # what the label before had, be it the event's or its own
-        features = ledger.fresh(label.id)
-        if features is None and ledger.knows(label.id):
-            found = recalled.get(label.id) or self._recall([label.id]).get(label.id)
-            features = None if found is None else found.x
-        if features is not None:
-            return np.asarray(columns.widen(standing.state.columns, row(features))[0])
+        if serial is not None:  # what the label before had, be it the event's or its own
+            return np.array(kept.X[serial - kept.first]), kept.user[serial - kept.first]
+        event = self._event(label.id, recalled)
+        if event is not None:
+            return np.asarray(columns.widen(standing.state.columns, row(event.x))[0]), event.user
         if standing.rules.wait == 0:
             standing.reject(record, "no event with this id is known", "unknown id")
             return None
@@ -112,13 +113,31 @@ class Labels:
             standing.reject(waiting.read(dropped.label, self._codec)[0], reason, "unknown id")
         return None
 
-    def _learn(self, label: Label, y: problem.Label, x: Array, asked: str) -> None:
+    def _event(self, id: str, recalled: dict[str, Remembered]) -> Remembered | Pending | None:
+        """What is kept of the event of this id."""
+        event = self._standing.ledger.fresh(id)
+        if event is None and self._standing.ledger.knows(id):
+            event = recalled.get(id) or self._recall([id]).get(id)
+        return event
+
+    def _whose(self, label: Label, recalled: dict[str, Remembered]) -> str:
+        """The user of a label with features of its own: as it says, or its event, or the label before."""
+        standing, kept = self._standing, self._standing.state.examples
+        if label.user or not standing.rules.learner.of_users:
+            return standing.whose(label)
+        serial = standing.ledger.labeled.get(label.id)
+        if serial is not None:
+            return kept.user[serial - kept.first]
+        event = self._event(label.id, recalled)
+        return event.user if event else ""
+
+    def _learn(self, label: Label, y: problem.Label, x: Array, user: str, asked: str) -> None:
         """asked: the reason of the query that it answers; "": it came by itself."""
         standing, settings, audit = self._standing, self._standing.rules.learner, asked == "audit"
         tested = standing.state.progress.count
         serial = standing.ledger.labeled.get(label.id)
         fold = settings.fold(float(draws([label.id], settings.seed).holdout[0])) if settings.holdout else 0
-        labeled = Labeled(x, y, label.weight, audit, fold)
+        labeled = Labeled(x, y, label.weight, audit, fold, user)
         if serial is None:
             serial = standing.state.examples.end
             take = learner.keep if standing.learning_paused else learner.step
@@ -128,12 +147,14 @@ class Labels:
             standing.state = learner.revise(standing.state, settings, serial, labeled, not standing.learning_paused)
         kept = standing.state.examples
         fold = int(kept.fold[serial - kept.first])  # a replacement stays where the first label was
-        example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, fold, audit)
+        example = Example(serial, label.id, x.tobytes(), msgspec.json.encode(y), label.weight, fold, audit, user)
         standing.ledger.add_example(example)
         if asked != "score" and standing.state.progress.count > tested:
             excess, now = standing.state.progress.excess, standing.clock
             response.to(standing, standing.drift.label(excess, serial, standing.ledger.count, now))
         standing.ledger.drop_examples(standing.state.examples.first)
+        if standing.asking.deviations is not None:
+            standing.asking.deviations.touched(user)
         standing.learned()
 
     def _forget(self, id: str) -> None:

@@ -4,6 +4,7 @@
     pending   queries not yet answered (never dropped but by answer or expiry)
     waiting   labels whose event has not come: at most `wait`, for at most `wait` events
     labeled   examples, by serial
+    quotas    when each user was asked, as long as that counts
 
 Whether an id is still known depends on the count of events alone, not on when the dictionary was last cleaned.
 """
@@ -20,6 +21,7 @@ from streamlearn.core.losses import Array
 from streamlearn.queries.strategy import RECENT_MOST
 from streamlearn.service.blocks import BLOCK, bounds
 from streamlearn.service.ports import Changes, Example, Pending, Remembered, Saved, Waiting
+from streamlearn.service.quotas import Quotas
 
 NEWEST_KEPT = BLOCK + RECENT_MOST
 
@@ -28,8 +30,17 @@ Recall = Callable[[Sequence[str]], dict[str, Remembered]]
 
 @final
 class Ledger:
-    def __init__(self, remember: int, wait: int, fair: Callable[[Sequence[str]], list[bool]] | None = None) -> None:
-        """fair: which events are a fair sample of the stream, where not all of it comes; None: all are."""
+    def __init__(
+        self,
+        remember: int,
+        wait: int,
+        fair: Callable[[Sequence[str]], list[bool]] | None = None,
+        queries_per_day: int = 0,
+    ) -> None:
+        """fair: which events are a fair sample of the stream, where not all of it comes; None: all are.
+
+        queries_per_day: that one user is asked at most; 0: any number.
+        """
         # The newest event is always known: a label that waited for it is joined then.
         self._remember, self._wait, self._fair = max(1, remember), wait, fair
         self.known: dict[str, int] = {}
@@ -37,8 +48,9 @@ class Ledger:
         self.waiting: dict[str, Waiting] = {}
         self.labeled: dict[str, int] = {}
         self.count = 0  # events so far: the ordinal of the next one
+        self.quotas = Quotas(queries_per_day)
         self.changes = Changes()
-        self._fresh: dict[str, bytes] = {}  # events that the store does not hold yet
+        self._fresh: dict[str, Remembered] = {}  # events that the store does not hold yet
         self._newest: list[Remembered] = []  # at least those that `recent` may be asked for
 
     def restore(self, saved: Saved, count: int, recall: Recall) -> None:
@@ -51,6 +63,7 @@ class Ledger:
         self.pending = {entry.id: entry for entry in saved.pending}
         self.waiting = {entry.id: entry for entry in saved.waiting}
         self.labeled = {example.id: example.serial for example in saved.examples}
+        self.quotas.restore(saved.asked)
 
     def take_changes(self) -> Changes:
         """The changes since the last call; the caller commits them."""
@@ -63,6 +76,7 @@ class Ledger:
         latest = {entry.serial: entry for entry in changes.examples_put}
         changes.examples_put = [entry for entry in latest.values() if self.labeled.get(entry.id) == entry.serial]
         self._forget_old(changes.events_horizon)
+        self.quotas.take(changes)
         return changes
 
     def knows(self, id: str) -> bool:
@@ -95,22 +109,22 @@ class Ledger:
         entry = self.waiting.get(id)
         return id in self.labeled or (entry is not None and ordinal < entry.ordinal + self._wait)
 
-    def fresh(self, id: str) -> bytes | None:
-        """The features of a pending or just read event; others are in the store."""
+    def fresh(self, id: str) -> Remembered | Pending | None:
+        """What there is of a pending or just read event; others are in the store."""
         if id in self.pending:
-            return self.pending[id].x
+            return self.pending[id]
         return self._fresh.get(id) if self._remembers(id, 0) else None
 
-    def add_events(self, ids: list[str], rows: Array) -> None:
-        """Count events, with encoded rows (n, columns)."""
+    def add_events(self, ids: list[str], rows: Array, users: Sequence[str] | None = None) -> None:
+        """Count events, with encoded rows (n, columns) and whose they are; None: nobody's."""
         ordinals = range(self.count, self.count + len(ids))
         data, size = rows.tobytes(), rows.shape[1] * rows.itemsize
         features = (
             [data[start : start + size] for start in range(0, len(ids) * size, size)] if size else [b""] * len(ids)
         )
         self.known.update(zip(ids, ordinals, strict=True))
-        self._fresh.update(zip(ids, features, strict=True))
-        added = [Remembered(*entry) for entry in zip(ids, ordinals, features, strict=True)]
+        added = [Remembered(*entry) for entry in zip(ids, ordinals, features, users or [""] * len(ids), strict=True)]
+        self._fresh.update(zip(ids, added, strict=True))
         self.changes.events_added += added
         fairly = set(self._fairly(ids))
         self._newest = self._newest[-NEWEST_KEPT:] + [entry for entry in added if entry.id in fairly]
@@ -193,17 +207,28 @@ class Ledger:
             old.append(id)
         self.changes.examples_removed += [self.labeled.pop(id) for id in old]
 
+    def of_user(self, user: str, of_store: Sequence[str]) -> list[str]:
+        """Ids of the user's events and queries; of_store: of those that the store remembers."""
+        ids = [id for id in of_store if id in self.known]
+        ids += [entry.id for entry in self._fresh.values() if entry.user == user]
+        ids += [entry.id for entry in self.pending.values() if entry.user == user]
+        return list(dict.fromkeys(ids))
+
     def forget(self, id: str) -> int | None:
         """Remove all that is kept under this id; the serial of its example, if there was one."""
         self.stop_waiting(id)
-        if self.known.pop(id, None) is not None:
-            self.changes.events_forgotten.append(id)
-            self._fresh.pop(id, None)
-            self._newest = [entry for entry in self._newest if entry.id != id]
+        self.forget_event(id)
         serial = self.labeled.pop(id, None)
         if serial is not None:
             self.changes.examples_removed.append(serial)
         return serial
+
+    def forget_event(self, id: str) -> None:
+        """Remove the event of this id, though not its label."""
+        if self.known.pop(id, None) is not None:
+            self.changes.events_forgotten.append(id)
+            self._fresh.pop(id, None)
+            self._newest = [entry for entry in self._newest if entry.id != id]
 
 
 def row(features: bytes) -> Array:

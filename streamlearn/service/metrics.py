@@ -87,6 +87,7 @@ METRICS: tuple[Metric, ...] = (
         GAUGE,
         "Labeled examples of equal weight that would say as much: the square of the summed weights over their summed squares.",
     ),
+    Metric("streamlearn_users", GAUGE, "Users who have labels, and those whose deviation is in memory.", ("having",)),
     Metric("streamlearn_parameters", GAUGE, "Parameters of the model."),
     Metric("streamlearn_columns_ignored_total", COUNTER, "Columns and categories beyond the bound, left out."),
     Metric("streamlearn_regularity", GAUGE, "The regularity, lambda."),

@@ -80,6 +80,10 @@ class Observer:
         told.set(
             "streamlearn_effective_examples", effective(weights_of(state, settings, "all")[newest(state, settings)])
         )
+        deviations = self._pipeline.standing.asking.deviations
+        if deviations is not None:
+            told.set("streamlearn_users", len(state.examples.by_user), having="labels")
+            told.set("streamlearn_users", len(deviations), having="deviation")
         told.set("streamlearn_log_regularity_gradient", state.tuner.gradient)
         if state.progress.count:
             told.set("streamlearn_progressive_loss", state.progress.recent)

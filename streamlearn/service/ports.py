@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
+from streamlearn.service.stored import AskedOf as AskedOf
 from streamlearn.service.stored import Changes as Changes
 from streamlearn.service.stored import Commit as Commit
 from streamlearn.service.stored import Earlier as Earlier
@@ -73,12 +74,14 @@ class Passed(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event as decoded: x an array or a map of names; time in s since 1970 where the event carries it."""
+    """An event as decoded: x an array or a map of names; time in s since 1970 where the event carries it; user: whose it is,
+    "": nobody's."""
 
     id: str
     x: Sequence[float | bool | None] | Mapping[str, float | bool | str | None]
     time: float | None
     passed: Passed | None = None
+    user: str = ""
 
 
 class Label(NamedTuple):
@@ -89,6 +92,7 @@ class Label(NamedTuple):
     x: Sequence[float | bool | None] | Mapping[str, float | bool | str | None] | None
     weight: float
     time: float | None
+    user: str = ""
 
 
 @final
@@ -105,7 +109,7 @@ class Query(NamedTuple):
     """A query to publish; see the README's table of topics. time, expires: s since 1970.
 
     trusted: False where the score rests on a tangent whose certificate fails. threshold: the score from which events were
-    asked about just then; None: whatever the score.
+    asked about just then; None: whatever the score. user: whose event it is; "": nobody's.
     """
 
     id: str
@@ -121,6 +125,7 @@ class Query(NamedTuple):
     expires: float
     threshold: float | None = None
     shadows: tuple[Shadow, ...] = ()
+    user: str = ""
 
 
 class Prediction(NamedTuple):
@@ -143,6 +148,7 @@ class Asked(NamedTuple):
     model_version: int
     time: float
     expires: float
+    user: str = ""
 
 
 class Inherited(NamedTuple):
@@ -248,6 +254,10 @@ class Store(ABC):
         """The remembered events (committed ones) among these ids."""
 
     @abstractmethod
+    def of_user(self, user: str) -> list[str]:
+        """The ids of a user's remembered events (committed ones)."""
+
+    @abstractmethod
     def clear_outbox(self) -> None:
         """Empty the outbox of the last commit: it was published."""
 
@@ -256,11 +266,12 @@ class Store(ABC):
 
 
 class Command(NamedTuple):
-    """What an operator wants of a running daemon. commit: of a rollback, else 0."""
+    """What an operator wants of a running daemon. commit: of a rollback, else 0; user: who is to be forgotten, else ""."""
 
     number: int
     action: str
     commit: int
+    user: str = ""
 
 
 class Control(ABC):

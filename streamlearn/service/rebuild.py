@@ -77,6 +77,7 @@ class Rebuild:
 
         commands: those that a daemon was given before.
         """
+        store = self._ports.store
         self._pipeline.standing.asking.paused = True
         self._read(self._ports.history, {}, self._take_history, {})
         self._order()
@@ -89,7 +90,8 @@ class Rebuild:
             self._say()
         self._pipeline.standing.asking.paused = False
         self._pipeline.standing.asking.spent()
-        take_over(self._pipeline.standing, commands)
+        self._commit()
+        take_over(self._pipeline.standing, commands, lambda user: self._patiently("store", lambda: store.of_user(user)))
         self._commit()
         self._say(last=True)
 

@@ -79,6 +79,7 @@ def digest(pipeline: Pipeline) -> str:
         total.update(np.ascontiguousarray(part).tobytes())
     ys = [kept.y[row] for row in there]
     ids = [sorted(ledger.labeled.items()), sorted(ledger.pending), sorted(ledger.waiting), ys]
+    ids += [[kept.user[row] for row in there], ledger.quotas.counting(pipeline.standing.clock)]
     total.update(msgspec.json.encode(ids))
     return total.hexdigest()
 
@@ -232,7 +233,7 @@ def _examples(state: State, first: int, saved: list[Example]) -> examples.State:
         y = msgspec.json.decode(example.y)
         target = problem.target(state.problem, y) if state.problem.loss else 0.0
         x = columns.widen(state.columns, row(example.x))[0]
-        kept = examples.append(kept, x, y, target, example.weight, example.fold)
+        kept = examples.append(kept, x, y, target, example.weight, example.fold, example.user)
     while kept.end < state.labels:
         kept = examples.append(kept, np.zeros(width), 0, 0.0, 0.0, 0)
     return kept

@@ -13,11 +13,11 @@ from typing import final
 import numpy as np
 
 from streamlearn.config import Drift as DriftTold
-from streamlearn.config import Models
+from streamlearn.config import Models, Users
 from streamlearn.core import moments
 from streamlearn.core.losses import Array
 from streamlearn.learner import columns, learner
-from streamlearn.learner.settings import Settings
+from streamlearn.learner.settings import NOBODY, Settings
 from streamlearn.learner.split import draws
 from streamlearn.learner.state import State
 from streamlearn.queries.budget import Budget
@@ -25,10 +25,11 @@ from streamlearn.queries.sight import Sight
 from streamlearn.queries.strategy import Strategy
 from streamlearn.service.asking import Asking, look
 from streamlearn.service.census import Census
+from streamlearn.service.deviations import Deviations
 from streamlearn.service.drift import Drift
 from streamlearn.service.ledger import Ledger, row
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import REJECTED, Codec, Earlier, Message, Pending, Record
+from streamlearn.service.ports import REJECTED, Asked, Codec, Earlier, Event, Label, Message, Pending, Record
 from streamlearn.service.recipe import UNTOLD, Recipe
 from streamlearn.service.tally import Tally
 from streamlearn.service.transforming import Transforming
@@ -62,6 +63,7 @@ class Rules:
     rest_below: what a label has to buy, in units of the loss, for events to be asked about by their score.
     shadows: strategies that score and do not act. of_candidates: whether what is read is what scorers pass on.
     drift: what is watched for, and what is done then.
+    users: how many of their deviations are kept in memory, and how often one is asked.
     """
 
     learner: Settings
@@ -81,6 +83,7 @@ class Rules:
     shadows: tuple[str, ...] = ()
     of_candidates: bool = False
     drift: DriftTold = field(default_factory=DriftTold)
+    users: Users = NOBODY
 
 
 @final
@@ -89,7 +92,8 @@ class Standing:
 
     def __init__(self, rules: Rules, state: State, codec: Codec, measurements: Measurements) -> None:
         self.rules, self.state, self.codec, self.measurements = rules, state, codec, measurements
-        self.ledger = Ledger(rules.remember, rules.wait, self.fair if rules.of_candidates else None)
+        fair = self.fair if rules.of_candidates else None
+        self.ledger = Ledger(rules.remember, rules.wait, fair, rules.users.queries_per_day)
         self.asking = Asking(
             rules.strategy,
             rules.budget,
@@ -98,6 +102,7 @@ class Standing:
             rules.rest_below,
             rules.shadows,
             rules.of_candidates,
+            Deviations(rules.learner, rules.users.cache) if rules.learner.of_users else None,
         )
         self.census = Census()
         self.drift = Drift(rules.drift, rules.learner.seed)
@@ -152,6 +157,10 @@ class Standing:
         scores: Array = look(seen, fit.frame, [strategy], rows, drawn.random, 0).scores[0]
         return scores
 
+    def whose(self, told: Event | Label | Asked) -> str:
+        """The user, where it matters who that is; "": nobody."""
+        return told.user if self.rules.learner.of_users else ""
+
     def learned(self) -> None:
         """The model has moved, or which queries are pending."""
         self.version += 1
@@ -174,8 +183,10 @@ class Standing:
     def tell_time(self, now: float) -> None:
         """What the wall clock says, which may jump. Where it was put back, it was ahead when queries were asked: none of them
         waits longer from here than one that is asked now."""
-        if now < self.clock - PUT_BACK_S and self.ledger.hasten(now + self.rules.expire_s):
-            self.asking.outlook.moved()
+        if now < self.clock - PUT_BACK_S:
+            self.ledger.quotas.hasten(now)
+            if self.ledger.hasten(now + self.rules.expire_s):
+                self.asking.outlook.moved()
         self.clock = now
         self.expire(now)
 

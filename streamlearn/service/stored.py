@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,12 +23,14 @@ class Remembered:
     """An event that labels may still join.
 
     id: the event's; ordinal: its number among distinct valid events, from 0;
-    x: float64 row of features as encoded then (shorter than today's when columns were added since), NaN = missing.
+    x: float64 row of features as encoded then (shorter than today's when columns were added since), NaN = missing;
+    user: whose it is, "": nobody's.
     """
 
     id: str
     ordinal: int
     x: bytes
+    user: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Pending:
     x: bytes
     reason: str
     expires: float
+    user: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,14 @@ class Example:
     weight: float
     fold: int
     audit: bool
+    user: str = ""
+
+
+class AskedOf(NamedTuple):
+    """When (s since 1970) a user was asked something."""
+
+    user: str
+    time: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,8 @@ class Changes:
     examples_put: list[Example] = field(default_factory=list)  # new, or in the place of the same serial
     fits_removed: list[int] = field(default_factory=list)  # numbers
     fits_added: list[Earlier] = field(default_factory=list)
+    asked_horizon: float = -math.inf  # what users were asked up to then is dropped; inf: all of it
+    asked_added: list[AskedOf] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -136,4 +150,5 @@ class Saved:
     waiting: list[Waiting]
     examples: list[Example]
     fits: list[Earlier] = field(default_factory=list)
+    asked: list[AskedOf] = field(default_factory=list)
     replaces: str | None = None  # of a store that was built from the log: the id of the one before, "" if unknown

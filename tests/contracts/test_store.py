@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from streamlearn.edges.memory import MemoryStore
 from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.service.ports import (
+    AskedOf,
     Changes,
     Commit,
     Earlier,
@@ -116,6 +117,25 @@ def test_an_outbox_is_replaced_by_the_next_and_can_be_cleared(reopen: Reopen) ->
     assert ([], 2, {"queries": 2}) == (saved.outbox, saved.number, saved.outputs)
 
 
+def test_events_are_found_by_their_user_in_order(reopen: Reopen) -> None:
+    store = reopen()
+    events = [Remembered(f"e{i}", i, b"x", "ann" if i % 2 else "") for i in range(5)]
+    store.commit(a_commit(1, Changes(events_added=events[::-1])))
+    store.commit(a_commit(2, Changes(events_forgotten=["e3"])))
+    assert [["e1"], []] == [reopen().of_user(user) for user in ("ann", "ben")]
+    assert events[1] == reopen().recall(["e1"])["e1"]
+
+
+def test_what_users_were_asked_is_kept_until_the_horizon(reopen: Reopen) -> None:
+    store = reopen()
+    store.commit(a_commit(1, Changes(asked_added=[AskedOf("ann", 1.0), AskedOf("ben", 2.0), AskedOf("ann", 3.0)])))
+    store.commit(a_commit(2, Changes(asked_horizon=1.0, asked_added=[AskedOf("ben", 0.5)])))
+    assert [AskedOf("ben", 2.0), AskedOf("ann", 3.0), AskedOf("ben", 0.5)] == reopen().load().asked
+    store = reopen()
+    store.commit(a_commit(3, Changes(asked_horizon=float("inf"), asked_added=[AskedOf("eve", 0.25)])))
+    assert [AskedOf("eve", 0.25)] == reopen().load().asked
+
+
 def test_events_are_recalled_until_they_are_forgotten_or_behind_the_horizon(reopen: Reopen) -> None:
     store = reopen()
     ids = [f"event {ordinal}" for ordinal in range(5)]
@@ -155,11 +175,13 @@ blobs = st.binary(max_size=20)
 messages = st.builds(Message, st.sampled_from(["queries", "rejected"]), st.none() | blobs, blobs)
 changes = st.builds(
     Changes,
-    events_added=st.lists(st.builds(Remembered, ids, st.integers(0, 50), blobs), max_size=5),
+    events_added=st.lists(st.builds(Remembered, ids, st.integers(0, 50), blobs, ids), max_size=5),
     events_forgotten=st.lists(ids, max_size=2),
     events_horizon=st.integers(0, 50),
     pending_removed=st.lists(ids, max_size=3),
-    pending_added=st.lists(st.builds(Pending, ids, ordinals, blobs, st.just("score"), st.floats(0, 1e10)), max_size=4),
+    pending_added=st.lists(
+        st.builds(Pending, ids, ordinals, blobs, st.just("score"), st.floats(0, 1e10), ids), max_size=4
+    ),
     waiting_removed=st.lists(ids, max_size=3),
     waiting_added=st.lists(st.builds(Waiting, ids, ordinals, blobs), max_size=4),
     examples_removed=st.lists(st.integers(0, 5), max_size=2),
@@ -173,11 +195,14 @@ changes = st.builds(
             st.floats(0, 10),
             st.integers(0, 5),
             st.booleans(),
+            ids,
         ),
         max_size=4,
     ),
     fits_removed=st.lists(st.integers(0, 5), max_size=2),
     fits_added=st.lists(st.builds(Earlier, st.integers(0, 5), ordinals, st.floats(0, 1e10), blobs), max_size=3),
+    asked_horizon=st.sampled_from([float("-inf"), 5.0, float("inf")]),
+    asked_added=st.lists(st.builds(AskedOf, ids, st.floats(0, 10)), max_size=3),
 )
 positions: st.SearchStrategy[dict[Position, int]] = st.dictionaries(
     st.tuples(st.sampled_from(["events", "labels"]), st.integers(0, 3)), ordinals, max_size=3

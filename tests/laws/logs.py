@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Features, Labels, Model, Queries, Regularity, Topics, Training
+from streamlearn.config import Configuration, Features, Labels, Model, Queries, Regularity, Topics, Training, Users
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.memory import MemoryStore
 from streamlearn.learner import columns
@@ -90,6 +90,7 @@ def configuration(
     kind: str = "linear",
     river: str = "",
     of_candidates: bool = False,
+    users: Users | None = None,
 ) -> Configuration:
     """Small numbers, so that every limit is met within a short log."""
     return replace(
@@ -105,7 +106,22 @@ def configuration(
         else Regularity(validation=validation),
         queries=Queries(strategy, budget=0.4, outstanding=5, expire_s=60.0, seed=seed),
         topics=Topics(candidates="candidates" if of_candidates else ""),
+        users=users or Users(),
     )
+
+
+def of_users(seed: int, records: Sequence[Record]) -> list[Record]:
+    """The log with a user in most records that are an object: of events, and of labels, which may say another."""
+    rng, told = Random(seed), list[Record]()
+    for record in records:
+        user = rng.choice(["ann", "ben", "eve", 7, None])
+        try:
+            value = json.loads(record.value or b"")
+            line = json.dumps(value | ({} if user is None else {"user": user})).encode()
+        except (ValueError, TypeError):
+            line = record.value
+        told.append(record._replace(value=line))
+    return told
 
 
 def sifted(seed: int, records: Sequence[Record]) -> list[Record]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlearn.config import Configuration
+from streamlearn.config import Configuration, Users
 from streamlearn.service import restore
 from streamlearn.service.ports import Record
 from tests.laws import logs
@@ -120,3 +120,26 @@ def test_with_a_transformer(log: list[Record], cuts: list[int], name: str) -> No
 )
 def test_of_what_scorers_pass_on(log: list[Record], cuts: list[int], remember: int, strategy: str) -> None:
     assert_same(logs.configuration(remember=remember, strategy=strategy, of_candidates=True), log, cuts)
+
+
+@MODERATE
+@given(
+    log=st.builds(logs.of_users, seed=st.integers(0, 2**32), records=LOGS),
+    cuts=st.lists(st.integers(1, 120), max_size=12),
+    penalty=st.sampled_from(["l2", "l1"]),
+    cache=st.sampled_from([1, 2, 100]),
+    queries_per_day=st.sampled_from([0, 1, 2]),
+    strategy=st.sampled_from(["auto", "sld", "v-optimality", "informed"]),
+    solver=st.sampled_from(["auto", "sgdf"]),
+)
+def test_of_users(
+    log: list[Record],
+    cuts: list[int],
+    penalty: str,
+    cache: int,
+    queries_per_day: int,
+    strategy: str,
+    solver: str,
+) -> None:
+    users = Users("deviation", penalty, cache, queries_per_day)
+    assert_same(logs.configuration(users=users, strategy=strategy, solver=solver), log, cuts)

@@ -25,7 +25,8 @@ def frozen(value: object) -> object:
     if isinstance(value, examples.State):  # arrays are shared with successors, which write behind its end
         n = len(value)
         parts = [value.X[:n], value.target[:n], value.weight[:n], value.fold[:n]]
-        return [value.first, value.end, list(value.y[:n]), *map(frozen, parts)]
+        whose = [(user, list(examples.of_user(value, user))) for user in value.user[:n]]
+        return [value.first, value.end, list(value.y[:n]), whose, *map(frozen, parts)]
     if isinstance(value, torch.nn.Module):
         return [frozen(part.numpy()) for part in value.state_dict().values()]
     if isinstance(value, np.ndarray):

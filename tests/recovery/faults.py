@@ -123,6 +123,9 @@ class FaultyStore(Store):
     def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
         return self._script.around("store.recall", lambda: self._inner.recall(ids), False)
 
+    def of_user(self, user: str) -> list[str]:
+        return self._script.around("store.of_user", lambda: self._inner.of_user(user), False)
+
     def clear_outbox(self) -> None:
         self._script.around("store.clear_outbox", self._inner.clear_outbox, True)
 

@@ -221,5 +221,5 @@ def test_what_is_no_command_is_refused_in_one_line(words: list[str], told: str) 
 
 
 def test_commands_are_read_with_and_without_a_configuration() -> None:
-    assert (None, "rollback", 12) == parsed(["rollback", "12"])
-    assert (Path("c.toml"), "status", 0) == parsed(["c.toml", "status"])
+    assert (None, "rollback", 12, "") == parsed(["rollback", "12"])
+    assert (Path("c.toml"), "status", 0, "") == parsed(["c.toml", "status"])

@@ -12,6 +12,8 @@ from typing import Any, final
 
 import pytest
 
+from streamlearn.config import Users
+from streamlearn.edges.control_file import ControlFile
 from streamlearn.service import restore
 from tests.recovery.faults import Crash, Script, crash, unavailable
 from tests.recovery.worlds import CHUNKS, OUTPUTS, FilesWorld, MemoryWorld, World
@@ -49,6 +51,16 @@ def sifted_world() -> Iterator[World]:
 
 
 worlds = pytest.mark.parametrize("make", [memory_world, files_world])
+
+
+@contextmanager
+def world_of_users() -> Iterator[World]:
+    """Each has a model of their own, nobody is asked often, and one of them is forgotten."""
+    with memory_world() as world, tempfile.TemporaryDirectory() as folder:
+        world.control = ControlFile(Path(folder) / "store.db")
+        world.users = Users("deviation", cache=2, queries_per_day=7)
+        world.commands = {3: [("forget-user", 0, "ann")]}
+        yield world
 
 
 def outcome(world: World, script: Script) -> Outcome:
@@ -91,7 +103,7 @@ def undisturbed(make: Callable[[], Any]) -> Outcome:
     return found
 
 
-@pytest.mark.parametrize("make", [memory_world, files_world, sifted_world])
+@pytest.mark.parametrize("make", [memory_world, files_world, sifted_world, world_of_users])
 def test_a_crash_at_any_moment_changes_nothing(make: Callable[[], Any]) -> None:
     expected, moments = undisturbed(make), set()
     for moment, found in every_moment(make, crash):
@@ -134,9 +146,9 @@ def commanded_world() -> Iterator[World]:
     with files_world() as world:
         world.forgets = False
         world.commands = {
-            1: [("pause-asking", 0)],
-            2: [("resume-asking", 0), ("rollback", 2)],
-            3: [("pause-learning", 0)],
+            1: [("pause-asking", 0, "")],
+            2: [("resume-asking", 0, ""), ("rollback", 2, "")],
+            3: [("pause-learning", 0, "")],
         }
         yield world
 

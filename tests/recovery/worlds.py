@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Queries, Topics
+from streamlearn.config import Configuration, Queries, Topics, Users
 from streamlearn.core import moments
 from streamlearn.edges.control_file import ControlFile
 from streamlearn.edges.files import FilesSink, FilesSource
@@ -32,6 +32,7 @@ from tests.recovery.faults import FaultySink, FaultySource, FaultyStore, Script
 
 CHUNKS, EVENTS_A_CHUNK = 4, 22
 NOW = 1e9
+USERS = ("ann", "ben", "", "eve", "ann")
 TOPICS = Topics(predictions="predictions")
 CONFIGURATION = replace(Configuration(), queries=Queries(budget=0.3), topics=TOPICS)
 
@@ -44,7 +45,8 @@ class World(ABC):
         self.pauses = 0
         self.forgets = True  # examples, and with them the fits that have learned them
         self.control: ControlFile | None = None
-        self.commands: dict[int, list[tuple[str, int]]] = {}  # chunk → what an operator wants then
+        self.commands: dict[int, list[tuple[str, int, str]]] = {}  # chunk → what an operator wants then
+        self.users = Users()
         self.sifted = False  # whether events come by scorers
 
     @abstractmethod
@@ -68,6 +70,7 @@ class World(ABC):
         )
         health, measurements = Health(), Measurements()
         told = replace(CONFIGURATION, topics=replace(TOPICS, candidates="candidates")) if self.sifted else CONFIGURATION
+        told = replace(told, users=self.users)
         return assemble.daemon_on(ports, told, health, measurements, self._pause, poll_timeout_s=0.0)
 
     def _pause(self, seconds: float) -> bool:
@@ -79,9 +82,9 @@ class World(ABC):
         if chunk < self._fed:
             return
         self._fed += 1
-        for action, commit in self.commands.get(chunk, []):
+        for action, commit, user in self.commands.get(chunk, []):
             assert self.control is not None
-            self.control.append(action, commit, 0)
+            self.control.append(action, commit, 0, user)
         for i in range(chunk * EVENTS_A_CHUNK, (chunk + 1) * EVENTS_A_CHUNK):
             self._event(i)
         asked = [query["id"] for query in self.published(QUERIES)]
@@ -105,7 +108,8 @@ class World(ABC):
         """Two of three are candidates, one of five an audit."""
         came = {"partition": 0, "offset": i, "events": i + 1, "reason": "audit" if i % 5 == 0 else "score"}
         if not self.sifted or i % 3 or i % 5 == 0:
-            self.append(EVENTS, {"id": f"e{i}", "x": features(i)} | (came if self.sifted else {}))
+            user = {"user": USERS[i % len(USERS)]} if self.users.kind != "none" else {}
+            self.append(EVENTS, {"id": f"e{i}", "x": features(i)} | (came if self.sifted else user))
 
     def _tally(self, end: int) -> None:
         """Of all so far, told twice."""

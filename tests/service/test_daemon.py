@@ -69,6 +69,9 @@ class NotingStore(Store):
     def recall(self, ids: object) -> dict[str, Remembered]:
         return self._store.recall(ids)  # type: ignore[arg-type]
 
+    def of_user(self, user: str) -> list[str]:
+        return self._store.of_user(user)
+
     def clear_outbox(self) -> None:
         self._told("clear")
         self._store.clear_outbox()

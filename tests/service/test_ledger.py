@@ -71,13 +71,13 @@ def test_features_are_fresh_until_the_commit_and_while_a_query_is_pending() -> N
     ledger = Ledger(remember=2, wait=0)
     events(ledger, "a", "b", "c")
     assert ledger.fresh("a") is None  # no longer known
-    features = ledger.fresh("c")
-    assert features is not None
-    np.testing.assert_array_equal([[4.0, 5.0]], row(features))
+    event = ledger.fresh("c")
+    assert event is not None
+    np.testing.assert_array_equal([[4.0, 5.0]], row(event.x))
     ledger.take_changes()
     assert ledger.fresh("c") is None
     ledger.ask(Pending("c", 2, b"its features", "score", 100.0))
-    assert b"its features" == ledger.fresh("c")
+    assert Pending("c", 2, b"its features", "score", 100.0) == ledger.fresh("c")
 
 
 def test_what_came_and_went_within_a_commit_is_not_added() -> None:

@@ -142,6 +142,14 @@ def identity(value: str | int) -> str:
     raise ValueError(f"id is empty or longer than {ID_BYTES_MOST} bytes")
 
 
+def whose(value: str | int | None) -> str:
+    """The user as text; "": nobody. Raises ValueError where it cannot be one."""
+    text = "" if value is None else str(value)
+    if len(text) > ID_BYTES_MOST // 4 and len(text.encode()) > ID_BYTES_MOST:
+        raise ValueError(f"user is longer than {ID_BYTES_MOST} bytes")
+    return text
+
+
 def labeled(label: Label) -> Label:
     """The label. Raises ValueError where its weight or y cannot be meant."""
     if not 0.0 < label.weight <= 1e9:

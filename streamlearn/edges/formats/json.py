@@ -14,7 +14,7 @@ from typing import TypeVar, final
 
 import msgspec
 
-from streamlearn.edges.formats.codec import WireCodec, entries, identity, labeled, reason
+from streamlearn.edges.formats.codec import WireCodec, entries, identity, labeled, reason, whose
 from streamlearn.edges.formats.frames import Frames
 from streamlearn.service.ports import Asked, Event, Label, Prediction, Query, Record
 
@@ -29,6 +29,7 @@ class _Event(msgspec.Struct):
     id: str | int
     x: Features
     time: float | str | None = None
+    user: str | int | None = None
 
 
 @final
@@ -38,6 +39,7 @@ class _Label(msgspec.Struct):
     x: Features | None = None
     weight: float = 1.0
     time: float | str | None = None
+    user: str | int | None = None
 
 
 W = TypeVar("W")  # as on the wire
@@ -52,6 +54,7 @@ class _Asked(msgspec.Struct):
     model_version: int
     time: float | str | None = None
     expires: float | str | None = None
+    user: str | int | None = None
 
 
 @final
@@ -99,19 +102,19 @@ class JsonCodec(WireCodec):
     def _query(self, query: Query) -> bytes:
         fields = query._asdict()
         fields["time"], fields["expires"] = _iso(query.time), _iso(query.expires)
-        return msgspec.json.encode(_with_shadows(fields))
+        return msgspec.json.encode(_said(fields))
 
     def _asked(self, payload: bytes) -> Asked | str:
         try:
             wire = self._query_again.decode(payload)
             time, expires = (_seconds(each) if isinstance(each, str) else each for each in (wire.time, wire.expires))
             time, expires = time or 0.0, math.inf if expires is None else expires
-            return Asked(identity(wire.id), wire.x, wire.reason, wire.model_version, time, expires)
+            return Asked(identity(wire.id), wire.x, wire.reason, wire.model_version, time, expires, whose(wire.user))
         except FAULTS as error:
             return reason(error)
 
     def _prediction(self, prediction: Prediction) -> bytes:
-        return msgspec.json.encode(_with_shadows(prediction._asdict()))
+        return msgspec.json.encode(_said(prediction._asdict()))
 
     def _rejected(self, record: Record, reason: str, size: int) -> bytes:
         fields: dict[str, object] = {
@@ -135,7 +138,9 @@ def _alone(part: bytes, decoder: msgspec.json.Decoder[W], value: Callable[[W], T
 def _event(wire: _Event) -> Event | str:
     time = wire.time
     try:
-        return Event(identity(wire.id), wire.x, _seconds(time) if isinstance(time, str) else time)
+        return Event(
+            identity(wire.id), wire.x, _seconds(time) if isinstance(time, str) else time, None, whose(wire.user)
+        )
     except ValueError as error:
         return reason(error)
 
@@ -144,14 +149,14 @@ def _label(wire: _Label) -> Label | str:
     time = wire.time
     try:
         time = _seconds(time) if isinstance(time, str) else time
-        return labeled(Label(identity(wire.id), wire.y, wire.x, wire.weight, time))
+        return labeled(Label(identity(wire.id), wire.y, wire.x, wire.weight, time, whose(wire.user)))
     except ValueError as error:
         return reason(error)
 
 
-def _with_shadows(fields: dict[str, object]) -> dict[str, object]:
-    """Without the field where there are none."""
-    return fields if fields["shadows"] else {name: value for name, value in fields.items() if name != "shadows"}
+def _said(fields: dict[str, object]) -> dict[str, object]:
+    """Without shadows and user where there are none."""
+    return {name: value for name, value in fields.items() if value or name not in ("shadows", "user")}
 
 
 def _seconds(value: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 from google.protobuf.message import DecodeError
 
 from streamlearn.edges.formats import wire_pb2 as wire
-from streamlearn.edges.formats.codec import WireCodec, entries, identity, labeled, reason
+from streamlearn.edges.formats.codec import WireCodec, entries, identity, labeled, reason, whose
 from streamlearn.service.ports import (
     EVENTS,
     LABELS,
@@ -94,7 +94,7 @@ class ProtobufCodec(WireCodec):
             expires = query.expires if query.HasField("expires") else math.inf
             if x is None or not query.reason:
                 return "a query says too little"
-            return Asked(id, x, query.reason, query.model_version, query.time, expires)
+            return Asked(id, x, query.reason, query.model_version, query.time, expires, whose(query.user))
         except FAULTS as error:
             return reason(error)
 
@@ -142,7 +142,7 @@ def _event(message: Any) -> Event | str:
         id, x = identity(message.id), _features(message)
         if x is None:
             return "event has no x"
-        return Event(id, x, _time(message) if message.HasField("time") else None)
+        return Event(id, x, _time(message) if message.HasField("time") else None, None, whose(message.user))
     except ValueError as error:
         return reason(error)
 
@@ -151,7 +151,7 @@ def _label(message: Any) -> Label | str:
     try:
         weight = message.weight if message.HasField("weight") else 1.0
         time = _time(message) if message.HasField("time") else None
-        return labeled(Label(identity(message.id), _y(message), _features(message), weight, time))
+        return labeled(Label(identity(message.id), _y(message), _features(message), weight, time, whose(message.user)))
     except ValueError as error:
         return reason(error)
 

@@ -7,16 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Event(_message.Message):
-    __slots__ = ("id", "array", "map", "time")
+    __slots__ = ("id", "array", "map", "time", "user")
     ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     id: str
     array: Array
     map: Map
     time: float
-    def __init__(self, id: _Optional[str] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., time: _Optional[float] = ...) -> None: ...
+    user: str
+    def __init__(self, id: _Optional[str] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., time: _Optional[float] = ..., user: _Optional[str] = ...) -> None: ...
 
 class EventBatch(_message.Message):
     __slots__ = ("events",)
@@ -25,20 +27,22 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Label(_message.Message):
-    __slots__ = ("id", "y", "array", "map", "weight", "time")
+    __slots__ = ("id", "y", "array", "map", "weight", "time", "user")
     ID_FIELD_NUMBER: _ClassVar[int]
     Y_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     id: str
     y: Answer
     array: Array
     map: Map
     weight: float
     time: float
-    def __init__(self, id: _Optional[str] = ..., y: _Optional[_Union[Answer, _Mapping]] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., weight: _Optional[float] = ..., time: _Optional[float] = ...) -> None: ...
+    user: str
+    def __init__(self, id: _Optional[str] = ..., y: _Optional[_Union[Answer, _Mapping]] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., weight: _Optional[float] = ..., time: _Optional[float] = ..., user: _Optional[str] = ...) -> None: ...
 
 class LabelBatch(_message.Message):
     __slots__ = ("labels",)
@@ -47,7 +51,7 @@ class LabelBatch(_message.Message):
     def __init__(self, labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class Query(_message.Message):
-    __slots__ = ("id", "array", "map", "score", "trusted", "strategy", "reason", "probability", "prediction", "model_version", "time", "expires", "threshold", "shadows")
+    __slots__ = ("id", "array", "map", "score", "trusted", "strategy", "reason", "probability", "prediction", "model_version", "time", "expires", "threshold", "shadows", "user")
     ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +66,7 @@ class Query(_message.Message):
     EXPIRES_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     SHADOWS_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     id: str
     array: Array
     map: Map
@@ -76,7 +81,8 @@ class Query(_message.Message):
     expires: float
     threshold: float
     shadows: _containers.RepeatedCompositeFieldContainer[Shadow]
-    def __init__(self, id: _Optional[str] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., score: _Optional[float] = ..., trusted: _Optional[bool] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., probability: _Optional[float] = ..., prediction: _Optional[_Union[Answer, _Mapping]] = ..., model_version: _Optional[int] = ..., time: _Optional[float] = ..., expires: _Optional[float] = ..., threshold: _Optional[float] = ..., shadows: _Optional[_Iterable[_Union[Shadow, _Mapping]]] = ...) -> None: ...
+    user: str
+    def __init__(self, id: _Optional[str] = ..., array: _Optional[_Union[Array, _Mapping]] = ..., map: _Optional[_Union[Map, _Mapping]] = ..., score: _Optional[float] = ..., trusted: _Optional[bool] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., probability: _Optional[float] = ..., prediction: _Optional[_Union[Answer, _Mapping]] = ..., model_version: _Optional[int] = ..., time: _Optional[float] = ..., expires: _Optional[float] = ..., threshold: _Optional[float] = ..., shadows: _Optional[_Iterable[_Union[Shadow, _Mapping]]] = ..., user: _Optional[str] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("id", "prediction", "score", "trusted", "model_version", "shadows")

@@ -18,7 +18,7 @@ import msgspec
 
 from streamlearn.errors import REBUILD, CannotStart
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x736C726E  # "slrn": tells a store from any other SQLite file
 
 SCHEMA = """
@@ -27,15 +27,18 @@ CREATE TABLE positions (role TEXT, partition INTEGER, next INTEGER, crc INTEGER,
 CREATE TABLE snapshot (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB, sha256 BLOB);
 CREATE TABLE outputs (role TEXT PRIMARY KEY, begin INTEGER, crc INTEGER);
 CREATE TABLE outbox (serial INTEGER PRIMARY KEY, role TEXT, key BLOB, value BLOB, crc INTEGER);
-CREATE TABLE events (id TEXT PRIMARY KEY, ordinal INTEGER, x BLOB, crc INTEGER);
+CREATE TABLE events (id TEXT PRIMARY KEY, ordinal INTEGER, x BLOB, user TEXT, crc INTEGER);
 CREATE INDEX events_by_ordinal ON events (ordinal);
 CREATE TABLE pending (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, x BLOB, reason TEXT, expires REAL,
-    crc INTEGER);
+    user TEXT, crc INTEGER);
 CREATE TABLE waiting (serial INTEGER PRIMARY KEY, id TEXT UNIQUE, ordinal INTEGER, label BLOB, crc INTEGER);
 CREATE TABLE fits (number INTEGER PRIMARY KEY, labels INTEGER, time REAL, value BLOB, crc INTEGER);
 CREATE TABLE examples (serial INTEGER PRIMARY KEY, id TEXT, x BLOB, y BLOB, weight REAL, fold INTEGER, audit INTEGER,
-    crc INTEGER);
+    user TEXT, crc INTEGER);
+CREATE TABLE asked (serial INTEGER PRIMARY KEY, user TEXT, time REAL, crc INTEGER);
 """
+
+OF_USERS = ("events", "pending", "examples")  # tables that say whose a row is
 
 JOURNAL_MODE_AT = 18  # bytes 18 and 19 of the file: 2 where there may be a write-ahead log, 1 where there is none
 
@@ -61,7 +64,30 @@ def _from_2(database: sqlite3.Connection) -> None:
     database.executemany("INSERT INTO meta VALUES (?, ?, ?)", sealed([("replaces", None)]))
 
 
-MIGRATIONS = {2: _from_2}  # from each version to the next
+def _from_3(database: sqlite3.Connection) -> None:
+    """4 says whose events, queries and examples are. A row that did not match its checksum does not match the new one."""
+    statements = {
+        name: text for text in SCHEMA.split(";\n") for name in (*OF_USERS, "asked") if f"TABLE {name} " in text
+    }
+    database.create_function("resealed", -1, _resealed, deterministic=True)
+    for name in OF_USERS:
+        database.execute(f"ALTER TABLE {name} RENAME TO before")
+        database.execute(statements[name])
+        *columns, _ = (row[1] for row in database.execute("PRAGMA table_info(before)"))
+        sealed_ = ", ".join(each for each in columns if not (each == "serial" and name == "pending"))
+        database.execute(f"INSERT INTO {name} SELECT {', '.join(columns)}, '', resealed({sealed_}, crc) FROM before")
+        database.execute("DROP TABLE before")
+    database.execute("CREATE INDEX events_by_ordinal ON events (ordinal)")
+    database.execute(statements["asked"])
+
+
+def _resealed(*row: object) -> int | None:
+    """The checksum with nobody's name behind; None where the one at hand is wrong."""
+    *columns, seal = row
+    return crc([*columns, ""]) if crc(columns) == seal else None
+
+
+MIGRATIONS = {2: _from_2, 3: _from_3}  # from each version to the next
 
 
 def migrate(database: sqlite3.Connection, version: int) -> None:

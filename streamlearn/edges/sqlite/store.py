@@ -36,6 +36,7 @@ from streamlearn.edges.sqlite.schema import (
 from streamlearn.edges.system import beside, disk_errors, lock, sync_folder
 from streamlearn.errors import REBUILD, CannotStart, ConfigurationError, StreamlearnError, Unavailable
 from streamlearn.service.ports import (
+    AskedOf,
     Commit,
     Earlier,
     Example,
@@ -154,7 +155,9 @@ class SqliteStore(Store):
             if hashlib.sha256(snapshot).digest() != sha256:
                 raise self._damaged("the snapshot does not match its checksum")
             positions = self._rows("SELECT role, partition, next, crc FROM positions")
-            examples = self._rows("SELECT serial, id, x, y, weight, fold, audit, crc FROM examples ORDER BY serial")
+            examples = self._rows(
+                "SELECT serial, id, x, y, weight, fold, audit, user, crc FROM examples ORDER BY serial"
+            )
             return Saved(
                 store_id=str(meta["store_id"]),
                 number=int(meta["number"]),
@@ -168,16 +171,21 @@ class SqliteStore(Store):
                 event_ids=database.execute("SELECT id, ordinal FROM events ORDER BY ordinal").fetchall(),
                 pending=[
                     Pending(*row)
-                    for row in self._rows("SELECT id, ordinal, x, reason, expires, crc FROM pending ORDER BY serial")
+                    for row in self._rows(
+                        "SELECT id, ordinal, x, reason, expires, user, crc FROM pending ORDER BY serial"
+                    )
                 ],
                 waiting=[
                     Waiting(*row) for row in self._rows("SELECT id, ordinal, label, crc FROM waiting ORDER BY serial")
                 ],
-                examples=[Example(*row) for row in ((*columns, bool(audit)) for *columns, audit in examples)],
+                examples=[
+                    Example(*row) for row in ((*columns, bool(audit), user) for *columns, audit, user in examples)
+                ],
                 fits=[
                     Earlier(*row)
                     for row in self._rows("SELECT number, labels, time, value, crc FROM fits ORDER BY number")
                 ],
+                asked=[AskedOf(*row) for row in self._rows("SELECT user, time, crc FROM asked ORDER BY serial")],
                 replaces=meta["replaces"],
             )
 
@@ -204,8 +212,13 @@ class SqliteStore(Store):
 
     def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
         with self._faults():
-            query = "SELECT id, ordinal, x, crc FROM events WHERE id = ?"
+            query = "SELECT id, ordinal, x, user, crc FROM events WHERE id = ?"
             return {id: Remembered(*row) for id in ids for row in self._rows(query, (id,))}
+
+    def of_user(self, user: str) -> list[str]:
+        with self._faults():
+            found = self._database().execute("SELECT id FROM events WHERE user = ? ORDER BY ordinal", (user,))
+            return [id for (id,) in found]
 
     def clear_outbox(self) -> None:
         assert not self._read_only, "this store was opened for reading"

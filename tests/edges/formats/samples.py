@@ -31,7 +31,7 @@ features = st.lists(numbers | st.booleans() | st.none(), max_size=6) | st.dictio
     texts, numbers | st.booleans() | texts | st.none(), max_size=6
 )
 answers = numbers | st.booleans() | texts | st.integers(-(2**53), 2**53) | st.none()
-times = st.fixed_dictionaries({}, optional={"time": numbers})
+times = st.fixed_dictionaries({}, optional={"time": numbers, "user": texts})
 events = st.builds(lambda id, x, time: {"id": id, "x": x} | time, ids, features, times)
 labels = st.builds(
     lambda id, y, more, time: {"id": id, "y": y} | more | time,

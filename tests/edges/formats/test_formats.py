@@ -50,6 +50,19 @@ def test_an_event_is_read_as_it_was_written(name: str) -> None:
 
 
 @both
+def test_a_user_is_read_as_it_was_written_and_nobody_where_there_is_none(name: str) -> None:
+    for role, value in ((EVENTS, {"id": "a", "x": [1.0]}), (LABELS, {"id": "a", "x": [1.0], "y": True})):
+        assert ["zoë", ""] == [read(name, role, each)[0].user for each in (value | {"user": "zoë"}, value)]
+
+
+def test_in_json_a_user_may_be_a_whole_number_or_null() -> None:
+    for written, user in (("7", "7"), ('"7"', "7"), ("null", ""), ('""', "")):
+        (event,) = JSON.events(record(EVENTS, b'{"id": 1, "x": [1], "user": %s}' % written.encode()))
+        assert not isinstance(event, str)
+        assert user == event.user
+
+
+@both
 @pytest.mark.parametrize("y", [True, 1, 1.0, "yes", 2**53, 0, 0.0, "", False, None])
 def test_a_label_keeps_its_kind(name: str, y: object) -> None:
     (label,) = read(name, LABELS, {"id": "a", "y": y})
@@ -75,6 +88,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (EVENTS, {"id": "", "x": [1.0]}, "id is empty or longer than 512 bytes"),
     (EVENTS, {"id": "ä" * 257, "x": [1.0]}, "id is empty or longer than 512 bytes"),
     (EVENTS, {"id": "a"}, " x"),
+    (EVENTS, {"id": "a", "x": [1.0], "user": "ä" * 257}, "user is longer than 512 bytes"),
+    (LABELS, {"id": "a", "y": 1.0, "user": "ä" * 257}, "user is longer than 512 bytes"),
     (LABELS, {"id": "", "y": 1.0}, "id is empty or longer than 512 bytes"),
     (LABELS, {"id": "a", "y": 2**53 + 1}, "label is a whole number beyond 2^53"),
     (LABELS, {"id": "a", "y": -(2**53) - 1}, "label is a whole number beyond 2^53"),
@@ -309,11 +324,14 @@ predictions = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text
     prediction=predictions,
     version=st.integers(0, 2**53),
     shadows=st.lists(st.builds(Shadow, st.sampled_from(["sld", "flip"]), scores, st.booleans()), max_size=2).map(tuple),
+    user=st.text(max_size=9),
 )
 def test_queries_and_predictions_say_the_same_in_both_formats(
-    x: Any, score: float | None, trusted: bool, prediction: Any, version: int, shadows: tuple[Shadow, ...]
+    x: Any, score: float | None, trusted: bool, prediction: Any, version: int, shadows: tuple[Shadow, ...], user: str
 ) -> None:
-    query = Query("ä", x, score, trusted, "sld", "audit", 0.125, prediction, version, 1e9 + 0.25, 2e9, score, shadows)
+    query = Query(
+        "ä", x, score, trusted, "sld", "audit", 0.125, prediction, version, 1e9 + 0.25, 2e9, score, shadows, user
+    )
     short = Prediction("ä", prediction, score, trusted, version, shadows)
     for name, codec in CODECS.items():
         told = as_json(name, codec.query(query), "queries")
@@ -321,11 +339,12 @@ def test_queries_and_predictions_say_the_same_in_both_formats(
         told.pop("expires", None)
         expected = {each: value for each, value in query._asdict().items() if each not in ("time", "expires")}
         expected["shadows"] = plainly(shadows)
-        assert expected == told, name
+        assert expected == {"user": ""} | told, name
         assert type(prediction) is type(told["prediction"]) or isinstance(prediction, float)
         back = codec.asked(record(EVENTS, codec.query(query)))
         assert not isinstance(back, str)
-        assert ("ä", "audit", version, 1e9 + 0.25, 2e9) == (back.id, back.reason, back.model_version, *back[4:])
+        assert ("ä", "audit", version, 1e9 + 0.25, 2e9) == (back.id, back.reason, back.model_version, *back[4:6])
+        assert user == back.user
         assert plain(Event("ä", x, None)).x == plain(Event("ä", back.x, None)).x
         told = as_json(name, codec.prediction(short), "predictions")
         assert short._asdict() | {"shadows": plainly(shadows)} == told, name

@@ -53,7 +53,7 @@ def test_an_older_store_is_brought_up_to_date_and_holds_what_it_held(
     store.close()
     (copy,) = copies(path)
     assert before == rows(copy)
-    assert [f"the store {path} was of schema 2 and is of 3 now; as it was it is {copy}"] == caplog.messages
+    assert [f"the store {path} was of schema 2 and is of 4 now; as it was it is {copy}"] == caplog.messages
     assert (1, 40, 14, 3, None) == (
         saved.number,
         len(saved.event_ids),
@@ -93,7 +93,7 @@ def after_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "version"), [(after_the_copy, "(2,)"), (before_the_end, "(2,)"), (after_the_end, "(3,)")]
+    ("moment", "version"), [(after_the_copy, "(2,)"), (before_the_end, "(2,)"), (after_the_end, "(4,)")]
 )
 def test_a_process_that_ends_in_the_middle_leaves_the_one_or_the_other(
     path: Path, moment: Callable[[pytest.MonkeyPatch], None], version: str
@@ -118,7 +118,7 @@ def test_a_process_that_ends_in_the_middle_leaves_the_one_or_the_other(
 
 def test_who_only_reads_says_what_to_do_and_changes_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = path.read_bytes()
-    told = f"the store {path} has schema 2 and this streamlearn reads 3: `streamlearn run` on it brings it up to date"
+    told = f"the store {path} has schema 2 and this streamlearn reads 4: `streamlearn run` on it brings it up to date"
     with pytest.raises(CannotStart) as refused:
         SqliteStore(path, read_only=True)
     assert str(refused.value).startswith(told)

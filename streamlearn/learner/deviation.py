@@ -1,0 +1,51 @@
+"""What a user's examples make of the model that all share (97): θ_u and θ̇_u of one user, from the fit and those examples alone.
+
+So it is the same whenever and wherever it is worked out: who keeps it (`service/deviations.py`) keeps what can be had again.
+A user has learned their newest `EXAMPLES_MOST` kept examples up to the last label that was learned, whether θ₀ has been
+refitted since or not. The features' frame and α = λW are the fit's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.objective import Data
+from streamlearn.core.users import deviation_l1, deviation_l2
+from streamlearn.core.users.deviation import Deviation, Shared
+from streamlearn.learner import examples
+from streamlearn.learner.fit import Fit
+from streamlearn.learner.settings import Settings
+from streamlearn.learner.state import State, places
+
+EXAMPLES_MOST = 1000  # of a user: what it costs stays below what a refit of θ₀ costs
+SOLVERS = {"l2": deviation_l2.solve, "l1": deviation_l1.solve}
+
+
+def learned(state: State, fit: Fit, user: str) -> NDArray[np.intp]:
+    """Where the examples are that a user's deviation is of; none where there is no user."""
+    if not user:
+        return np.empty(0, dtype=np.intp)
+    kept = state.examples
+    rows = examples.of_user(kept, user)
+    rows = rows[rows < state.refined - kept.first]
+    return rows[fit.knows(kept.target[rows])][-EXAMPLES_MOST:]
+
+
+def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation | None:
+    """The deviation of this user from the fit; None: none, for want of examples, or since nothing finite was found."""
+    if not settings.of_users:
+        return None
+    rows = learned(state, fit, user)
+    return _solved(state, settings, fit, rows) if len(rows) else None
+
+
+def _solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp]) -> Deviation | None:
+    assert isinstance(fit.model, Linear), "users deviate from linear models"
+    kept = state.examples
+    weight = fit.weight or float(kept.weight[places(state, settings, fit.end)].sum())
+    shared = Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)
+    data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+    with np.errstate(all="ignore"):  # what is not finite is no deviation
+        return SOLVERS[settings.users.penalty](shared, data)

@@ -26,6 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "streamlearn.assemble",
         "streamlearn.loading",
         "streamlearn.contradictions",
+        "streamlearn.contradictions_of_models",
         "streamlearn.limits",
         "streamlearn.settings",
     ),

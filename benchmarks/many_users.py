@@ -1,10 +1,10 @@
 """Kinds of many users: the test loss of a user by how many labels they have, of the kinds of `core/users` and of two peers.
 
 The peers are one model for all ("shared only") and one for each user alone ("own only"). Users are dealt their numbers of
-labels at random; their test examples are others. λ is chosen in the same way for every kind: of a grid of α = λW the one whose
-models, trained without a random fifth of all labels, have the least mean loss on that fifth; then all labels are trained on
-with this α. What a kind has besides is fixed: three directions of personalities; of Gamma–normal the shape 1.5, its rates
-learned in five rounds; a precision of 0.01 of the parameters that λ does not reach. Columns and targets are standardised.
+labels at random; their test examples are others. λ is chosen alike for every kind: of a grid of α = λW the one whose models,
+trained without a random fifth of all labels, have the least mean loss on that fifth; then all labels are trained on
+with this α. What a kind has besides is fixed: one, three or eight directions of personalities (or three alone); of Gamma–normal the shape 1.5, its rates learned in five rounds; a precision of 0.01 of the parameters that λ does not reach.
+Columns and targets are standardised.
 
     personalities   200 users who differ along two directions of 13, and a little by themselves; tests are without noise
     noisy users     the same, but the labels of every third user are eight times as noisy as those of the others
@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -31,14 +32,14 @@ from streamlearn.core import newton
 from streamlearn.core.losses import Array, Logistic, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data, Objective
-from streamlearn.core.regularizers import L2
-from streamlearn.core.users import gamma_normal, hierarchy, personality
+from streamlearn.core.users import deviation_l2, gamma_normal, hierarchy, personality
+from streamlearn.core.users.deviation import Prior, Shared
 from streamlearn.core.users.groups import Groups, grouped
 
 SEEDS, USERS, COLUMNS = range(10), 200, 12
 LABELS, CHICK_LABELS, TESTS = (0, 1, 2, 5, 10, 20, 50), (0, 1, 2, 4, 8), 50
 ALPHAS = np.geomspace(1e-2, 1e3, 11)
-ANCHOR, DIRECTIONS, ROUNDS, PRIOR = 0.01, 3, 5, gamma_normal.Gamma(1.5, 0.5, 0.5)
+ANCHOR, ROUNDS, PRIOR = 0.01, 5, gamma_normal.Gamma(1.5, 0.5, 0.5)
 
 
 class Stream(NamedTuple):
@@ -132,15 +133,13 @@ def shared_only(model: Linear, groups: Groups, alpha: float) -> newton.State:
     return found
 
 
-def around(model: Linear, groups: Groups, alpha: float, origin: Array) -> Array:
-    """Every user's own optimum under ½α‖θ_u − origin‖²."""
-    objective, thetas = Objective(model, 0.0, L2(origin), free=()), np.tile(origin, (groups.count, 1))
+def around(model: Linear, groups: Groups, alpha: float, origin: Array, prior: Prior | None = None) -> Array:
+    """Every user's own optimum under ½α‖θ_u − origin‖², or the prior in its place."""
+    of, thetas = Shared(model, origin, np.zeros_like(origin), alpha), np.tile(origin, (groups.count, 1))
     for u in np.unique(groups.user):
-        own = groups.of(u)
-        start = newton.State(origin, origin, np.empty((0, 0)))
-        found, info = newton.step(start, objective, own, alpha / float(own.w.sum()))
-        assert info.ok
-        thetas[u] = found.theta
+        own = deviation_l2.solve(of, groups.of(u), prior)
+        assert own is not None
+        thetas[u] += own.delta
     return thetas
 
 
@@ -156,16 +155,14 @@ def of_deviation(model: Linear, groups: Groups, alpha: float) -> Array:
     return around(model, groups, alpha, shared_only(model, groups, alpha).theta)
 
 
-def of_personality(model: Linear, groups: Groups, alpha: float) -> Array:
-    everybody, regularity = shared_only(model, groups, alpha), alpha / groups.weight
-    deviations = around(model, groups, alpha, everybody.theta) - everybody.theta
-    P = personality.directions(deviations, groups.sums(groups.data.w), DIRECTIONS)
-    of, thetas = personality.Shared(everybody.theta, everybody.log_tangent, P, groups.weight), []
-    for u in range(groups.count):
-        found, info = personality.step(personality.init(of, regularity), model, of, groups.of(u), regularity)
-        assert info.ok
-        thetas.append(personality.theta(of, found))
-    return np.array(thetas)
+def of_personality(model: Linear, groups: Groups, alpha: float, directions: int, spread: bool = True) -> Array:
+    origin = shared_only(model, groups, alpha).theta
+    deviations, counts = around(model, groups, alpha, origin) - origin, groups.sums(groups.data.w)
+    prior = personality.prior(deviations, counts, directions)
+    assert prior is not None
+    if not spread:
+        prior = Prior(prior.directions * np.sqrt(model.size / (prior.directions**2).sum()), 0.0)
+    return around(model, groups, alpha, origin, prior)
 
 
 def of_hierarchy(model: Linear, groups: Groups, alpha: float) -> Array:
@@ -190,7 +187,10 @@ KINDS: dict[str, Kind] = {
     "shared only": of_shared,
     "own only": of_own,
     "deviation, L2": of_deviation,
-    "personality": of_personality,
+    "personality, 1": partial(of_personality, directions=1),
+    "personality, 3": partial(of_personality, directions=3),
+    "personality, 8": partial(of_personality, directions=8),
+    "3 directions alone": partial(of_personality, directions=3, spread=False),
     "hierarchy": of_hierarchy,
     "gamma-normal": of_gamma_normal,
 }

@@ -231,13 +231,15 @@ class Drift:
 @dataclass(frozen=True)
 class Users:
     """What the `user` of an event means. penalty: what measures a user's deviation from the model that all share; cache:
-    users whose deviations are kept in memory; queries_per_day: that one user is asked at most, 0: any number.
+    users whose deviations are kept in memory; queries_per_day: that one user is asked at most, 0: any number; directions: most
+    that personalities have in common.
     """
 
-    kind: str = "none"  # none | deviation
+    kind: str = "none"  # none | deviation | personality
     penalty: str = "l2"  # l2 | l1
     cache: int = 10_000
     queries_per_day: int = 0
+    directions: int = 3
 
 
 @final

@@ -140,7 +140,7 @@ def _check_users(configuration: Configuration) -> None:
     """Users deviate from one linear model, which every label tests before it is learned; scorers know that model alone."""
     users, unset = configuration.users, Configuration().users
     if users.kind == "none":
-        for key in ("penalty", "cache", "queries_per_day"):
+        for key in ("penalty", "cache", "queries_per_day", "directions"):
             value = getattr(users, key)
             if value != getattr(unset, key):
                 told = show(f"users.{key}", value)
@@ -149,6 +149,12 @@ def _check_users(configuration: Configuration) -> None:
                 )
         return
     kind, validation = f'users.kind = "{users.kind}"', configuration.regularity.validation
+    if users.kind != "personality" and users.directions != unset.directions:
+        raise refuse(
+            f"users.directions = {users.directions} are what personalities have in common, and {kind}; remove one of the two"
+        )
+    if users.kind == "personality" and users.penalty != "l2":
+        raise refuse(f'{kind} measures by the square and users.penalty is "{users.penalty}"; remove one of the two')
     if configuration.model.kind != "linear":
         raise refuse(
             f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'

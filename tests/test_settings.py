@@ -101,6 +101,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "users.penalty": ('"l1"', "l1"),
     "users.cache": ("100", 100),
     "users.queries_per_day": ("3", 3),
+    "users.directions": ("5", 5),
     "store.path": ('"s.db"', "s.db"),
     "http.host": ('"0.0.0.0"', "0.0.0.0"),
     "http.port": ("-1", -1),
@@ -127,6 +128,7 @@ BESIDE = OF_NETWORKS | {
     "scorers.when_stale": ("scorers.stale_s=300",),
     "drift.audit_share": ("drift.response=audit",),
     **dict.fromkeys(("users.penalty", "users.cache", "users.queries_per_day"), ("users.kind=deviation",)),
+    "users.directions": ("users.kind=personality",),
     "kafka.overload": (KAFKA,),
     "kafka.backlog": (KAFKA, "kafka.overload=sample"),
     "kafka.format": (KAFKA,),
@@ -339,6 +341,7 @@ def test_an_unknown_section_is_refused_even_when_empty(tmp_path: Path) -> None:
         ("users.penalty", '"l3"'),
         ("users.cache", "0"),
         ("users.queries_per_day", "-1"),
+        ("users.directions", "0"),
         ("http.host", '""'),
         ("http.port", "65536"),
         ("http.port", "-2"),
@@ -365,7 +368,7 @@ def test_a_refusal_reads_like_this() -> None:
     ("key", "value"),
     [
         ("features.kind", "sparse"),
-        ("users.kind", "personality"),
+        ("users.kind", "hierarchy"),
     ],
 )
 def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, value: str) -> None:
@@ -449,6 +452,9 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         ),
         (("users.penalty=l1",), 'users.penalty = "l1" does nothing with users.kind = "none"; set users.kind'),
         (("users.queries_per_day=3",), 'users.queries_per_day = 3 does nothing with users.kind = "none"'),
+        (("users.directions=2",), 'users.directions = 2 does nothing with users.kind = "none"'),
+        (("users.kind=deviation", "users.directions=2"), "users.directions = 2 are what personalities have in common"),
+        (("users.kind=personality", "users.penalty=l1"), 'users.kind = "personality" measures by the square'),
         (("users.kind=deviation", "model.kind=mlp"), 'users.kind = "deviation" needs a linear model'),
         (
             ("users.kind=deviation", "regularity.validation=rotating"),

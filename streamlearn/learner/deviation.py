@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.users import deviation_l1, deviation_l2
-from streamlearn.core.users.deviation import Deviation, Shared
+from streamlearn.core.users.deviation import Deviation, Prior, Shared
 from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
@@ -38,14 +38,18 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
     if not settings.of_users:
         return None
     rows = learned(state, fit, user)
-    return _solved(state, settings, fit, rows) if len(rows) else None
+    prior = fit.prior if settings.users.kind == "personality" else None
+    return solved(state, settings, fit, rows, prior) if len(rows) else None
 
 
-def _solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp]) -> Deviation | None:
+def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
+    """The deviation of a user with these examples; prior: how users differ, where that is known."""
     assert isinstance(fit.model, Linear), "users deviate from linear models"
     kept = state.examples
     weight = fit.weight or float(kept.weight[places(state, settings, fit.end)].sum())
     shared = Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)
     data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
     with np.errstate(all="ignore"):  # what is not finite is no deviation
-        return SOLVERS[settings.users.penalty](shared, data)
+        return (
+            SOLVERS[settings.users.penalty](shared, data) if prior is None else deviation_l2.solve(shared, data, prior)
+        )

@@ -17,7 +17,7 @@ from streamlearn.core import certificate, conjugate, least_squares, losses, newt
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
-from streamlearn.learner import solver, tuner
+from streamlearn.learner import personality, solver, tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, frame, objective, regularity, turned
@@ -70,7 +70,7 @@ def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> Stat
         state, fit = moved, following
     test = data(state, settings, new_frame, fit.end, "test")
     published = _solve(state, settings, new_frame, fit, "all") if settings.holdout else fit
-    return replace(
+    state = replace(
         state,
         fit=fit,
         published=published or fit,
@@ -79,6 +79,7 @@ def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> Stat
         updates=state.updates + 1,
         test_loss=mean_loss_gradient(fit, test)[0] if len(test.y) else None,
     )
+    return personality.followed(state, settings, before.fit)
 
 
 def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:

@@ -26,6 +26,7 @@ from streamlearn.learner import (
     deviation,
     exact,
     examples,
+    personality,
     problem,
     progress,
     score,
@@ -131,7 +132,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
         state = _hear(state, label.y)
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
-    state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    state = personality.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):
@@ -147,7 +148,7 @@ def drop_before(state: State, settings: Settings, serial: int, learns: bool = Tr
     before, kept = len(state.examples), examples.newest(state.examples, max(1, state.examples.end - serial))
     if len(kept) == before:
         return state
-    state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    state = personality.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):

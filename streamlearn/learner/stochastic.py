@@ -19,7 +19,7 @@ import numpy as np
 from streamlearn.core import preconditioners, sgdf
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
-from streamlearn.learner import polishing, tuner
+from streamlearn.learner import personality, polishing, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.renewal import exploded, renewed, sampled, weight
 from streamlearn.learner.settings import Settings
@@ -38,18 +38,20 @@ def learn(state: State, settings: Settings, serial: int) -> State:
     renew = renew or (settings.network and state.settled > 0)  # the step is whole again
     state = turned(state, settings) if state.forgetting <= -FORGOTTEN else state
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted
-        return _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
+        new = _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
+    return personality.followed(new, settings, state.fit)
 
 
 def settle(state: State, settings: Settings) -> State:
     """One round of settling; `unfitted` is 0 when nothing is left to gain, or after `SETTLE_ROUNDS_MOST` of them."""
-    before, serial = state.tuner.log_precision, state.examples.end
+    before, serial, old = state.tuner.log_precision, state.examples.end, state.fit
     if state.settled == 0:
         state = replace(state, tuner=tuner.rescaled(state.tuner))
     always_out = settings.validation == "holdout"  # with one fold of several, ρ would settle on that fold's best
     with np.errstate(over="ignore", invalid="ignore"):
         for number in range(SETTLE_TIMES):
             state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
+    state = personality.followed(state, settings, old)
     rests = abs(state.tuner.log_precision - before) < RESTING
     solved = SOLVED_NETWORK if settings.network else SOLVED
     at_rest = rests and state.failing == 0 and state.fit is not None and state.fit.residual < solved

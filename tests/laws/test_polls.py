@@ -126,7 +126,7 @@ def test_of_what_scorers_pass_on(log: list[Record], cuts: list[int], remember: i
 @given(
     log=st.builds(logs.of_users, seed=st.integers(0, 2**32), records=LOGS),
     cuts=st.lists(st.integers(1, 120), max_size=12),
-    penalty=st.sampled_from(["l2", "l1"]),
+    kind=st.sampled_from([("deviation", "l2"), ("deviation", "l1"), ("personality", "l2")]),
     cache=st.sampled_from([1, 2, 100]),
     queries_per_day=st.sampled_from([0, 1, 2]),
     strategy=st.sampled_from(["auto", "sld", "v-optimality", "informed"]),
@@ -135,11 +135,11 @@ def test_of_what_scorers_pass_on(log: list[Record], cuts: list[int], remember: i
 def test_of_users(
     log: list[Record],
     cuts: list[int],
-    penalty: str,
+    kind: tuple[str, str],
     cache: int,
     queries_per_day: int,
     strategy: str,
     solver: str,
 ) -> None:
-    users = Users("deviation", penalty, cache, queries_per_day)
+    users = Users(*kind, cache, queries_per_day)
     assert_same(logs.configuration(users=users, strategy=strategy, solver=solver), log, cuts)

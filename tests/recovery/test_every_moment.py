@@ -58,7 +58,7 @@ def world_of_users() -> Iterator[World]:
     """Each has a model of their own, nobody is asked often, and one of them is forgotten."""
     with memory_world() as world, tempfile.TemporaryDirectory() as folder:
         world.control = ControlFile(Path(folder) / "store.db")
-        world.users = Users("deviation", cache=2, queries_per_day=7)
+        world.users = Users("personality", cache=2, queries_per_day=7)
         world.commands = {3: [("forget-user", 0, "ann")]}
         yield world
 

@@ -82,10 +82,10 @@ def published(trial: Trial, role: str) -> list[dict[str, Any]]:
     return [json.loads(message.value) for message in trial.published if message.role == role]
 
 
-@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize("of", [("deviation", "l2"), ("deviation", "l1"), ("personality", "l2")])
 @pytest.mark.parametrize("of_values", [False, True])
-def test_every_event_is_judged_by_its_own_users_model(penalty: str, of_values: bool) -> None:
-    configuration = told(Users("deviation", penalty), strategy="sld")
+def test_every_event_is_judged_by_its_own_users_model(of: tuple[str, str], of_values: bool) -> None:
+    configuration = told(Users(*of), strategy="sld")
     users = ["ann", "ben", "eve", ""]
     asked = [(EVENTS, {"id": f"n{i}", "x": x(900 + i), "user": ["zoe", *users][i % 5]}) for i in range(200)]
     trial = run(configuration, answered(60, users, of_values), asked)
@@ -214,8 +214,9 @@ def test_an_explanation_is_of_the_users_model() -> None:
     assert scored["ann"]["prediction"] != scored["ben"]["prediction"]
 
 
-def test_a_restart_goes_on_to_the_last_bit() -> None:
-    configuration = told(Users("deviation", queries_per_day=5))
+@pytest.mark.parametrize("kind", ["deviation", "personality"])
+def test_a_restart_goes_on_to_the_last_bit(kind: str) -> None:
+    configuration = told(Users(kind, queries_per_day=5))
     lines = answered(90, ["ann", "ben", "eve"])
     whole = run(configuration, lines[:100], lines[100:])
     first = run(configuration, lines[:100])

@@ -62,10 +62,18 @@ class Deviation:
         return sum(part.nbytes for part in (self.delta, self.log_tangent, self.at) if part is not None)
 
 
+@final
+@dataclass(frozen=True)
+class Prior:
+    """How users differ: along directions P (d, K), and by spread τ in all others; see `personality.py`."""
+
+    directions: Array
+    spread: float
+
+
 Solve = Callable[[Shared, Data], Deviation | None]
 
 
-def inherited(shared: Shared, data: Data, f: Array, f_dot: Array, rows: Array) -> Array:
-    """∇²E_u θ̇₀ as a sum, pulled back by design rows (n, r): (k·r,); outputs f and f′ (n, k), f′ = J θ̇₀."""
-    moved = data.w[:, None] * shared.model.loss.curvature_product(f, f_dot)
-    return np.asarray((moved.T @ rows).ravel())
+def inherited(shared: Shared, data: Data, f: Array, f_dot: Array) -> Array:
+    """Of ∇²E_u θ̇₀ as a sum over examples what is left of it without the rows, (n, k); outputs f and f′ (n, k), f′ = J θ̇₀."""
+    return np.asarray(data.w[:, None] * shared.model.loss.curvature_product(f, f_dot))

@@ -40,7 +40,8 @@ def solve(shared: Shared, data: Data) -> Deviation | None:
     model = Linear(Shifted(shared.model.loss, f0), k, len(columns))
     H = model.hessian(delta, rows, data.y, data.w)[np.ix_(at, at)] * float(data.w.sum())
     f = f0 + model.outputs(delta, rows)
-    source = shared.precision * np.sign(delta[at]) + inherited(shared, data, f, f_dot, rows)[at]
+    moved = (inherited(shared, data, f, f_dot).T @ rows).ravel()
+    source = shared.precision * np.sign(delta[at]) + moved[at]
     tangent = -np.linalg.pinv(H, rcond=SINGULAR, hermitian=True) @ source
     output, place = np.divmod(at, max(1, len(columns)))
     return Deviation(delta[at], tangent, output * shared.model.columns + columns[place])

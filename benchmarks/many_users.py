@@ -1,9 +1,10 @@
 """Kinds of many users: the test loss of a user by how many labels they have, of the kinds of `core/users` and of two peers.
 
 The peers are one model for all ("shared only") and one for each user alone ("own only"). Users are dealt their numbers of
-labels at random; their test examples are others. λ is chosen alike for every kind: of a grid of α = λW the one whose models,
-trained without a random fifth of all labels, have the least mean loss on that fifth; then all labels are trained on
-with this α. What a kind has besides is fixed: one, three or eight directions of personalities (or three alone); of Gamma–normal the shape 1.5, its rates learned in five rounds; a precision of 0.01 of the parameters that λ does not reach.
+labels at random; their test examples are others. λ is chosen alike for all kinds: of a grid of α = λW the one whose models,
+trained without a random fifth of all labels, have the least mean loss on it; then all labels are trained on with this α.
+What a kind has besides is fixed: one, three or eight directions of personalities (or three alone); of Gamma–normal the shape
+1.5, its rates learned in five rounds; a precision of 0.01 of the parameters that λ does not reach.
 Columns and targets are standardised.
 
     personalities   200 users who differ along two directions of 13, and a little by themselves; tests are without noise

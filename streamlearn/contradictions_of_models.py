@@ -153,8 +153,10 @@ def _check_users(configuration: Configuration) -> None:
         raise refuse(
             f"users.directions = {users.directions} are what personalities have in common, and {kind}; remove one of the two"
         )
-    if users.kind == "personality" and users.penalty != "l2":
+    if users.kind != "deviation" and users.penalty != "l2":
         raise refuse(f'{kind} measures by the square and users.penalty is "{users.penalty}"; remove one of the two')
+    if users.kind == "gamma-normal":
+        _check_gamma_normal(configuration)
     if configuration.model.kind != "linear":
         raise refuse(
             f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
@@ -168,6 +170,22 @@ def _check_users(configuration: Configuration) -> None:
         raise refuse(
             f"{kind} is of a daemon that reads all events, and topics.candidates of scorers; remove one of the two"
         )
+
+
+def _check_gamma_normal(configuration: Configuration) -> None:
+    """It is of normal labels, its priors are of standardised ones, and its λ of ½‖θ₀‖²."""
+    kind, told = 'users.kind = "gamma-normal"', configuration.regularity
+    if configuration.model.loss != "squared":
+        raise refuse(f'{kind} is of values and model.loss is "{configuration.model.loss}"; set model.loss = "squared"')
+    if not configuration.features.standardise:
+        raise refuse(f"{kind} needs standardised features; set features.standardise = true")
+    if told.regularizer != "l2" or told.increasing or told.origin:
+        raise refuse(
+            f'{kind} has the regularizer ½‖θ₀‖²; set regularity.regularizer = "l2", and remove regularity.increasing and '
+            "regularity.origin"
+        )
+    if configuration.users.cache != Configuration().users.cache:
+        raise refuse(f"{kind} keeps everybody's parameters in the fit; remove users.cache")
 
 
 def _check_regularizer(configuration: Configuration) -> None:

@@ -121,6 +121,7 @@ OF_NETWORKS = {
 KAFKA, FRAMED = "log.kind=kafka", "kafka.framing=schema-registry"
 SOME_ID, ANOTHER_ID = "kafka.schema_ids.queries=1", "kafka.schema_ids.rejected=2"
 SCORED = (KAFKA, "topics.models=models", "models.for_scorers=true", "topics.candidates=c")
+GAMMA_NORMAL = ("users.kind=gamma-normal", "model.loss=squared")
 BESIDE = OF_NETWORKS | {
     **dict.fromkeys(("kafka.partitions", "kafka.replication"), ("kafka.create_topics=true",)),
     "models.for_scorers": ("topics.models=models",),
@@ -455,6 +456,15 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         (("users.directions=2",), 'users.directions = 2 does nothing with users.kind = "none"'),
         (("users.kind=deviation", "users.directions=2"), "users.directions = 2 are what personalities have in common"),
         (("users.kind=personality", "users.penalty=l1"), 'users.kind = "personality" measures by the square'),
+        (
+            (GAMMA_NORMAL[0],),
+            'users.kind = "gamma-normal" is of values and model.loss is ""; set model.loss = "squared"',
+        ),
+        ((*GAMMA_NORMAL, "features.standardise=false"), 'users.kind = "gamma-normal" needs standardised features'),
+        ((*GAMMA_NORMAL, "regularity.regularizer=l1"), 'users.kind = "gamma-normal" has the regularizer'),
+        ((*GAMMA_NORMAL, "regularity.increasing=log"), 'users.kind = "gamma-normal" has the regularizer'),
+        ((*GAMMA_NORMAL, "users.cache=3"), 'users.kind = "gamma-normal" keeps everybody\'s parameters in the fit'),
+        ((*GAMMA_NORMAL, "users.penalty=l1"), 'users.kind = "gamma-normal" measures by the square'),
         (("users.kind=deviation", "model.kind=mlp"), 'users.kind = "deviation" needs a linear model'),
         (
             ("users.kind=deviation", "regularity.validation=rotating"),

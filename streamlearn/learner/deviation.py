@@ -37,9 +37,16 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
     """The deviation of this user from the fit; None: none, for want of examples, or since nothing finite was found."""
     if not settings.of_users:
         return None
+    if settings.users.kind == "gamma-normal":
+        return fit.together and fit.together.deviation(user, fit.theta, fit.log_tangent)
     rows = learned(state, fit, user)
     prior = fit.prior if settings.users.kind == "personality" else None
     return solved(state, settings, fit, rows, prior) if len(rows) else None
+
+
+def weight_of(settings: Settings, fit: Fit, user: str) -> float:
+    """What a test example of this user counts."""
+    return fit.together.weight(user) if settings.users.kind == "gamma-normal" and fit.together else 1.0
 
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:

@@ -17,7 +17,7 @@ from streamlearn.core import certificate, conjugate, least_squares, losses, newt
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data, Objective
-from streamlearn.learner import personality, solver, tuner
+from streamlearn.learner import everybody, solver, tuner
 from streamlearn.learner.fit import Fit, Frame, adapted
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, data, frame, objective, regularity, turned
@@ -79,7 +79,7 @@ def refit(state: State, settings: Settings, rounds: int = TUNING_ROUNDS) -> Stat
         updates=state.updates + 1,
         test_loss=mean_loss_gradient(fit, test)[0] if len(test.y) else None,
     )
-    return personality.followed(state, settings, before.fit)
+    return everybody.followed(state, settings, before.fit)
 
 
 def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:

@@ -19,6 +19,7 @@ from streamlearn.core.models.linear import Linear
 from streamlearn.core.models.model import Model
 from streamlearn.core.moments import Scaling
 from streamlearn.core.users.deviation import Prior
+from streamlearn.core.users.together import Together
 
 
 @final
@@ -62,8 +63,8 @@ class Fit:
 
     end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
     iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
-    optimizer it was last computed; awake: whether the tangent has begun to move. prior: how users differ, of personalities, and
-    prior_at: after how many labels that was learned.
+    optimizer it was last computed; awake: whether the tangent has begun to move. prior: how users differ, of personalities;
+    together: everybody's parameters, of gamma-normal; users_at: after how many labels it was learned.
     """
 
     model: Model
@@ -83,7 +84,8 @@ class Fit:
     awake: bool = True
     weight: float = 0.0  # unknown, of a fit that was stored before users came
     prior: Prior | None = None
-    prior_at: int = 0
+    together: Together | None = None
+    users_at: int = 0
 
     @property
     def residual(self) -> float:

@@ -24,9 +24,9 @@ from streamlearn.core.regularity.progressive import STEP_MOST
 from streamlearn.learner import (
     columns,
     deviation,
+    everybody,
     exact,
     examples,
-    personality,
     problem,
     progress,
     score,
@@ -132,7 +132,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
         state = _hear(state, label.y)
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
-    state = personality.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
+    state = everybody.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):
@@ -148,7 +148,7 @@ def drop_before(state: State, settings: Settings, serial: int, learns: bool = Tr
     before, kept = len(state.examples), examples.newest(state.examples, max(1, state.examples.end - serial))
     if len(kept) == before:
         return state
-    state = personality.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
+    state = everybody.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):
@@ -229,6 +229,7 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     change_most = STEP_MOST
     if fit.descent is not None:
         change_most = stochastic.change_most(state, settings, fit)
-    gradient = float(gradients[0]) * label.weight / natural_scale(state, fit)
+    weight = label.weight * deviation.weight_of(settings, fit, label.user)
+    gradient = float(gradients[0]) * weight / natural_scale(state, fit)
     gradient = outer_gradient(state, settings, fit, gradient, float(state.progress.count))
     return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))

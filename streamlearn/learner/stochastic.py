@@ -19,7 +19,7 @@ import numpy as np
 from streamlearn.core import preconditioners, sgdf
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import capped
-from streamlearn.learner import personality, polishing, tuner
+from streamlearn.learner import everybody, polishing, tuner
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.renewal import exploded, renewed, sampled, weight
 from streamlearn.learner.settings import Settings
@@ -39,7 +39,7 @@ def learn(state: State, settings: Settings, serial: int) -> State:
     state = turned(state, settings) if state.forgetting <= -FORGOTTEN else state
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted
         new = _round(replace(state, settled=0), settings, serial, renew, settings.holdout)
-    return personality.followed(new, settings, state.fit)
+    return everybody.followed(new, settings, state.fit)
 
 
 def settle(state: State, settings: Settings) -> State:
@@ -51,7 +51,7 @@ def settle(state: State, settings: Settings) -> State:
     with np.errstate(over="ignore", invalid="ignore"):
         for number in range(SETTLE_TIMES):
             state = _round(state, settings, serial, renew=number == 0, tunes=always_out)
-    state = personality.followed(state, settings, old)
+    state = everybody.followed(state, settings, old)
     rests = abs(state.tuner.log_precision - before) < RESTING
     solved = SOLVED_NETWORK if settings.network else SOLVED
     at_rest = rests and state.failing == 0 and state.fit is not None and state.fit.residual < solved

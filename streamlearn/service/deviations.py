@@ -34,6 +34,7 @@ class _Kept(NamedTuple):
 class Deviations:
     def __init__(self, settings: Settings, most: int) -> None:
         self._settings, self._most = settings, most
+        self._everybody = settings.users.kind == "gamma-normal"  # who has no labels has a deviation too: θ₀ is another
         self._fit: Fit | None = None
         self._kept: dict[str, _Kept] = {}  # the one used last is the last
 
@@ -49,6 +50,8 @@ class Deviations:
         fit, serials = state.published, state.examples.by_user.get(user)
         if fit is not self._fit:
             self._fit, self._kept = fit, {}
+        if fit is not None and self._everybody:  # a difference of two rows
+            return deviation.of_user(state, self._settings, fit, user)
         if fit is None or not serials:
             return None
         last = serials[-1]
@@ -67,7 +70,7 @@ class Deviations:
         users: of the rows from `place` on, the others are nobody's.
         """
         having = state.examples.by_user
-        found = {user: self.of(state, user) for user in dict.fromkeys(users) if user in having}
+        found = {user: self.of(state, user) for user in dict.fromkeys(users) if self._everybody or user in having}
         own = {user: each for user, each in found.items() if each is not None}
         if not own:
             return seen, X

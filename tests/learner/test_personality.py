@@ -44,7 +44,7 @@ def test_it_is_learned_anew_as_labels_grow_by_an_eighth_and_stays_between(solver
     settings, moments, state = told(solver), [], streams.start(told(solver))
     for label in of_users(90):
         state = learner.step(state, settings, label)
-        if state.fit is not None and state.fit.prior_at == state.labels:
+        if state.fit is not None and state.fit.users_at == state.labels:
             moments.append(state.labels)
         assert state.published is state.fit
     assert moments[-1] > 80
@@ -60,7 +60,7 @@ def test_between_it_means_the_same_in_the_parameters_of_every_fit(solver: str) -
     raw = np.random.default_rng(4).normal(size=(6, 3)) * [1.0, 3.0, 0.2]
     before = state.fit.frame.design(raw) @ prior(state).directions
     state = learner.observe(state, state.columns, np.random.default_rng(1).normal(2.0, 3.0, size=(400, 3)))
-    same = replace(state, fit=replace(state.fit, prior_at=10_000))
+    same = replace(state, fit=replace(state.fit, users_at=10_000))
     moved = streams.learned(same, settings, of_users(8, seed=1))
     assert moved.fit is not None
     assert (moved.fit.frame.scaling.shift != state.fit.frame.scaling.shift).all()
@@ -73,7 +73,7 @@ def test_a_new_class_and_new_columns_leave_what_was_learned() -> None:
     state = streams.learned(streams.start(settings), settings, of_users(60, "softmax"))
     assert prior(state).directions.shape == (12, 1)
     assert state.fit is not None
-    state = replace(state, fit=replace(state.fit, prior_at=10_000))
+    state = replace(state, fit=replace(state.fit, users_at=10_000))
     more = [replace(label, y="another") for label in of_users(3, "softmax", seed=3)]
     assert prior(streams.learned(state, settings, more)).directions.shape == (16, 1)
 
@@ -115,7 +115,7 @@ def test_nothing_is_left_of_an_example_that_was_forgotten(solver: str) -> None:
             state = learner.revise(state, settings, serial, None)
     without = streams.learned(streams.start(settings), settings, [label for label in labels if label.user != "zoe"])
     assert without.fit is not None
-    without = exact.refit(replace(without, fit=replace(without.fit, prior_at=0)), settings)
+    without = exact.refit(replace(without, fit=replace(without.fit, users_at=0)), settings)
     assert_allclose(prior(state).directions, prior(without).directions, rtol=1e-5, atol=1e-7)
     assert_allclose(prior(state).spread, prior(without).spread, rtol=1e-5)
 
@@ -127,4 +127,4 @@ def test_while_nothing_is_learned_it_stays_until_the_next_fit() -> None:
     assert prior(paused) is prior(state)
     resumed = learner.catch_up(paused, settings)
     assert resumed.fit is not None
-    assert resumed.fit.prior_at == resumed.labels
+    assert resumed.fit.users_at == resumed.labels

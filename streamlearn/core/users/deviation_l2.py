@@ -8,8 +8,8 @@ D × D is formed. (By Woodbury's identity it is the dual problem, with Q in the 
 
 This is `newton.py` on a problem that is too small to be treated as generally: it is solved a thousand times a second.
 
-**Along common directions** P (d, K), where a prior has them (`personality.py`), δ = P s + τ Q t and ½(‖s‖² + ‖t‖²) is penalised: K
-numbers more, with J P in the place of a row, and rows τ z. Without, K = 0 and τ = 1.
+**Along common directions** P (d, K), where a prior has them (`personality.py`), δ = P s + τ Q t with ½(‖s‖² + ‖t‖²) penalised:
+K numbers more, with J P in the place of a row, and rows τ z. Without, K = 0 and τ = 1.
 """
 
 from __future__ import annotations

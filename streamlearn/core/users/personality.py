@@ -17,8 +17,8 @@ the largest eigenvalues v₁ ≥ v₂ …, and the mean σ² of the eigenvalues 
     P_j = c e_j √(v_j − σ²),   τ² = c² (σ² + v̄/U),   c such that tr M = d
 
 which makes λ mean what it means for deviations: under either prior ‖θ_u − θ₀‖² is d/α in the mean. Signs are fixed (the largest
-entry is positive): the same deviations give the same P. v̄, the mean of all eigenvalues, over U = (Σn)²/Σn² is what one more adds
-who differs alike in all directions: of a few users alone it is not believed that all others differ as they do.
+entry is positive): the same deviations give the same P. v̄, the mean of all eigenvalues, over U = (Σn)²/Σn² is what one more
+adds who differs alike in all directions: of a few users alone it is not believed that all others differ as they do.
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""Everybody's parameters, solved for at once: what a kind comes to in which θ₀ and all θ_u are one problem (`gamma_normal.py`).
+
+It is solved from the beginning, and the rates of the precisions' priors are learned on the way, in a fixed number of rounds:
+so it is a function of the examples and λ, and of nothing that was known before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+from streamlearn.core.losses import Array
+from streamlearn.core.objective import Objective
+from streamlearn.core.users import gamma_normal
+from streamlearn.core.users.deviation import Deviation
+from streamlearn.core.users.groups import Groups
+
+ROUNDS = 5  # after which rates move by a hundredth
+PRIOR = gamma_normal.Gamma(1.5, 0.5, 0.5)  # of standardised features and targets
+
+
+@final
+@dataclass(frozen=True)
+class Together:
+    """theta θ₀, log_tangent θ̇₀ (d,); of each of the users named: thetas θ_u, tangents θ̇_u (U, d), and weights (U,), what a test
+    example of theirs counts."""
+
+    names: tuple[str, ...]
+    theta: Array
+    log_tangent: Array
+    thetas: Array
+    tangents: Array
+    weights: Array
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def deviation(self, user: str, theta: Array, log_tangent: Array) -> Deviation:
+        """What is to be added to theta and log_tangent; of who is not named, θ₀ and θ̇₀ come of it."""
+        place = self._places.get(user)
+        own, own_dot = (self.theta, self.log_tangent) if place is None else (self.thetas[place], self.tangents[place])
+        return Deviation(own - theta, own_dot - log_tangent)
+
+    def weight(self, user: str) -> float:
+        place = self._places.get(user)
+        return 1.0 if place is None else float(self.weights[place])
+
+
+def solve(objective: Objective, groups: Groups, names: tuple[str, ...], regularity: float) -> Together | None:
+    """None where nothing finite was found. Of an objective that `gamma_normal.solves`."""
+    prior, counts = PRIOR, groups.sums(groups.data.w)
+    here = gamma_normal.init(objective.model.size, groups.count, prior)
+    for _ in range(ROUNDS):
+        here, info = gamma_normal.step(here, objective, groups, regularity, prior)
+        if not info.ok:
+            return None
+        prior = gamma_normal.learned(prior, here, counts)
+    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, gamma_normal.weights(here))

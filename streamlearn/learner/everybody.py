@@ -1,0 +1,112 @@
+"""What a fit knows of all users at once: how they differ (personality), or everybody's parameters (gamma-normal).
+
+It is learned when the labels have grown by an eighth since it last was, and with the next fit when an example was replaced, or
+forgotten, so that nothing is left of it. Then it is found from the examples as if nothing had been known. Between, it goes on
+in the parameters of every new fit. As part of the fit it is committed, and comes back with it.
+
+What it takes has bounds. Of personalities the deviations of `USERS_MOST` users count, those who have most labels. With
+gamma-normal as many have parameters of their own as make `NUMBERS_MOST` of them; the labels of all others count as those of one
+user, nobody, and they have θ₀.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.objective import Data
+from streamlearn.core.users import personality, together
+from streamlearn.core.users.deviation import Prior
+from streamlearn.core.users.groups import grouped
+from streamlearn.core.users.together import Together
+from streamlearn.learner import deviation
+from streamlearn.learner.fit import Fit, adapted
+from streamlearn.learner.settings import Settings
+from streamlearn.learner.state import State, objective, places
+
+USERS_MOST, EXAMPLES_MOST = 200, 100  # that directions are learned from, and of each
+NUMBERS_MOST = 10_000
+GROWTH = 8
+
+
+def followed(state: State, settings: Settings, old: Fit | None) -> State:
+    """The state whose fit follows `old`, with what it knows of all users."""
+    fit = state.fit
+    if settings.users.kind not in ("personality", "gamma-normal") or fit is None or fit is old:
+        return state
+    if old is None or state.labels >= old.users_at + old.users_at // GROWTH + 1:
+        new = _learned(state, settings, fit)
+    elif fit.frame is old.frame:
+        return state
+    else:
+        new = replace(fit, prior=_prior_in(fit, old), together=_together_in(fit, old), users_at=old.users_at)
+    return replace(state, fit=new, published=new if state.published is fit else state.published)
+
+
+def outdated(state: State) -> State:
+    """An example that it may be learned from is not what it was: the next fit learns it."""
+    fit = state.fit
+    if fit is None or (fit.prior is None and fit.together is None):
+        return state
+    new = replace(fit, users_at=0)
+    return replace(state, fit=new, published=new if state.published is fit else state.published)
+
+
+def _learned(state: State, settings: Settings, fit: Fit) -> Fit:
+    if settings.users.kind == "personality":
+        return replace(fit, prior=_prior(state, settings, fit), together=None, users_at=state.labels)
+    return replace(fit, prior=None, together=_together(state, settings, fit), users_at=state.labels)
+
+
+def _prior(state: State, settings: Settings, fit: Fit) -> Prior | None:
+    found, weights = [], []
+    for user in _who(state, places(state, settings, state.examples.end))[:USERS_MOST]:
+        rows = deviation.learned(state, fit, user)[-EXAMPLES_MOST:]
+        own = deviation.solved(state, settings, fit, rows, None) if len(rows) else None
+        if own is not None:
+            found.append(own.delta)
+            weights.append(float(state.examples.weight[rows].sum()))
+    return personality.prior(np.array(found), np.array(weights), settings.users.directions) if found else None
+
+
+def _together(state: State, settings: Settings, fit: Fit) -> Together | None:
+    assert isinstance(fit.model, Linear), "everybody has a linear model"
+    kept, rows = state.examples, places(state, settings, state.examples.end)
+    names = ("", *_who(state, rows)[: NUMBERS_MOST // fit.model.size])
+    number = {name: place for place, name in enumerate(names)}
+    whose = np.array([number.get(kept.user[row], 0) for row in rows], dtype=np.intp)
+    data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+    whole = objective(state, settings, fit.model, fit.frame)
+    return together.solve(whole, grouped(data, whose, len(names)), names, fit.regularity)
+
+
+def _who(state: State, rows: NDArray[np.intp]) -> list[str]:
+    """Whose these examples are, those first who have most."""
+    counts = Counter(state.examples.user[row] for row in rows)
+    return sorted((user for user in counts if user), key=lambda user: (-counts[user], user))
+
+
+def _prior_in(fit: Fit, old: Fit) -> Prior | None:
+    return old.prior and Prior(_carried(old, old.prior.directions.T, fit, False).T, old.prior.spread)
+
+
+def _together_in(fit: Fit, old: Fit) -> Together | None:
+    known = old.together
+    return known and Together(
+        known.names,
+        _carried(old, known.theta[None, :], fit, True)[0],
+        _carried(old, known.log_tangent[None, :], fit, False)[0],
+        _carried(old, known.thetas, fit, True),
+        _carried(old, known.tangents, fit, False),
+        known.weights,
+    )
+
+
+def _carried(old: Fit, vectors: NDArray[np.float64], fit: Fit, are_thetas: bool) -> NDArray[np.float64]:
+    """Rows (n, d) of parameters of `old` as such of `fit`."""
+    rows = [adapted(old, vector, fit.model, fit.frame, are_thetas) for vector in vectors]
+    return np.array(rows).reshape(len(rows), fit.model.size)

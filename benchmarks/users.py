@@ -83,7 +83,12 @@ def _peak() -> float:
 
 
 def main() -> None:
-    kinds = {"none": (), "l2": ("users.kind=deviation",), "l1": ("users.kind=deviation", "users.penalty=l1")}
+    kinds = {
+        "none": (),
+        "l2": ("users.kind=deviation",),
+        "l1": ("users.kind=deviation", "users.penalty=l1"),
+        "personality": ("users.kind=personality",),
+    }
     if len(sys.argv) == 3:
         print(json.dumps(once(int(sys.argv[1]), read(None, {}, kinds[sys.argv[2]]))))
         return
@@ -99,7 +104,7 @@ def main() -> None:
             events, labels, more = (
                 statistics.median(each[name] for each in runs) for name in ("events", "labels", "bytes")
             )
-            text = f"{users:9,} users, {kind:4}: {events:8,.0f} events/s, {events / none:.2f} × none; {labels:6,.0f} labels/s"
+            text = f"{users:9,} users, {kind:11}: {events:8,.0f} events/s, {events / none:.2f} × none; {labels:6,.0f} labels/s"
             print(f"{text}; {more / 2**20:.1f} MiB more", flush=True)
 
 

@@ -1,8 +1,8 @@
 """What a fit knows of all users at once: how they differ (personality), or everybody's parameters (gamma-normal).
 
-It is learned when the labels have grown by an eighth since it last was, and with the next fit when an example was replaced, or
-forgotten, so that nothing is left of it. Then it is found from the examples as if nothing had been known. Between, it goes on
-in the parameters of every new fit. As part of the fit it is committed, and comes back with it.
+It is learned when the labels have grown by an eighth since it last was, and with the next fit when an example was forgotten, so
+that nothing is left of it. Then it is found from the examples as if nothing had been known. Between, it goes on in the
+parameters of every new fit. As part of the fit it is committed, and comes back with it.
 
 What it takes has bounds. Of personalities the deviations of `USERS_MOST` users count, those who have most labels. With
 gamma-normal as many have parameters of their own as make `NUMBERS_MOST` of them; the labels of all others count as those of one
@@ -48,12 +48,20 @@ def followed(state: State, settings: Settings, old: Fit | None) -> State:
 
 
 def outdated(state: State) -> State:
-    """An example that it may be learned from is not what it was: the next fit learns it."""
+    """An example that it may have been learned from was forgotten: the next fit learns it."""
     fit = state.fit
     if fit is None or (fit.prior is None and fit.together is None):
         return state
     new = replace(fit, users_at=0)
     return replace(state, fit=new, published=new if state.published is fit else state.published)
+
+
+def left_out(state: State) -> int:
+    """How many users have labels, and for want of room no parameters of their own."""
+    fit = state.fit
+    if fit is None or fit.together is None:
+        return 0
+    return max(0, len(state.examples.by_user) - NUMBERS_MOST // fit.model.size)
 
 
 def _learned(state: State, settings: Settings, fit: Fit) -> Fit:

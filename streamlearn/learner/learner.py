@@ -132,7 +132,8 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
         state = _hear(state, label.y)
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
-    state = everybody.outdated(replace(state, examples=kept, unfitted=state.unfitted + 1))
+    state = replace(state, examples=kept, unfitted=state.unfitted + 1)
+    state = everybody.outdated(state) if label is None else state
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+from streamlearn.learner import everybody
 from streamlearn.service import fits, overload, response, restore
 from streamlearn.service.announcing import Announcing
 from streamlearn.service.control import obey
@@ -79,6 +80,7 @@ class Daemon:
         self._announcing, self._lag = Announcing(pipeline.standing), Lag(measurements, ports.clock)
         self._observer = Observer(pipeline, health, measurements)
         self._starved = ""  # why no event can be chosen by its score
+        self._left_out = False  # whether users have been that have no parameters of their own
         self._polled: list[Record] = []  # and not dealt with yet: batches hold more than a commit takes
 
     @property
@@ -258,6 +260,16 @@ class Daemon:
             log.log(level, "no event is chosen by its score: %s", starved, extra={"action": "starved", **fields})
         self._starved = starved
 
+    def _say_left_out(self) -> None:
+        """Once a start."""
+        left = everybody.left_out(self.pipeline.state)
+        if left and not self._left_out:
+            text = (
+                "users.kind gamma-normal has no room for %d users, those with fewest labels: they have what all share"
+            )
+            log.warning(text, left, extra={"action": "users", "users": left})
+        self._left_out = self._left_out or left > 0
+
     def _say_drift(self) -> None:
         """Of alarms that are committed."""
         drift = self.pipeline.standing.drift
@@ -270,6 +282,7 @@ class Daemon:
         self._measurements.set("streamlearn_commit_number", self._number)
         self._observer.measure()
         self._warn(starved(self.pipeline))
+        self._say_left_out()
         lags = self._patiently("log", self._ports.source.lag)
         ends = {(record.role, record.partition): record.next for record in self._polled}
         begins = {(record.role, record.partition): record.offset for record in reversed(self._polled)}

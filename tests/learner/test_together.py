@@ -92,8 +92,7 @@ def test_it_is_found_as_labels_grow_by_an_eighth_and_means_the_same_between(solv
     at = state.fit.users_at
     raw = np.random.default_rng(4).normal(size=(6, 3)) * [1.0, 3.0, 0.2]
     fit = state.fit
-    before = fit.frame.value(1.0) * 0.0 + fit.frame.target_shift
-    before = before + fit.frame.target_scale * (fit.frame.design(raw) @ together(state).thetas.T)
+    before = fit.frame.target_shift + fit.frame.target_scale * (fit.frame.design(raw) @ together(state).thetas.T)
     labels = iter(of_users(40, seed=1))
     while state.labels < at + at // 8:
         state = learner.step(state, settings, next(labels))
@@ -144,3 +143,6 @@ def test_beyond_the_bound_users_with_fewest_labels_count_as_nobody(monkeypatch: 
     state = streams.learned(streams.start(settings), settings, rest)
     assert together(state).names == ("", "ann", "ben")
     assert_array_equal(theta_of(state, settings, "eve")[0], theta_of(state, settings, "zoe")[0])
+    assert everybody.left_out(state) == 1
+    monkeypatch.setattr(everybody, "NUMBERS_MOST", 12)
+    assert everybody.left_out(state) == 0

@@ -14,9 +14,12 @@ from numpy.testing import assert_allclose
 
 from streamlearn import assemble
 from streamlearn.config import Configuration, Labels, Model, Queries, Topics, Users
-from streamlearn.learner import columns, deviation
+from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
+from streamlearn.learner import columns, deviation, everybody
 from streamlearn.service import restore
+from streamlearn.service.daemon import Ports
 from streamlearn.service.explain import explain
+from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS, QUERIES, Commit, Record
 from tests.laws import logs
@@ -82,10 +85,17 @@ def published(trial: Trial, role: str) -> list[dict[str, Any]]:
     return [json.loads(message.value) for message in trial.published if message.role == role]
 
 
-@pytest.mark.parametrize("of", [("deviation", "l2"), ("deviation", "l1"), ("personality", "l2")])
-@pytest.mark.parametrize("of_values", [False, True])
-def test_every_event_is_judged_by_its_own_users_model(of: tuple[str, str], of_values: bool) -> None:
-    configuration = told(Users(*of), strategy="sld")
+@pytest.mark.parametrize(
+    ("kind", "penalty", "of_values"),
+    [
+        *((kind, "l2", of_values) for kind in ("deviation", "personality") for of_values in (False, True)),
+        ("deviation", "l1", False),
+        ("deviation", "l1", True),
+        ("gamma-normal", "l2", True),
+    ],
+)
+def test_every_event_is_judged_by_its_own_users_model(kind: str, penalty: str, of_values: bool) -> None:
+    configuration = told(Users(kind, penalty), strategy="sld", loss="squared" if of_values else "")
     users = ["ann", "ben", "eve", ""]
     asked = [(EVENTS, {"id": f"n{i}", "x": x(900 + i), "user": ["zoe", *users][i % 5]}) for i in range(200)]
     trial = run(configuration, answered(60, users, of_values), asked)
@@ -118,6 +128,18 @@ def test_who_is_unlike_the_others_is_predicted_better_by_a_model_of_their_own() 
         scored = {each["id"]: each["prediction"] for each in published(run(told(users), lines, asked), PREDICTIONS)}
         right[users.kind] = np.mean([scored[f"n{i}"] == truth(i, "ann") for i in fresh])
     assert right["none"] < 0.5 < 0.75 < right["deviation"]
+
+
+@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal"])
+def test_of_values_too_who_is_unlike_the_others_is_predicted_better(kind: str) -> None:
+    lines, fresh = answered(160, ["ann", "ben", "eve", "kim"], of_values=True), range(1000, 1100)
+    asked = [(EVENTS, {"id": f"n{i}", "x": x(i), "user": "ann"}) for i in fresh]
+    off = {}
+    for users in (Users(), Users(kind)):
+        trial = run(told(users, loss="squared"), lines, asked)
+        scored = {each["id"]: each["prediction"] for each in published(trial, PREDICTIONS)}
+        off[users.kind] = np.mean([abs(scored[f"n{i}"] - truth(i, "ann", of_values=True)) for i in fresh])  # type: ignore[operator]
+    assert off[kind] < 0.2 * off["none"]
 
 
 def test_without_kinds_of_users_the_field_is_ignored() -> None:
@@ -214,16 +236,18 @@ def test_an_explanation_is_of_the_users_model() -> None:
     assert scored["ann"]["prediction"] != scored["ben"]["prediction"]
 
 
-@pytest.mark.parametrize("kind", ["deviation", "personality"])
-def test_a_restart_goes_on_to_the_last_bit(kind: str) -> None:
-    configuration = told(Users(kind, queries_per_day=5))
-    lines = answered(90, ["ann", "ben", "eve"])
-    whole = run(configuration, lines[:100], lines[100:])
-    first = run(configuration, lines[:100])
+@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal"])
+@pytest.mark.parametrize("cut", [31, 100])
+def test_a_restart_goes_on_to_the_last_bit(kind: str, cut: int) -> None:
+    of_values = kind == "gamma-normal"
+    configuration = told(Users(kind, queries_per_day=5), loss="squared" if of_values else "")
+    lines = answered(90, ["ann", "ben", "eve"], of_values)
+    whole = run(configuration, lines[:cut], lines[cut:])
+    first = run(configuration, lines[:cut])
     pipeline = assemble.pipeline(configuration, first.store.recall, Measurements())
     second = Trial(pipeline, first.store, first.published)
     restore.put_back(second.pipeline, first.store.load())
-    second.poll(records(lines)[100:])
+    second.poll(records(lines)[cut:])
     assert restore.digest(whole.pipeline) == restore.digest(second.pipeline)
     assert whole.published == second.published
 
@@ -270,3 +294,23 @@ def test_a_quota_outlives_a_restart_and_a_clock_that_was_ahead() -> None:
     restore.put_back(again.pipeline, trial.store.load())
     trial = again
     assert (0, 1) == (come("d", 1e9 + 0.9 * DAY_S), come("e", 1e9 + 1.1 * DAY_S))
+
+
+def test_that_not_all_users_have_room_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everybody, "NUMBERS_MOST", 8)  # two users of four parameters
+    log, store = MemoryLog(), MemoryStore()
+    ports = Ports(MemorySource(log, waits=False), MemorySink(log), store, ManualClock(1e9))
+    configuration = told(Users("gamma-normal"), loss="squared")
+    daemon = assemble.daemon_on(ports, configuration, Health(), Measurements(), lambda s: True, poll_timeout_s=0.0)
+    daemon.start()
+    said = []
+    for first, users in ((0, ["ann", "ben"]), (20, ["eve", "kim", "ann"]), (40, ["ann"])):
+        for each in records(answered(20, users, of_values=True, first=first)):
+            log.append(each.role, each.value)
+        daemon.turn()
+        said.append([each.getMessage() for each in caplog.records if getattr(each, "action", "") == "users"])
+        caplog.clear()
+    text = "users.kind gamma-normal has no room for 2 users, those with fewest labels: they have what all share"
+    assert said == [[], [text], []]

@@ -23,7 +23,7 @@ from streamlearn.core.users import personality, together
 from streamlearn.core.users.deviation import Prior
 from streamlearn.core.users.groups import grouped
 from streamlearn.core.users.together import Together
-from streamlearn.learner import deviation
+from streamlearn.learner import deviation, examples
 from streamlearn.learner.fit import Fit, adapted
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, objective, places
@@ -47,12 +47,18 @@ def followed(state: State, settings: Settings, old: Fit | None) -> State:
     return replace(state, fit=new, published=new if state.published is fit else state.published)
 
 
-def outdated(state: State) -> State:
-    """An example that it may have been learned from was forgotten: the next fit learns it."""
+def outdated(state: State, user: str = "") -> State:
+    """An example that it may have been learned from was forgotten, of this user: the next fit learns it.
+
+    Of who has no example any more nothing is left at once, though no fit may come for long.
+    """
     fit = state.fit
     if fit is None or (fit.prior is None and fit.together is None):
         return state
-    new = replace(fit, users_at=0)
+    known = fit.together
+    if known is not None and user and not len(examples.of_user(state.examples, user)):
+        known = known.without(user)
+    new = replace(fit, together=known, users_at=0)
     return replace(state, fit=new, published=new if state.published is fit else state.published)
 
 

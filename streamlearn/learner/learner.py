@@ -125,6 +125,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
     """
     if serial < state.examples.first:
         return state  # no longer kept: nothing learns from it
+    user = state.examples.user[serial - state.examples.first]
     if label is None:
         width = len(state.columns.columns)
         kept = examples.replaced(state.examples, serial, np.zeros(width), 0, 0.0, 0.0)
@@ -133,7 +134,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
     state = replace(state, examples=kept, unfitted=state.unfitted + 1)
-    state = everybody.outdated(state) if label is None else state
+    state = everybody.outdated(state, user) if label is None else state
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):

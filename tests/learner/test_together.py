@@ -136,6 +136,19 @@ def test_nothing_is_left_of_a_user_who_was_forgotten(solver: str) -> None:
     assert_allclose(together(state).thetas, together(without).thetas, rtol=1e-5, atol=1e-7)
 
 
+def test_while_learning_is_paused_what_a_forgotten_user_had_goes_and_the_others_keep_theirs() -> None:
+    settings, state = told(), learned(told())
+    before = together(state)
+    for serial, label in enumerate(of_users(80)):
+        if label.user == "ann":
+            assert "ann" in together(state).names
+            state = learner.revise(state, settings, serial, None, learns=False)
+    assert together(state).names == ("", "ben", "eve")
+    assert_array_equal(together(state).thetas, before.thetas[[0, 2, 3]])
+    assert_allclose(theta_of(state, settings, "ann")[0], before.theta, atol=1e-12)
+    assert state.published is state.fit
+
+
 def test_beyond_the_bound_users_with_fewest_labels_count_as_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = told()
     monkeypatch.setattr(everybody, "NUMBERS_MOST", 8)  # of 4 parameters

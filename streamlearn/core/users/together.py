@@ -6,7 +6,7 @@ so it is a function of the examples and λ, and of nothing that was known before
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -42,6 +42,14 @@ class Together:
         place = self._places.get(user)
         own, own_dot = (self.theta, self.log_tangent) if place is None else (self.thetas[place], self.tangents[place])
         return Deviation(own - theta, own_dot - log_tangent)
+
+    def without(self, user: str) -> Together:
+        """All others as they are; this user has what all share."""
+        kept = [place for place, name in enumerate(self.names) if name != user]
+        names = tuple(self.names[place] for place in kept)
+        return replace(
+            self, names=names, thetas=self.thetas[kept], tangents=self.tangents[kept], weights=self.weights[kept]
+        )
 
     def weight(self, user: str) -> float:
         place = self._places.get(user)

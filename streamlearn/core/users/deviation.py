@@ -57,10 +57,6 @@ class Deviation:
         both[0, place] += self.delta
         both[1, place] += self.log_tangent
 
-    @property
-    def nbytes(self) -> int:
-        return sum(part.nbytes for part in (self.delta, self.log_tangent, self.at) if part is not None)
-
 
 Solve = Callable[[Shared, Data], Deviation | None]
 

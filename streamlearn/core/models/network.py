@@ -120,11 +120,21 @@ class Network(Model):
         bias = [] if head.bias is None else [at[head.bias][:, None]]
         places = np.concatenate([*bias, at[head.weight]], axis=1)
         free = tuple(range(len(bias) if self.seen[head.weight] else places.shape[1]))
-        return LastLayer(places.shape[1], places.ravel(), free, partial(self._entering, head))
+        entering, moving = partial(self._entering, head), partial(self._moving, head)
+        return LastLayer(places.shape[1], places.ravel(), free, entering, moving)
 
     def _entering(self, head: Head, theta: Array, X: Array) -> Array:
         h = self.body.array(self.body.entering(self.body.split(theta), self.body.inputs(X), head))
         return h if head.bias is None else np.column_stack([np.ones(len(h)), h])
+
+    def _moving(self, head: Head, theta: Array, v: Array, X: Array) -> tuple[Array, Array, Array, Array]:
+        with torch.no_grad():
+            found = self.body.response(self.body.split(theta), self.body.split(v), self.body.inputs(X), head)
+        k, at, along = self.outputs_count, self.body.array(found[0]), self.body.array(found[1])
+        h, h_dot = at[:, k:], along[:, k:]
+        if head.bias is not None:
+            h, h_dot = np.column_stack([np.ones(len(h)), h]), np.column_stack([np.zeros(len(h)), h_dot])
+        return at[:, :k], along[:, :k], h, h_dot
 
     def outputs(self, theta: Array, X: Array) -> Array:
         with torch.no_grad():

@@ -67,7 +67,7 @@ def test_the_tangent_is_the_derivative_of_refits_from_a_network_that_moves(
     solve: Solve, head: str, kind: str, count: int
 ) -> None:
     shared, data = problem(kind, head, count)
-    h, unseen = 1e-5, rows(kind, 5, seed=9)
+    h, unseen = 1e-4, rows(kind, 5, seed=9)
     own = found(solve, shared, data)
     ahead, behind = (found(solve, moved(shared, step), data) for step in (h, -h))
     tangent = (both(shared, ahead)[0] - both(shared, behind)[0]) / (2.0 * h)
@@ -75,7 +75,7 @@ def test_the_tangent_is_the_derivative_of_refits_from_a_network_that_moves(
     f = [outputs(moved(shared, step), both(shared, each)[0], unseen) for step, each in ((h, ahead), (-h, behind))]
     told = met(shared.model, shared.theta, shared.log_tangent, unseen).response(own)
     assert_allclose(told[0], outputs(shared, both(shared, own)[0], unseen), atol=1e-12)
-    assert relative(told[1], (f[0] - f[1]) / (2.0 * h)) < 1e-6
+    assert relative(told[1], (f[0] - f[1]) / (2.0 * h)) < 1e-5
 
 
 @heads

@@ -137,7 +137,7 @@ def _check_inputs(configuration: Configuration) -> None:
 
 
 def _check_users(configuration: Configuration) -> None:
-    """Users deviate from one linear model, which every label tests before it is learned; scorers know that model alone."""
+    """Users deviate from one model, which every label tests before it is learned; scorers know that model alone."""
     users, unset = configuration.users, Configuration().users
     if users.kind == "none":
         for key in ("penalty", "cache", "queries_per_day"):
@@ -149,10 +149,6 @@ def _check_users(configuration: Configuration) -> None:
                 )
         return
     kind, validation = f'users.kind = "{users.kind}"', configuration.regularity.validation
-    if configuration.model.kind != "linear":
-        raise refuse(
-            f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
-        )
     if validation != "progressive":
         raise refuse(
             f"{kind} tests λ on each user's own labels before they are learned, and regularity.validation is "

@@ -449,7 +449,6 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         ),
         (("users.penalty=l1",), 'users.penalty = "l1" does nothing with users.kind = "none"; set users.kind'),
         (("users.queries_per_day=3",), 'users.queries_per_day = 3 does nothing with users.kind = "none"'),
-        (("users.kind=deviation", "model.kind=mlp"), 'users.kind = "deviation" needs a linear model'),
         (
             ("users.kind=deviation", "regularity.validation=rotating"),
             'users.kind = "deviation" tests λ on each user\'s own labels before they are learned, and regularity.valid',

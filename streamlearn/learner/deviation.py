@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.users import deviation_l1, deviation_l2
 from streamlearn.core.users.deviation import Deviation, Shared
@@ -42,7 +41,6 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
 
 
 def _solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp]) -> Deviation | None:
-    assert isinstance(fit.model, Linear), "users deviate from linear models"
     kept = state.examples
     weight = fit.weight or float(kept.weight[places(state, settings, fit.end)].sum())
     shared = Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)

@@ -6,18 +6,21 @@ D × D is formed. (By Woodbury's identity it is the dual problem, with Q in the 
 
     s ← s − t H⁻¹ g,   g = Σ wᵢ zᵢ ∂ℓ/∂f + α s,   H = Σ wᵢ zᵢ zᵢᵀ ⊗ ∂²ℓ/∂f² + α I,   t halved until the objective falls
 
+Of a network, Σ w ∂ℓ/∂f ⊗ ḣ (`deviation.py`) is in part outside of that span, where H is αI.
+
 This is `newton.py` on a problem that is too small to be treated as generally: it is solved a thousand times a second.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from streamlearn.core.losses import Array, Loss
 from streamlearn.core.objective import Data
-from streamlearn.core.users.deviation import Deviation, Shared, inherited
+from streamlearn.core.users.deviation import Deviation, Shared, inherited, met
 
 STEPS_MOST, HALVINGS_MOST = 60, 40
 SMALL_STEP = 1e-9  # relative; convergence is quadratic, so what is left after such a step is rounding
@@ -54,22 +57,27 @@ class _Problem(NamedTuple):
 
 def solve(shared: Shared, data: Data) -> Deviation | None:
     """The deviation of a user with these examples, and its tangent; None where nothing finite was found."""
-    (n, D), k = data.X.shape, shared.model.outputs_count
-    f0, f_dot = shared.model.response(shared.theta, shared.log_tangent, data.X)
+    there = met(shared.model, shared.theta, shared.log_tangent, data.X)
+    f0, data, k = there.f, replace(data, X=there.rows), shared.model.outputs_count
+    n, D = data.X.shape
     basis = np.linalg.qr(data.X.T)[0] if n < D else None
     rows = data.X if basis is None else data.X @ basis
     problem = _Problem(shared.model.loss, rows, data.y, data.w, f0, shared.precision)
     try:
         s = _optimum(problem, np.zeros((k, rows.shape[1])))
         f = f0 + rows @ s.T
-        source = shared.precision * s.ravel() + inherited(shared, data, f, f_dot, rows)
+        delta = s if basis is None else s @ basis.T
+        turned = there.turned(shared, data, f)
+        within = turned if basis is None else turned @ basis
+        source = shared.precision * s.ravel() + inherited(shared, data, f, there.moved(delta), rows) + within.ravel()
         tangent = -np.linalg.solve(problem.hessian(f), source).reshape(s.shape)
     except (np.linalg.LinAlgError, FloatingPointError):
         return None
-    delta, log_tangent = (np.asarray(each if basis is None else each @ basis.T).reshape(-1) for each in (s, tangent))
-    if not (np.isfinite(delta).all() and np.isfinite(log_tangent).all()):
+    if basis is not None:
+        tangent = tangent @ basis.T - (turned - within @ basis.T) / shared.precision
+    if not (np.isfinite(delta).all() and np.isfinite(tangent).all()):
         return None
-    return Deviation(delta, log_tangent)
+    return Deviation(np.asarray(delta).reshape(-1), np.asarray(tangent).reshape(-1))
 
 
 def _optimum(problem: _Problem, s: Array) -> Array:

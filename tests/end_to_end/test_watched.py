@@ -20,6 +20,7 @@ ELSEWHERE = {  # what this daemon has no cause to tell
     "streamlearn_model_version",
     "streamlearn_model_age_seconds",
     "streamlearn_stopped",
+    "streamlearn_users",
 }
 
 

@@ -66,7 +66,11 @@ OF_USERS = ("users.kind=deviation", "users.queries_per_day=2", "labels.wait=1000
 LABELS_COUNT = 60
 
 
-@pytest.mark.parametrize(("keys", "count"), [(NETWORK, 6000), (OF_USERS, 30_000)], ids=["network", "users"])
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [(NETWORK, 6000), (OF_USERS, 30_000), pytest.param((*NETWORK, *OF_USERS), 6000, marks=pytest.mark.soak)],
+    ids=["network", "users", "users of a network"],
+)
 def test_a_daemon_that_is_killed_ends_as_if_it_never_had_been(
     keys: tuple[str, ...], count: int, tmp_path: Path
 ) -> None:

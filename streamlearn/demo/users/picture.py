@@ -1,4 +1,4 @@
-"""The picture of many users: loss by a user's labels, learning curves, every user for themselves, and λ."""
+"""The picture of many users: what a model of their own adds by a user's labels, learning curves, every user, and λ."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: 
     with matplotlib.rc_context(STYLE):
         figure, axes = pyplot.subplots(2, 2, figsize=SIZE_INCHES, layout="constrained")
         _by_labels(axes[0, 0], comparison)
-        axes[0, 0].set_title(f"{loss} by the labels that a user has")
+        axes[0, 0].set_title(f"{loss} over the shared model's, by a user's labels")
         _curves(axes[0, 1], outcomes)
         axes[0, 1].set_title(f"{loss}, mean over all users, as labels come")
         _each(axes[1, 0], comparison)
@@ -68,16 +68,18 @@ def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: 
 
 
 def _by_labels(axes: Any, comparison: Comparison) -> None:
-    """Mean and spread over seeds of every bin that anybody was in, of those who have the same labels."""
-    for line in BY_CHANCE:
-        values = comparison.loss[line][:, 1:]
+    """Against the shared model, seed by seed: mean and spread over seeds of every bin that anybody was in."""
+    axes.axhline(0.0, color=COLORS[SHARED], lw=2.2, label=TITLES[SHARED])
+    for line in (ALONE, OWN):
+        values = (comparison.loss[line] - comparison.loss[SHARED])[:, 1:]
         there = np.flatnonzero(np.isfinite(values).any(axis=0))
         mean, (low, high) = np.nanmean(values[:, there], axis=0), np.nanquantile(values[:, there], SPREAD, axis=0)
         style = {"color": COLORS[line], "lw": 2.2, "marker": "o", "ms": 5.5, "label": TITLES[line]}
         band(axes, there.astype(float), mean, low, high, **style)
     names = [f"{name}\n{users:.0f} users" for name, users in zip(TITLES_OF_BINS, comparison.users, strict=True)]
     axes.set_xticks(range(len(names)), names)
-    axes.set_xlabel("labels of the user; asked by chance, so all three have the same")
+    axes.set_xlim(-0.3, len(names) - 0.7)
+    axes.set_xlabel("labels of the user (asked by chance: the same for all three)")
     axes.legend(loc="best")
     axes.grid(True, axis="y")
 

@@ -31,7 +31,7 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import Patience
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source
+from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source, Store
 from streamlearn.service.rebuild import Ports as RebuildPorts
 from streamlearn.service.rebuild import Rebuild
 from streamlearn.service.scoring_loop import Ports as ScoringPorts
@@ -53,9 +53,10 @@ def pipeline(
     configuration: Configuration,
     recall: Callable[[Sequence[str]], dict[str, Remembered]],
     measurements: Measurements,
+    alive: Callable[[], None] = settings.unwatched,
 ) -> Pipeline:
-    """A pipeline as configured, with no data yet."""
-    learner, queries = learner_settings(configuration), configuration.queries
+    """A pipeline as configured, with no data yet. alive: called between steps of what may take long."""
+    learner, queries = replace(learner_settings(configuration), alive=alive), configuration.queries
     rules = Rules(
         learner=learner,
         budget=budget(configuration),
@@ -216,7 +217,8 @@ def rebuild(
             inherited = patience("log", outputs.inherit)
             store = SqliteStore(swap.new, replaces=inherited.store_id)
             try:
-                parts = pipeline(configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements)
+                recall = partial(_recall, store, patience)
+                parts = pipeline(configuration, recall, measurements, patience.alive)
                 ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
                 Rebuild(parts, ports, patience).run(
                     {at: next for at, next in inherited.positions.items() if at[0] == EVENTS},
@@ -292,5 +294,9 @@ def daemon_on(
 ) -> Daemon:
     """The daemon on given edges. pause(seconds) waits and says whether the daemon should stop."""
     patience = Patience(ports.clock, health, measurements, pause)
-    parts = pipeline(configuration, lambda ids: patience("store", lambda: ports.store.recall(ids)), measurements)
+    parts = pipeline(configuration, partial(_recall, ports.store, patience), measurements, patience.alive)
     return Daemon(parts, ports, health, measurements, patience, poll_timeout_s)
+
+
+def _recall(store: Store, patience: Patience, ids: Sequence[str]) -> dict[str, Remembered]:
+    return patience("store", lambda: store.recall(ids))

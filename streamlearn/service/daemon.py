@@ -41,6 +41,7 @@ from streamlearn.service.ports import (
 )
 
 POLL_TIMEOUT_S = 0.25
+SETTLE_MOST_S = 20.0  # at the end; what takes longer is left to the next start
 COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
 
 log = logging.getLogger("streamlearn")
@@ -122,7 +123,7 @@ class Daemon:
         records, self._polled = polled[:taken], polled[taken:]
         self._lag.read(records)
         if not records and not self._announcing.under_way:  # a large model's rest is not to wait for rounds of steps
-            self.pipeline.settle()
+            self.pipeline.settle(self._patiently.over)  # what it was asked to stop for is not to wait for a round
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
         due = due or self._announcing.due(self._ports.clock.now())
@@ -161,8 +162,8 @@ class Daemon:
 
     def drain(self) -> None:
         """Learn what waits for a cut to fill, and commit it; the last model is announced."""
-        before = self.pipeline.state
-        self.pipeline.settle()
+        before, began = self.pipeline.state, self._ports.clock.monotonic()
+        self.pipeline.settle(lambda: self._ports.clock.monotonic() - began > SETTLE_MOST_S)
         moved = self.pipeline.state is not before
         while moved or self._announcing.due(self._ports.clock.now(), ending=True):
             self._commit([], ending=True)

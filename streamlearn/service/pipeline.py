@@ -11,6 +11,7 @@ changes nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, final
 
@@ -23,6 +24,11 @@ from streamlearn.service.metrics import Measurements
 from streamlearn.service.ports import EVENTS, Asked, Codec, Message, Record, Remembered
 from streamlearn.service.standing import Rules, Standing
 from streamlearn.service.transforming import Transforming
+
+
+@final
+class _GivenUp(Exception):
+    """There is no time for it now."""
 
 
 @final
@@ -83,12 +89,22 @@ class Pipeline:
         """An event that a daemon before this one has asked about, from its query."""
         self._events.asked(query)
 
-    def settle(self) -> None:
-        """The stream is quiet: learn what has been waiting for a cut to fill."""
+    def settle(self, over: Callable[[], bool] = lambda: False) -> None:
+        """The stream is quiet: learn what has been waiting for a cut to fill; given up, as if not begun, once it is `over`."""
         standing, before = self.standing, self.standing.state
         if standing.learning_paused:
             return
-        standing.state = learner.settle(before, standing.rules.learner)
+        told = standing.rules.learner
+
+        def alive() -> None:
+            told.alive()
+            if over():
+                raise _GivenUp
+
+        try:
+            standing.state = learner.settle(before, replace(told, alive=alive))
+        except _GivenUp:
+            return
         if standing.state is not before:
             standing.asking.outlook.moved()
             standing.ledger.drop_examples(standing.state.examples.first)

@@ -69,7 +69,7 @@ class ScoringLoop:
         self._health, self._measurements, self._patiently = health, measurements, patience
         self._poll_timeout_s = poll_timeout_s
         self._scorer: Scorer | None = None
-        self._verdicts, self._told_at = Verdicts(rules, codec, measurements), 0.0
+        self._verdicts, self._told_at = Verdicts(rules, codec, measurements, patience.alive), 0.0
         self._member, self._stale = False, False  # of the group; whether the model is too old
         self._lag = Lag(measurements, ports.clock)
         self.events = 0  # scored

@@ -31,7 +31,7 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import Patience
 from streamlearn.service.pipeline import Pipeline
-from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source, Store
+from streamlearn.service.ports import EVENTS, Clock, Codec, Remembered, Sink, Source
 from streamlearn.service.rebuild import Ports as RebuildPorts
 from streamlearn.service.rebuild import Rebuild
 from streamlearn.service.scoring_loop import Ports as ScoringPorts
@@ -217,8 +217,12 @@ def rebuild(
             inherited = patience("log", outputs.inherit)
             store = SqliteStore(swap.new, replaces=inherited.store_id)
             try:
-                recall = partial(_recall, store, patience)
-                parts = pipeline(configuration, recall, measurements, patience.alive)
+                parts = pipeline(
+                    configuration,
+                    lambda ids: patience("store", lambda: store.recall(ids)),
+                    measurements,
+                    patience.alive,
+                )
                 ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
                 Rebuild(parts, ports, patience).run(
                     {at: next for at, next in inherited.positions.items() if at[0] == EVENTS},
@@ -258,15 +262,9 @@ def scoring(
         KafkaOutlet(name, kafka, topics),
         clock,
     )
-    told = configuration.scorers
-    rules = ScoringRules(
-        queries.seed,
-        budget(configuration).audit_rate,
-        budget(configuration).sample_rate,
-        bool(topics.predictions),
-        told.stale_s,
-        told.when_stale == "stop",
-    )
+    told, spends = configuration.scorers, budget(configuration)
+    chances = queries.seed, spends.audit_rate, spends.sample_rate
+    rules = ScoringRules(*chances, bool(topics.predictions), told.stale_s, told.when_stale == "stop")
     load = partial(loading.scorer, device=configuration.model.device)
     patience = Patience(clock, health, measurements, pause)
     return ScoringLoop(rules, ports, _wire(configuration), load, health, measurements, patience)
@@ -293,10 +291,8 @@ def daemon_on(
     poll_timeout_s: float,
 ) -> Daemon:
     """The daemon on given edges. pause(seconds) waits and says whether the daemon should stop."""
-    patience = Patience(ports.clock, health, measurements, pause)
-    parts = pipeline(configuration, partial(_recall, ports.store, patience), measurements, patience.alive)
+    patience, store = Patience(ports.clock, health, measurements, pause), ports.store
+    parts = pipeline(
+        configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements, patience.alive
+    )
     return Daemon(parts, ports, health, measurements, patience, poll_timeout_s)
-
-
-def _recall(store: Store, patience: Patience, ids: Sequence[str]) -> dict[str, Remembered]:
-    return patience("store", lambda: store.recall(ids))

@@ -173,7 +173,7 @@ METRICS: tuple[Metric, ...] = (
         COUNTER,
         "Of a scorer: events passed on, by reason: score, audit or sample.",
         ("reason",),
-        known=(("score",), ("audit",)),
+        known=(("score",), ("audit",), ("sample",)),
     ),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),

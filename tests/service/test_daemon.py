@@ -545,3 +545,34 @@ def test_what_of_a_round_of_steps_would_hold_up_the_end_is_left_to_the_next_star
     daemon.drain()
     assert SETTLE_MOST_S < desk.clock.monotonic() - before < SETTLE_MOST_S + 2.0
     assert number == desk.store.load().number
+
+
+def test_labels_that_take_long_are_committed_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk, quick = Desk(), Desk()
+    for each in (desk, quick):
+        each.configuration = replace(TOLD, training=Training(solver="sgdf"))
+        daemon = each.started()
+        each.events(0, 40)
+        daemon.turn()
+        each.labels(0, 40)
+    undisturbed = quick.started()
+    assert 40 == undisturbed.turn()
+    step, daemon = sgdf.step, desk.started()
+
+    def slow(*given: object) -> object:
+        desk.clock.advance(1.0)
+        return step(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sgdf, "step", slow)
+    assert [8, 8, 8] == [daemon.turn() for _ in range(3)]
+    assert {(EVENTS, 0): 40, (LABELS, 0): 24} == desk.store.load().positions
+    desk.clock.advance(1e6)
+    monkeypatch.setattr(sgdf, "step", step)
+    assert 16 == daemon.turn()
+    assert undisturbed.pipeline.state.updates == daemon.pipeline.state.updates
+    ours, theirs = daemon.pipeline.state.published, undisturbed.pipeline.state.published
+    assert ours is not None
+    assert theirs is not None
+    assert ours.theta.tolist() == theirs.theta.tolist()

@@ -53,9 +53,10 @@ def pipeline(
     configuration: Configuration,
     recall: Callable[[Sequence[str]], dict[str, Remembered]],
     measurements: Measurements,
+    alive: Callable[[], None] = settings.unwatched,
 ) -> Pipeline:
-    """A pipeline as configured, with no data yet."""
-    learner, queries = learner_settings(configuration), configuration.queries
+    """A pipeline as configured, with no data yet. alive: called between steps of what may take long."""
+    learner, queries = replace(learner_settings(configuration), alive=alive), configuration.queries
     rules = Rules(
         learner=learner,
         budget=budget(configuration),
@@ -216,7 +217,12 @@ def rebuild(
             inherited = patience("log", outputs.inherit)
             store = SqliteStore(swap.new, replaces=inherited.store_id)
             try:
-                parts = pipeline(configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements)
+                parts = pipeline(
+                    configuration,
+                    lambda ids: patience("store", lambda: store.recall(ids)),
+                    measurements,
+                    patience.alive,
+                )
                 ports = RebuildPorts(_history(configuration), source(configuration), outputs, store, clock)
                 Rebuild(parts, ports, patience).run(
                     {at: next for at, next in inherited.positions.items() if at[0] == EVENTS},
@@ -256,15 +262,9 @@ def scoring(
         KafkaOutlet(name, kafka, topics),
         clock,
     )
-    told = configuration.scorers
-    rules = ScoringRules(
-        queries.seed,
-        budget(configuration).audit_rate,
-        budget(configuration).sample_rate,
-        bool(topics.predictions),
-        told.stale_s,
-        told.when_stale == "stop",
-    )
+    told, spends = configuration.scorers, budget(configuration)
+    chances = queries.seed, spends.audit_rate, spends.sample_rate
+    rules = ScoringRules(*chances, bool(topics.predictions), told.stale_s, told.when_stale == "stop")
     load = partial(loading.scorer, device=configuration.model.device)
     patience = Patience(clock, health, measurements, pause)
     return ScoringLoop(rules, ports, _wire(configuration), load, health, measurements, patience)
@@ -291,6 +291,8 @@ def daemon_on(
     poll_timeout_s: float,
 ) -> Daemon:
     """The daemon on given edges. pause(seconds) waits and says whether the daemon should stop."""
-    patience = Patience(ports.clock, health, measurements, pause)
-    parts = pipeline(configuration, lambda ids: patience("store", lambda: ports.store.recall(ids)), measurements)
+    patience, store = Patience(ports.clock, health, measurements, pause), ports.store
+    parts = pipeline(
+        configuration, lambda ids: patience("store", lambda: store.recall(ids)), measurements, patience.alive
+    )
     return Daemon(parts, ports, health, measurements, patience, poll_timeout_s)

@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar, final
 from streamlearn import __version__, settings
 from streamlearn.config import Configuration
 from streamlearn.edges import secrets
-from streamlearn.errors import StreamlearnError
+from streamlearn.errors import ConfigurationError, StreamlearnError
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 FAILED, USAGE = 1, 2
@@ -94,9 +94,19 @@ def _call(options: argparse.Namespace) -> int:
     if options.command == "evaluate":
         return _evaluate(options)
     assert options.command == "demo", "the parser knows no other"
-    from streamlearn.commands.demo import demo
+    return _demo(options)
 
-    return demo(options.dataset, options.label, options.budget, options.delay, options.seeds, options.out, options.json)
+
+def _demo(options: argparse.Namespace) -> int:
+    from streamlearn.commands.demo import demo, demo_of_users
+
+    told = (options.budget, options.delay, options.seeds)
+    if not options.users:
+        out = options.out or Path("demo.png")
+        return demo(options.dataset or "phishing", options.label, *told, out, options.json)
+    if options.label is not None:
+        raise ConfigurationError("--label is for a file's column; --users plays data sets that have users")
+    return demo_of_users(options.dataset or "tastes", *told, options.out or Path("users.png"), options.json)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -194,8 +204,11 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
         "--dataset",
         metavar="NAME",
-        default="phishing",
-        help="phishing (default), breast_cancer, another that `evaluate --list` names, or PATH.csv",
+        help="phishing (default), breast_cancer, another that `evaluate --list` names, or PATH.csv; with --users "
+        "tastes (default), personalities, readers or chicks",
+    )
+    demo.add_argument(
+        "--users", action="store_true", help="many users: a deviation for each against one model that all share"
     )
     demo.add_argument("--label", metavar="COLUMN", help="the column of PATH.csv that is the label")
     demo.add_argument("--budget", metavar="B", type=_share, default=0.1, help="queries per event (%(default)s)")
@@ -205,7 +218,7 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
         "--seeds", metavar="N", type=_whole(1), help="orders of the stream (as many as a minute has room for)"
     )
-    demo.add_argument("--out", metavar="PNG", type=Path, default=Path("demo.png"), help="the picture (%(default)s)")
+    demo.add_argument("--out", metavar="PNG", type=Path, help="the picture (demo.png, with --users users.png)")
 
 
 def _add_figures(figures: argparse.ArgumentParser) -> None:

@@ -137,7 +137,7 @@ def _check_inputs(configuration: Configuration) -> None:
 
 
 def _check_users(configuration: Configuration) -> None:
-    """Users deviate from one linear model, which every label tests before it is learned; scorers know that model alone."""
+    """Users deviate from one model, which every label tests before it is learned; scorers know that model alone."""
     users, unset = configuration.users, Configuration().users
     if users.kind == "none":
         for key in ("penalty", "cache", "queries_per_day", "directions"):
@@ -157,7 +157,7 @@ def _check_users(configuration: Configuration) -> None:
         raise refuse(f'{kind} measures by the square and users.penalty is "{users.penalty}"; remove one of the two')
     if users.kind == "gamma-normal":
         _check_gamma_normal(configuration)
-    if configuration.model.kind != "linear":
+    if users.kind != "deviation" and configuration.model.kind != "linear":
         raise refuse(
             f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
         )

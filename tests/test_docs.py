@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAPER = (ROOT / "docs/paper.md").read_text()
 ASKING = (ROOT / "docs/asking.md").read_text()
+USERS = (ROOT / "docs/users.md").read_text()
 
 
 def section(title: str) -> str:
@@ -69,7 +70,7 @@ def test_every_metric_named_in_the_failure_table_exists() -> None:
     assert named <= {metric.name for metric in METRICS}
 
 
-@pytest.mark.parametrize("text", [README, PAPER, ASKING], ids=["README", "paper", "asking"])
+@pytest.mark.parametrize("text", [README, PAPER, ASKING, USERS], ids=["README", "paper", "asking", "users"])
 def test_every_file_named_exists(text: str) -> None:
     paths = re.findall(r"`((?:streamlearn|tests|edges|learner|service|queries|benchmarks|docs)/[\w./]*)`", text)
     assert paths
@@ -105,7 +106,9 @@ def test_the_example_of_the_page_on_the_paper_runs() -> None:
 
 
 def test_the_pictures_are_there() -> None:
-    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+    of_users = [f"docs/{path}" for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", USERS)]
+    assert of_users == ["docs/users.png"]
+    for path in [*re.findall(r"!\[[^]]*\]\(([^)]+)\)", README), *of_users]:
         assert (ROOT / path).read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,4 +1,7 @@
-"""`streamlearn demo`: the whole daemon on real data with a simulated labeler, against random queries, as table and picture."""
+"""`streamlearn demo`: the whole daemon on real data with a simulated labeler, against random queries, as table and picture.
+
+With --users: on events of many users, a deviation for each against one model that all share and against each user alone.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,29 @@ from pathlib import Path
 
 from streamlearn.demo import picture, table
 from streamlearn.demo.comparison import Comparison, compare
+from streamlearn.demo.users import comparison as of_users
+from streamlearn.demo.users import picture as picture_of_users
+from streamlearn.demo.users import table as table_of_users
 from streamlearn.errors import ConfigurationError
-from streamlearn.evaluation import datasets, pool, rows
+from streamlearn.evaluation import datasets, grouped, pool, rows
 from streamlearn.evaluation.pool import News
 from streamlearn.evaluation.rows import Dataset
 from streamlearn.evaluation.trial import ARMS, STREAMLEARN, Outcome, Plan
 
 PROGRESS_EVERY_S = 2.0
-SEEDS, SEEDS_OF_LARGE, LARGE_CELLS = 16, 6, 100_000  # such that a demo on two cores is over well within a minute
+SEEDS, SEEDS_OF_LARGE, SEEDS_OF_USERS, LARGE_CELLS = (
+    16,
+    6,
+    8,
+    100_000,
+)  # such that a demo on two cores is over well within a minute
 
 
 def demo(
     dataset: str, label: str | None, budget: float, delay: int, seeds: int | None, out: Path, as_json: bool
 ) -> int:
     """Everything but the result goes to stderr. seeds None: as many as a minute has room for."""
-    if not out.parent.is_dir() or out.is_dir():
-        raise ConfigurationError(f"--out {out}: there is no folder to write that file into")
+    _check(out)
     data = datasets.load(dataset, label)
     stream, aside = rows.split(data, 0)
     seeds = seeds or (SEEDS if data.cells <= LARGE_CELLS else SEEDS_OF_LARGE)
@@ -50,6 +60,37 @@ def demo(
         "Next: streamlearn run   (append events to streamlearn-data/events.jsonl, read queries.jsonl, answer in labels.jsonl)"
     )
     return 0
+
+
+def demo_of_users(dataset: str, budget: float, delay: int, seeds: int | None, out: Path, as_json: bool) -> int:
+    """The same on events of many users."""
+    _check(out)
+    if dataset not in grouped.GROUPED:
+        raise ConfigurationError(f"--users: of users are {', '.join(grouped.GROUPED)}, and not '{dataset}'")
+    data, count = datasets.load(dataset, None), seeds or SEEDS_OF_USERS
+    stream, aside = rows.split(data, 0)
+    plans = [of_users.plan(line, dataset, seed, budget, delay) for seed in range(count) for line in of_users.ARMS]
+    _say(
+        f"{data.name}, {datasets.KNOWN[dataset].about}: {len(stream.ids)} events of {len(set(stream.users))} users, "
+        f"{len(aside.ids)} rows set aside to test on; budget {budget:.3g}, each user answers {delay} events late; "
+        f"{len(of_users.ARMS)} × {count} trials"
+    )
+    with pool.termination_as_interrupt():
+        outcomes = pool.run(partial(datasets.of_plan, None), plans, _progress(len(plans), len(stream.ids)))
+        comparison = of_users.compare(outcomes)
+        picture_of_users.draw(out, data, outcomes, comparison)
+    if as_json:
+        print(json.dumps(table_of_users.as_object(comparison, data, budget, delay)))
+        return 0
+    print(f"\n{table_of_users.text(comparison, data)}\n\n{table_of_users.sentence(comparison)}\n")
+    print(f"Picture: {out}")
+    print('Next: streamlearn run --set users.kind=deviation   (events with a user: {"id": …, "user": "ann", "x": …})')
+    return 0
+
+
+def _check(out: Path) -> None:
+    if not out.parent.is_dir() or out.is_dir():
+        raise ConfigurationError(f"--out {out}: there is no folder to write that file into")
 
 
 def as_object(data: Dataset, budget: float, outcomes: Sequence[Outcome], comparison: Comparison) -> dict[str, object]:

@@ -7,6 +7,7 @@ import sys
 from streamlearn import assemble
 from streamlearn.commands.process import Process, begin, serving, telling
 from streamlearn.config import Configuration
+from streamlearn.service import detectors
 from streamlearn.service.patience import Stopped
 
 
@@ -24,6 +25,7 @@ def _run(process: Process, configuration: Configuration, rebuild: bool) -> None:
     daemon = None if rebuild else assemble.daemon(configuration, *parts)
     try:
         with serving(process, configuration, "running"):
+            detectors.load(configuration.drift.detector)
             if daemon is None:
                 process.health.unready("start", "building a store from the log")
                 aside = assemble.rebuild(configuration, *parts)

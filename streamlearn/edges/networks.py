@@ -56,6 +56,7 @@ def _architecture(configuration: Configuration) -> NetworkArchitecture:
         damping=training.damping,
         parameters=configuration.regularity.parameters,
         tokens=configuration.features.kind == "tokens",
+        of_users=configuration.users.kind != "none",
     )
     made = networks.NetworkArchitecture(model.kind, _factory(configuration), told)
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from streamlearn import errors
 from streamlearn.errors import ConfigurationError
-from streamlearn.evaluation import bundled, csv_file, made
+from streamlearn.evaluation import bundled, csv_file, grouped, made
 from streamlearn.evaluation.rows import Dataset
 from streamlearn.evaluation.trial import Plan
 
@@ -52,6 +52,10 @@ KNOWN: dict[str, Known] = {
     "led": Known("2,000 displays of 7 segments and 17 of chance: digits (made)", made.led, True),
     "hyperplane": Known("2,000 rows in order, 10 features; the boundary rotates (made)", made.hyperplane, True),
     "friedman_drift": Known("2,000 rows in order, 10 features, values; three drifts (made)", made.friedman_drift, True),
+    "tastes": Known("60 users who like things or not, each by a taste of their own (made)", grouped.tastes, True),
+    "personalities": Known("60 users with values that each makes of 12 features (made)", grouped.personalities, True),
+    "readers": Known("60 users who call scikit-learn's digits large or not, as each means it", grouped.readers, True),
+    "chicks": Known("50 chicks of river's ChickWeights, each a user, values", grouped.chicks, True),
 }
 NAMES = tuple(KNOWN)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.evaluation.rows import Dataset, Part
@@ -54,18 +55,23 @@ class Evaluation:
         fit = state.published
         if fit is None:
             return None
+        now = self._around(place)
+        return self.judged(state, fit, fit.model.outputs(fit.theta, self.design(state, fit, transforming)[now]), now)
+
+    def design(self, state: State, fit: Fit, transforming: Transforming | None = None) -> Array:
+        """The evaluation rows as the model takes them."""
         if transforming is not None:
             self._rows = transforming.encode(state.columns, self._part.xs, learns=False)[1].rows
         elif state.columns.columns != self._known:
             self._known = state.columns.columns
             self._rows = columns.encode(state.columns, self._part.xs)[1].rows
-        now = self._around(place)
-        outputs = fit.model.outputs(fit.theta, fit.frame.design(self._rows[now]))
-        return (
-            self._of_classes(state, fit, outputs, now)
-            if fit.model.loss.of_classes
-            else self._of_values(fit, outputs, now)
-        )
+        return fit.frame.design(self._rows)
+
+    def judged(self, state: State, fit: Fit, outputs: Array, rows: slice | NDArray[np.intp]) -> Quality:
+        """What outputs of these evaluation rows are worth."""
+        if fit.model.loss.of_classes:
+            return self._of_classes(state, fit, outputs, rows)
+        return self._of_values(fit, outputs, rows)
 
     def of_probabilities(
         self, classes: tuple[str, ...], heard: set[str], predict: Callable[[slice], Array], place: int
@@ -86,12 +92,12 @@ class Evaluation:
         begin = int(np.clip(np.searchsorted(self._places, place) - AROUND // 2, 0, count - AROUND))
         return slice(begin, begin + AROUND)
 
-    def _of_values(self, fit: Fit, outputs: Array, now: slice) -> Quality:
+    def _of_values(self, fit: Fit, outputs: Array, now: slice | NDArray[np.intp]) -> Quality:
         errors = fit.model.loss.prediction(outputs) * fit.frame.target_scale + fit.frame.target_shift - self._ys[now]
         square = float(errors @ errors) / len(errors)
         return Quality(0.5 * square, 1.0 - square / float(self._ys.var()))
 
-    def _of_classes(self, state: State, fit: Fit, outputs: Array, now: slice) -> Quality:
+    def _of_classes(self, state: State, fit: Fit, outputs: Array, now: slice | NDArray[np.intp]) -> Quality:
         index = {label: i for i, label in enumerate(state.problem.classes)}
         labels = self._ys[now]
         y = np.array([index.get(str(label), -1) for label in labels])

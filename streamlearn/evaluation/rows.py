@@ -2,7 +2,8 @@
 
 A data set is classes (labels are texts) or values (labels are numbers). One whose rows have no order is shuffled by the seed,
 and the first 30 % are set aside. One whose rows stand in the order of time keeps it: of every three rows that follow each
-other one, drawn by the seed, is set aside at its place.
+other one, drawn by the seed, is set aside at its place. One whose rows are of users says itself which are set aside: so many
+of each user.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Dataset:
     """xs, ys: a row each; values: labels are numbers and not classes; notes: what a user should know, a line each.
 
     ordered: rows stand in the order of time, and what is to be learned may change; imbalanced: classes count alike in the
-    score, however rare.
+    score, however rare. users: whose each row is, (): nobody's; aside: the rows to test on, where these are given.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     ordered: bool = False
     imbalanced: bool = False
+    users: tuple[str, ...] = ()
+    aside: tuple[int, ...] = ()
 
     @property
     def score_name(self) -> str:
@@ -57,6 +60,7 @@ class Part:
     ids: tuple[str, ...]
     xs: tuple[Features, ...]
     ys: tuple[Answer, ...]
+    users: tuple[str, ...] = ()
 
 
 def split(dataset: Dataset, seed: int) -> tuple[Part, Part]:
@@ -67,6 +71,9 @@ def split(dataset: Dataset, seed: int) -> tuple[Part, Part]:
         begins = np.arange(0, whole, EVALUATION_EVERY)
         aside = begins + generator.integers(0, EVALUATION_EVERY, size=len(begins))
         return _part(dataset, np.setdiff1d(np.arange(whole), aside).tolist()), _part(dataset, aside.tolist())
+    if dataset.aside:
+        rest = np.setdiff1d(np.arange(count), dataset.aside)
+        return _part(dataset, generator.permutation(rest).tolist()), _part(dataset, list(dataset.aside))
     order = generator.permutation(count)
     first = round(EVALUATION_SHARE * count)
     return _part(dataset, order[first:].tolist()), _part(dataset, order[:first].tolist())
@@ -81,4 +88,5 @@ def taken(count: int) -> list[int]:
 
 def _part(dataset: Dataset, rows: list[int]) -> Part:
     xs, ys = tuple(dataset.xs[i] for i in rows), tuple(dataset.ys[i] for i in rows)
-    return Part(tuple(rows), tuple(f"row-{i}" for i in rows), xs, ys)
+    users = tuple(dataset.users[i] for i in rows) if dataset.users else ()
+    return Part(tuple(rows), tuple(f"row-{i}" for i in rows), xs, ys, users)

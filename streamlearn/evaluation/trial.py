@@ -13,7 +13,8 @@ all_labels    —                    every event, at once
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,8 +27,10 @@ from streamlearn.errors import StreamlearnError
 from streamlearn.evaluation import hindsight
 from streamlearn.evaluation.hindsight import Hindsight
 from streamlearn.evaluation.labeler import Asked, Labeler, write
-from streamlearn.evaluation.quality import Evaluation
+from streamlearn.evaluation.of_users import Judge, OfUser
+from streamlearn.evaluation.quality import Evaluation, Quality
 from streamlearn.evaluation.rows import Dataset, Part, split
+from streamlearn.learner.state import State
 from streamlearn.service.daemon import Daemon
 from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
@@ -37,6 +40,7 @@ STREAMLEARN, RANDOM, ALL_LABELS = ARMS = ("streamlearn", "random", "all_labels")
 CHUNK_MOST = 10
 BEGIN_S = 1_750_000_000.0
 NO_BUDGET = 1e-9
+USERS_EVERY = 10  # labels between two points, where all users' models are judged at each
 
 
 @final
@@ -75,7 +79,7 @@ class Outcome:
 
     events: in the stream; overspent: by how many queries more than ⌈budget · n⌉ were issued after n events, at worst.
     refused: queries beyond the budget that were not answered, of a strategy that does not keep it by itself.
-    hindsight: what another λ would have brought at the end; None where that was not asked.
+    hindsight: what another λ would have brought at the end; None where that was not asked. users: of each, where there are.
     """
 
     plan: Plan
@@ -86,6 +90,7 @@ class Outcome:
     overspent: int = 0
     refused: int = 0
     hindsight: Hindsight | None = None
+    users: tuple[OfUser, ...] = ()
 
 
 @final
@@ -107,12 +112,12 @@ def run(
 ) -> Outcome:
     """Run it in an empty folder. watch(events, last point) is told how it goes; False stops. look_back: for its hindsight."""
     stream, aside = split(dataset, plan.seed)
-    clock, evaluation = ManualClock(BEGIN_S), Evaluation(dataset, aside)
+    clock = ManualClock(BEGIN_S)
     daemon = assemble.daemon(
         configuration(plan, dataset.values, folder), Health(), Measurements(), lambda _: True, clock, poll_timeout_s=0.0
     )
+    watched = _Watched(dataset, Evaluation(dataset, aside), aside, daemon)
     labeler = Labeler(folder, dict(zip(stream.ids, stream.ys, strict=True)), plan.delay)
-    points = list[Point]()
     chunk = chunk_of(plan.delay)
     try:
         daemon.start()
@@ -125,27 +130,30 @@ def run(
                 write(folder / "labels.jsonl", _answers(stream, begin, end))
             else:
                 labeler.turn(end)
-            _record(points, daemon, evaluation, end, stream.places[end - 1])
-            if not watch(end, points[-1] if points else None):
+            watched.record(end, stream.places[end - 1])
+            if not watch(end, watched.points[-1] if watched.points else None):
                 raise Interrupted
         labeler.finish()
         while daemon.turn():
             pass
         daemon.drain()
-        _record(points, daemon, evaluation, len(stream.ids), stream.places[-1], last=True)
+        watched.record(len(stream.ids), stream.places[-1], last=True)
     except Stopped as stopped:
         raise StreamlearnError(str(stopped.__cause__)) from None  # the disk: a demo does not wait for it
     finally:
         daemon.close()
     state, last = daemon.pipeline.state, stream.places[-1]
     labels = state.labels
-    if not points:
+    if not watched.points:
         raise StreamlearnError(f"{labels} labels brought no model of {dataset.name}; give more: raise --budget")
     count = {id: i for i, id in enumerate(stream.ids, 1)}
     spent = overspent([count[each.id] for each in labeler.asked], plan.budget)
-    learner, of = daemon.pipeline.standing.rules.learner, daemon.pipeline.standing.transforming
-    seen = hindsight.of(state, learner, lambda each: evaluation.quality(each, last, of)) if look_back else None
-    return Outcome(plan, labels, tuple(points), tuple(labeler.asked), len(stream.ids), spent, hindsight=seen)
+    learner = daemon.pipeline.standing.rules.learner
+    seen = hindsight.of(state, learner, lambda each: watched.quality(each, last)) if look_back else None
+    points, asked = tuple(watched.points), tuple(labeler.asked)
+    answered = stream.ids if plan.arm == ALL_LABELS else [each.id for each in asked]
+    gave = Counter(stream.users[count[id] - 1] for id in answered) if stream.users else Counter[str]()
+    return Outcome(plan, labels, points, asked, len(stream.ids), spent, hindsight=seen, users=watched.of_users(gave))
 
 
 def configuration(plan: Plan, values: bool, folder: Path) -> Configuration:
@@ -179,23 +187,42 @@ def overspent(places: Sequence[int], budget: float) -> int:
 
 
 def _append(folder: Path, stream: Part, begin: int, end: int) -> None:
-    write(folder / "events.jsonl", [{"id": stream.ids[i], "x": stream.xs[i]} for i in range(begin, end)])
+    lines: list[dict[str, object]] = [{"id": stream.ids[i], "x": stream.xs[i]} for i in range(begin, end)]
+    for line, user in zip(lines, stream.users[begin:end], strict=False):  # no users, or one a line
+        line["user"] = user
+    write(folder / "events.jsonl", lines)
 
 
 def _answers(stream: Part, begin: int, end: int) -> list[dict[str, object]]:
     return [{"id": stream.ids[i], "y": stream.ys[i]} for i in range(begin, end)]
 
 
-def _record(
-    points: list[Point], daemon: Daemon, evaluation: Evaluation, events: int, place: int, last: bool = False
-) -> None:
-    """A point where labels were learned since the one before; the last model counts though no label is new."""
-    state = daemon.pipeline.state
-    if points and points[-1].labels == state.labels and not last:
-        return
-    quality, fit = evaluation.quality(state, place, daemon.pipeline.standing.transforming), state.published
-    if quality is None or fit is None:
-        return
-    if points and points[-1].labels == state.labels:
-        points.pop()
-    points.append(Point(events, state.labels, quality.loss, quality.score, fit.regularity, fit.residual))
+@final
+class _Watched:
+    """The daemon's model as it comes along: on rows of users each is judged by what their user gets."""
+
+    def __init__(self, dataset: Dataset, evaluation: Evaluation, aside: Part, daemon: Daemon) -> None:
+        self._daemon, self._evaluation = daemon, evaluation
+        self._judge = Judge(evaluation, aside, daemon.pipeline.standing.rules.learner) if dataset.users else None
+        self.points = list[Point]()
+
+    def quality(self, state: State, place: int) -> Quality | None:
+        if self._judge is not None:
+            return self._judge.quality(state)
+        return self._evaluation.quality(state, place, self._daemon.pipeline.standing.transforming)
+
+    def record(self, events: int, place: int, last: bool = False) -> None:
+        """A point where labels were learned since the one before; the last model counts though no label is new."""
+        state, known = self._daemon.pipeline.state, self.points[-1].labels if self.points else -1
+        every = 1 if self._judge is None else USERS_EVERY
+        if not last and state.labels < known + every:
+            return
+        quality, fit = self.quality(state, place), state.published
+        if quality is None or fit is None:
+            return
+        if known == state.labels:
+            self.points.pop()
+        self.points.append(Point(events, state.labels, quality.loss, quality.score, fit.regularity, fit.residual))
+
+    def of_users(self, labels: Mapping[str, int]) -> tuple[OfUser, ...]:
+        return () if self._judge is None else self._judge.of_each(self._daemon.pipeline.state, labels)

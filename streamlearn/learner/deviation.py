@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.users import deviation_l1, deviation_l2
 from streamlearn.core.users.deviation import Deviation, Prior, Shared
@@ -51,7 +50,6 @@ def weight_of(settings: Settings, fit: Fit, user: str) -> float:
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
     """The deviation of a user with these examples; prior: how users differ, where that is known."""
-    assert isinstance(fit.model, Linear), "users deviate from linear models"
     kept = state.examples
     weight = fit.weight or float(kept.weight[places(state, settings, fit.end)].sum())
     shared = Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)

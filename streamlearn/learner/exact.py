@@ -104,6 +104,7 @@ def _tuned(state: State, settings: Settings, fit: Fit) -> State | None:
 
 def _solve(state: State, settings: Settings, new_frame: Frame, start: Fit | None, which: str) -> Fit | None:
     """The fit on `which` examples, or None where nothing finite was found."""
+    settings.alive()
     columns, outputs = 1 + len(new_frame.scaling.shift), state.problem.outputs
     model: Model = settings.architecture.model(losses.named(state.problem.loss), outputs, columns)
     examples = data(state, settings, new_frame, state.examples.end, which)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import final
 
 from streamlearn.config import Configuration, Users
@@ -16,9 +17,15 @@ PRECISION, PRECISION_NETWORK = 10.0, 1.0
 NOBODY = Users()
 
 
+def unwatched() -> None:
+    """Nobody wants to know."""
+
+
 @final
 @dataclass(frozen=True)
 class Settings:
+    """alive: called between the steps of what may take long, so that it can be told from a standstill; it changes nothing."""
+
     architecture: Architecture
     standardise: bool
     solver: str
@@ -39,6 +46,7 @@ class Settings:
     folds: int
     seed: int
     users: Users = NOBODY
+    alive: Callable[[], None] = field(default=unwatched, compare=False)
 
     @property
     def network(self) -> bool:

@@ -126,6 +126,7 @@ def _descended(state: State, settings: Settings, fit: Fit, which: str, serial: i
     total, memory = weight(state, settings, which), memory_of(state, settings)
     lam, preconditioner = regularity(state, settings, total), preconditioners.named(settings.optimizer)
     for batch in drawn:
+        settings.alive()
         w = weights[batch]
         if not w.any():
             continue

@@ -14,7 +14,6 @@ from typing import final
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.core.models.linear import Linear
 from streamlearn.core.users.personal import Personal
 from streamlearn.queries import pending
 from streamlearn.queries.strategy import Strategy, View
@@ -64,8 +63,10 @@ class Sight:
 
     def by_user(self) -> Sight:
         """The same of rows that bring along what their users add; H⁻¹ is the shared model's."""
-        assert isinstance(self.whole.model, Linear), "users deviate from linear models"
-        return replace(self, whole=replace(self.whole, model=Personal(self.whole.model)))
+        D, into = self.whole.model.columns, self.rows
+        last = self.last and replace(self.last, model=Personal(self.last.model))
+        rows = into and (lambda X: np.concatenate([into(X[:, :D]), X[:, D:]], axis=1))
+        return replace(self, whole=replace(self.whole, model=Personal(self.whole.model)), last=last, rows=rows)
 
     def scores(self, strategies: Sequence[Strategy], X: Array, draws: Array) -> Array:
         """(strategies, n) for design rows X (n, D)."""

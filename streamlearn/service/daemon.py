@@ -42,6 +42,8 @@ from streamlearn.service.ports import (
 )
 
 POLL_TIMEOUT_S = 0.25
+TURN_S = 5.0  # after which labels that were polled wait for the next turn
+SETTLE_MOST_S = 20.0  # at the end; what takes longer is left to the next start
 COMMIT_AGAIN_S = 43_200.0  # the log's copy of N must not expire on a quiet stream
 
 log = logging.getLogger("streamlearn")
@@ -119,12 +121,12 @@ class Daemon:
         """Obey what was commanded; deal with what the last poll left, or poll once; how many records that were."""
         obeyed = self._obey()
         polled = self._polled or self._poll()
-        before = self.pipeline.state
-        taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS)
+        before, began = self.pipeline.state, self._ports.clock.monotonic()
+        taken = self.pipeline.step(polled, self._ports.clock.now(), POLL_RECORDS, lambda: self._long(began))
         records, self._polled = polled[:taken], polled[taken:]
         self._lag.read(records)
         if not records and not self._announcing.under_way:  # a large model's rest is not to wait for rounds of steps
-            self.pipeline.settle()
+            self.pipeline.settle(self._patiently.over)  # what it was asked to stop for is not to wait for a round
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
         due = due or self._announcing.due(self._ports.clock.now())
@@ -135,6 +137,10 @@ class Daemon:
         self._say_drift()
         self._report()
         return len(records)
+
+    def _long(self, began: float) -> bool:
+        """Whether to commit what was dealt with since `began`, though there is more, and to look whether it is to end."""
+        return self._ports.clock.monotonic() - began > TURN_S
 
     def _poll(self) -> list[Record]:
         """What came; while only a share of the events is read, of several polls."""
@@ -163,8 +169,8 @@ class Daemon:
 
     def drain(self) -> None:
         """Learn what waits for a cut to fill, and commit it; the last model is announced."""
-        before = self.pipeline.state
-        self.pipeline.settle()
+        before, began = self.pipeline.state, self._ports.clock.monotonic()
+        self.pipeline.settle(lambda: self._ports.clock.monotonic() - began > SETTLE_MOST_S)
         moved = self.pipeline.state is not before
         while moved or self._announcing.due(self._ports.clock.now(), ending=True):
             self._commit([], ending=True)

@@ -29,8 +29,14 @@ class Detector(Protocol):
     def update(self, x: float) -> Any: ...
 
 
+def load(name: str) -> None:
+    """Have river at hand: it takes a second or two, which a daemon spends before it is ready, and a command does not."""
+    if name != NONE:
+        detector(name, 0)
+
+
 def detector(name: str, seed: int) -> Detector:
-    """A new one. river is a heavy import, made when there is something to watch."""
+    """A new one. river is a heavy import."""
     from river import drift
 
     if name == "adwin":

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamlearn.core.losses import Array
 from streamlearn.core.users import personal
-from streamlearn.core.users.deviation import Deviation
+from streamlearn.core.users.deviation import Deviation, deviating
 from streamlearn.learner import deviation
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
@@ -74,18 +74,24 @@ class Deviations:
         own = {user: each for user, each in found.items() if each is not None}
         if not own:
             return seen, X
+        fit = state.published
+        assert fit is not None, "what users deviate from"
         number = dict(zip(own, range(1, 1 + len(own)), strict=True))
-        table = np.zeros((1 + len(own), 2, seen.whole.model.size))
+        table = np.zeros((1 + len(own), 2, deviating(fit.model)))
         for user, each in own.items():
             each.add_to(table[number[user]])
         whose = np.zeros(len(X), dtype=np.intp)
         whose[place : place + len(users)] = [number.get(user, 0) for user in users]
-        return added(seen, X, table[whose])
+        return added(seen, fit, X, table[whose])
 
 
-def added(seen: Sight, X: Array, own: Array) -> tuple[Sight, Array]:
-    """Of each row's own δ and δ̇: own (n, 2, d)."""
-    model = seen.whole.model
-    by_output = own.reshape(len(X), 2, model.outputs_count, model.columns)
-    outputs = np.einsum("nd,npkd->npk", X, by_output)
-    return seen.by_user(), personal.rows(X, outputs[:, 0], outputs[:, 1])
+def added(seen: Sight, fit: Fit, X: Array, own: Array) -> tuple[Sight, Array]:
+    """Of each row's own δ and δ̇: own (n, 2, d); of a network by one forward pass for all."""
+    last, by_output = fit.model.last_layer, own.reshape(len(X), 2, fit.model.outputs_count, -1)
+    rows, rows_dot = X, None
+    if last is not None:
+        _, _, rows, rows_dot = last.response(fit.theta, fit.log_tangent, X)
+    delta, dot = np.einsum("nd,npkd->pnk", rows, by_output)
+    if rows_dot is not None:
+        dot += np.einsum("nd,nkd->nk", rows_dot, by_output[:, 0])
+    return seen.by_user(), personal.rows(X, delta, dot)

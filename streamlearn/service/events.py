@@ -191,6 +191,7 @@ class Events:
         start, watched, spent_by = 0, 0, standing.rules.budget
         standing.asking.spend_by(spent_by)
         while start < len(events):
+            standing.rules.learner.alive()
             budget = response.budget(standing, first + start)
             if budget != spent_by:
                 spent_by = budget

@@ -35,6 +35,7 @@ def forget_user(standing: Standing, user: str, of_store: Sequence[str]) -> str:
         standing.state = learner.settle(standing.state, settings, rounds=0)
     ledger.drop_examples(standing.state.examples.first)
     ledger.quotas.forget(user)
+    ledger.changes.erases = True
     if labeled:
         standing.learned()
     standing.asking.outlook.moved()  # an event may be among the recent ones that are looked at

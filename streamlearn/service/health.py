@@ -1,7 +1,8 @@
 """Health, from facts that the daemon states: whether its loop turns, and which parts of it are not ready, and why.
 
-Liveness is the age of the loop's last turn and nothing else. A broker that is away makes the daemon unready, never
-dead: to restart it would not bring the broker back, and would lose what it holds in memory for nothing.
+Liveness is the age of the loop's last turn, or of its last step in a long one, and nothing else. A broker that is away makes
+the daemon unready, never dead: to restart it would not bring the broker back, and would lose what it holds in memory for
+nothing.
 """
 
 from __future__ import annotations

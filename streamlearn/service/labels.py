@@ -69,6 +69,7 @@ class Labels:
 
     def _one(self, record: Record, label: Label, recalled: dict[str, Remembered]) -> None:
         standing = self._standing
+        standing.rules.learner.alive()
         if label.y is None:
             self._forget(label.id)
             return

@@ -216,6 +216,7 @@ class Ledger:
 
     def forget(self, id: str) -> int | None:
         """Remove all that is kept under this id; the serial of its example, if there was one."""
+        self.changes.erases = True
         self.stop_waiting(id)
         self.forget_event(id)
         serial = self.labeled.pop(id, None)
@@ -225,6 +226,7 @@ class Ledger:
 
     def forget_event(self, id: str) -> None:
         """Remove the event of this id, though not its label."""
+        self.changes.erases = True
         if self.known.pop(id, None) is not None:
             self.changes.events_forgotten.append(id)
             self._fresh.pop(id, None)

@@ -173,7 +173,7 @@ METRICS: tuple[Metric, ...] = (
         COUNTER,
         "Of a scorer: events passed on, by reason: score, audit or sample.",
         ("reason",),
-        known=(("score",), ("audit",)),
+        known=(("score",), ("audit",), ("sample",)),
     ),
     Metric("streamlearn_commits_total", COUNTER, "Commits since the start of the process."),
     Metric("streamlearn_commit_number", GAUGE, "Number of the last commit."),
@@ -184,7 +184,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_commit_age_seconds", GAUGE, "Time since the last commit, or the start. A quiet stream has none."
     ),
-    Metric("streamlearn_loop_age_seconds", GAUGE, "Time since the loop's last turn."),
+    Metric("streamlearn_loop_age_seconds", GAUGE, "Time since the loop's last turn, or its last step in a long one."),
     Metric("streamlearn_ready", GAUGE, "1 where this part is ready, else 0.", ("part",)),
     Metric("streamlearn_process_start_time_seconds", GAUGE, "When the process began, in seconds since 1970."),
     Metric("streamlearn_build_info", GAUGE, "Always 1; versions are the labels.", ("version", "python")),

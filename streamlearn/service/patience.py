@@ -36,7 +36,7 @@ class Patience:
         """What `action` returns, tried until it does; `part` of the daemon is unready as long as that takes."""
         pause_s, away_since = PAUSE_LEAST_S, None
         while True:
-            self._health.turned(self._clock.monotonic())
+            self.alive()
             try:
                 result = action()
             except Unavailable as error:
@@ -58,7 +58,11 @@ class Patience:
                     )
                 return result
 
+    def alive(self) -> None:
+        """Whoever calls this is: between two steps of what may take long."""
+        self._health.turned(self._clock.monotonic())
+
     def over(self, rest_s: float = 0.0) -> bool:
         """Whether the daemon was asked to stop, or is within so many seconds; whoever asks is alive."""
-        self._health.turned(self._clock.monotonic())
+        self.alive()
         return self._pause(rest_s)

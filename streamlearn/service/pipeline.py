@@ -11,6 +11,7 @@ changes nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, final
 
@@ -20,9 +21,22 @@ from streamlearn.service.events import Events
 from streamlearn.service.labels import Labels
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, Asked, Codec, Message, Record, Remembered
+from streamlearn.service.ports import EVENTS, LABELS, Asked, Codec, Message, Record, Remembered
 from streamlearn.service.standing import Rules, Standing
 from streamlearn.service.transforming import Transforming
+
+LABELS_AT_ONCE = 8
+
+
+def _together(numbered: tuple[int, Record]) -> tuple[str, int]:
+    """What is the same of records that are dealt with at once."""
+    i, record = numbered
+    return record.role, i // LABELS_AT_ONCE if record.role == LABELS else 0
+
+
+@final
+class _GivenUp(Exception):
+    """There is no time for it now."""
 
 
 @final
@@ -53,8 +67,15 @@ class Pipeline:
     def ledger(self) -> Ledger:
         return self.standing.ledger
 
-    def step(self, records: Sequence[Record], now: float | None, most: int | None = None) -> int:
-        """Deal with these records, and how many it was: all, or as many of the first as hold `most` events and labels.
+    def step(
+        self,
+        records: Sequence[Record],
+        now: float | None,
+        most: int | None = None,
+        over: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Deal with these records, and how many it was: all, or as many of the first as hold `most` events and labels, or as
+        were dealt with when it was `over`, which is asked every few records of labels: each may take seconds.
 
         now: s since 1970; None: time is what the records say (replay).
         """
@@ -62,10 +83,10 @@ class Pipeline:
         if now is not None:
             standing.tell_time(now)
         taken, held = 0, 0
-        for role, group in groupby(records, key=lambda record: record.role):
+        for (role, _), numbered in groupby(enumerate(records), key=_together):
             decode = self._codec.events if role == EVENTS else self._codec.labels
             run: list[tuple[Record, Sequence[Any]]] = []
-            for record in group:
+            for _, record in numbered:
                 run.append((record, () if record.skipped else decode(record)))
                 held += len(run[-1][1])
                 if most is not None and held >= most:
@@ -75,7 +96,7 @@ class Pipeline:
             else:
                 self._labels.step(run)
             taken += len(run)
-            if most is not None and held >= most:
+            if (most is not None and held >= most) or (role == LABELS and over()):
                 break
         return taken
 
@@ -83,12 +104,22 @@ class Pipeline:
         """An event that a daemon before this one has asked about, from its query."""
         self._events.asked(query)
 
-    def settle(self) -> None:
-        """The stream is quiet: learn what has been waiting for a cut to fill."""
+    def settle(self, over: Callable[[], bool] = lambda: False) -> None:
+        """The stream is quiet: learn what has been waiting for a cut to fill; given up, as if not begun, once it is `over`."""
         standing, before = self.standing, self.standing.state
         if standing.learning_paused:
             return
-        standing.state = learner.settle(before, standing.rules.learner)
+        told = standing.rules.learner
+
+        def alive() -> None:
+            told.alive()
+            if over():
+                raise _GivenUp
+
+        try:
+            standing.state = learner.settle(before, replace(told, alive=alive))
+        except _GivenUp:
+            return
         if standing.state is not before:
             standing.asking.outlook.moved()
             standing.ledger.drop_examples(standing.state.examples.first)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
 from streamlearn.learner import columns, problem
+from streamlearn.learner.settings import unwatched
 from streamlearn.service import scoring
 from streamlearn.service.asking import look
 from streamlearn.service.blocks import BLOCK
@@ -53,13 +54,14 @@ class Scorer:
         self.threshold = snapshot.scoring.threshold
         self.trusted = snapshot.trusted or not self._strategy.by_tangent
 
-    def score(self, xs: Sequence[columns.Features], draws: Array) -> Judged:
-        """draws (n,): a uniform number an event, a hash of its id."""
+    def score(self, xs: Sequence[columns.Features], draws: Array, alive: Callable[[], None] = unwatched) -> Judged:
+        """draws (n,): a uniform number an event, a hash of its id. alive: called between blocks."""
         _, encoded = columns.encode(self.snapshot.columns, xs)
         rows, k = encoded.rows, self._sight.whole.model.outputs_count
         scores, outputs, predictions = np.empty(len(xs)), np.empty((len(xs), k)), np.empty(len(xs))
         with self._computing():
             for start in range(0, len(xs), BLOCK):
+                alive()
                 part = slice(start, start + BLOCK)
                 looked = look(self._sight, self.snapshot.frame, [self._strategy], rows[part], draws[part], 0)
                 assert looked.outputs is not None

@@ -69,7 +69,7 @@ class ScoringLoop:
         self._health, self._measurements, self._patiently = health, measurements, patience
         self._poll_timeout_s = poll_timeout_s
         self._scorer: Scorer | None = None
-        self._verdicts, self._told_at = Verdicts(rules, codec, measurements), 0.0
+        self._verdicts, self._told_at = Verdicts(rules, codec, measurements, patience.alive), 0.0
         self._member, self._stale = False, False  # of the group; whether the model is too old
         self._lag = Lag(measurements, ports.clock)
         self.events = 0  # scored
@@ -142,9 +142,11 @@ class ScoringLoop:
         if scorer is None:
             return
         if scorer is not self._scorer:
+            version, before = scorer.snapshot.version, self._scorer
+            same = before is not None and before.snapshot.version == version  # published again, for its threshold
+            told = {"action": "model", "version": version}
+            log.log(logging.DEBUG if same else logging.INFO, "scoring by version %d of the model", version, extra=told)
             self._scorer = scorer
-            version = scorer.snapshot.version
-            log.info("scoring by version %d of the model", version, extra={"action": "model", "version": version})
         age_s = max(0.0, self._ports.clock.now() - scorer.snapshot.time)
         self._measurements.set("streamlearn_model_version", scorer.snapshot.version)
         self._measurements.set("streamlearn_query_threshold", scorer.threshold)

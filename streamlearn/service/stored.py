@@ -103,6 +103,7 @@ class Changes:
     fits_added: list[Earlier] = field(default_factory=list)
     asked_horizon: float = -math.inf  # what users were asked up to then is dropped; inf: all of it
     asked_added: list[AskedOf] = field(default_factory=list)
+    erases: bool = False  # somebody wanted something forgotten: nothing of it is to be left anywhere in the store
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, final
 
 import msgspec
 import numpy as np
 
+from streamlearn.learner.settings import unwatched
 from streamlearn.learner.split import draws
 from streamlearn.service import tally
 from streamlearn.service.asking import finite
@@ -74,8 +75,11 @@ class _Batch(NamedTuple):
 class Verdicts:
     """Carries nothing from one call to the next but how far tallies have come."""
 
-    def __init__(self, rules: Rules, codec: Codec, measurements: Measurements) -> None:
-        self._rules, self._codec, self._measurements = rules, codec, measurements
+    def __init__(
+        self, rules: Rules, codec: Codec, measurements: Measurements, alive: Callable[[], None] = unwatched
+    ) -> None:
+        """alive: called between blocks of events that are scored."""
+        self._rules, self._codec, self._measurements, self._alive = rules, codec, measurements, alive
         self._tallies = Tallies()
 
     def forget(self) -> None:
@@ -91,7 +95,7 @@ class Verdicts:
         decoded = [self._codec.events(record) for record in records]
         events = [event for found in decoded for event in found if isinstance(event, Event)]
         drawn = draws([event.id for event in events], self._rules.seed)
-        judged = scorer.score([event.x for event in events], drawn.random)
+        judged = scorer.score([event.x for event in events], drawn.random, self._alive)
         why = np.where(scorer.passes(judged), "score", np.where(drawn.audit < self._rules.sample_rate, "sample", ""))
         why = np.where(drawn.audit < self._rules.audit_rate, "audit", why)
         batch = _Batch(scorer, events, judged, why.tolist())

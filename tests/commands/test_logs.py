@@ -80,14 +80,14 @@ def test_every_action_is_a_constant_and_in_the_readme() -> None:
 def test_a_line_has_time_level_action_message_and_numbers(said: Said) -> None:
     log = set_up_logs(Logging(), {})
     log.info("drained; %d commits", 42, extra={"action": "drained", "commit": 42})
-    logging.getLogger("kafka").warning("slow")
-    logging.getLogger("kafka").info("unheard")
+    logging.getLogger("another").warning("slow")
+    logging.getLogger("another").info("unheard")
     own, others = said.lines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", own["time"])
     assert abs(datetime.fromisoformat(own.pop("time")).timestamp() - datetime.now().timestamp()) < 60
     assert own == {"level": "info", "action": "drained", "message": "drained; 42 commits", "commit": 42}
     others.pop("time")
-    assert others == {"level": "warning", "action": "library", "message": "slow", "logger": "kafka"}
+    assert others == {"level": "warning", "action": "library", "message": "slow", "logger": "another"}
 
 
 def test_no_secret_is_shown_in_a_field_or_a_traceback(said: Said) -> None:

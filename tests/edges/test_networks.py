@@ -270,6 +270,15 @@ def test_that_outputs_are_not_a_last_layers_is_said_once(caplog: pytest.LogCaptu
     assert caplog.messages[0].startswith("model.kind own_net:bounded: the outputs are not those of a last linear layer")
 
 
+def test_users_need_a_last_layer() -> None:
+    users = "users.kind=deviation"
+    assert model("model.kind=own_net:good", users).last_layer is not None
+    assert refusal("model.kind=own_net:bounded", "model.shape=[4]", users) == (
+        "model.kind own_net:bounded gives outputs that are not those of a last linear layer, in which users deviate; "
+        'end it with one, or set users.kind = "none"'
+    )
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a device is there")
 def test_a_device_that_is_not_there_is_refused_and_auto_goes_without() -> None:
     expected = 'model.device = "cuda" and torch finds no such device; set model.device = "cpu" or "auto"'

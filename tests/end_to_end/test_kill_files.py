@@ -62,18 +62,26 @@ def test_a_daemon_that_was_killed_starts_with_what_it_had_committed(tmp_path: Pa
 
 
 NETWORK = ("model.kind=mlp", "model.hidden=4", "training.steps_per_label=1", "queries.expire_s=1e9")
-EVENTS_COUNT, LABELS_COUNT = 6000, 60
+OF_USERS = ("users.kind=deviation", "users.queries_per_day=2", "labels.wait=100000", "queries.expire_s=1e9")
+LABELS_COUNT = 60
 
 
-def test_a_daemon_with_a_network_that_is_killed_ends_as_if_it_never_had_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [(NETWORK, 6000), (OF_USERS, 30_000), pytest.param((*NETWORK, *OF_USERS), 6000, marks=pytest.mark.soak)],
+    ids=["network", "users", "users of a network"],
+)
+def test_a_daemon_that_is_killed_ends_as_if_it_never_had_been(
+    keys: tuple[str, ...], count: int, tmp_path: Path
+) -> None:
     """All is there from the beginning: a quiet stream would be used to settle, whenever that was."""
     chance, data = random.Random(5), tmp_path / "streamlearn-data"
-    events = [{"id": f"e{i}", "x": [chance.gauss(0, 1) for _ in range(3)]} for i in range(EVENTS_COUNT)]
-    labeled = events[:: EVENTS_COUNT // LABELS_COUNT]
+    events = [{"id": f"e{i}", "x": [chance.gauss(0, 1) for _ in range(3)], "user": i % 40} for i in range(count)]
+    labeled = events[:: count // LABELS_COUNT]
     append(data / "events.jsonl", *events)
     append(data / "labels.jsonl", *({"id": each["id"], "y": each["x"][0] > each["x"][1]} for each in labeled))
-    told = settings.read(None, {}, (f"log.path={data}", *NETWORK))
-    arguments = [part for each in NETWORK for part in ("--set", each)]
+    told = settings.read(None, {}, (f"log.path={data}", *keys))
+    arguments = [part for each in keys for part in ("--set", each)]
     commits = [0]
     for _ in range(3):
         with running(tmp_path, *arguments) as daemon:
@@ -81,7 +89,7 @@ def test_a_daemon_with_a_network_that_is_killed_ends_as_if_it_never_had_been(tmp
             daemon.kill()
         commits.append(what_is_restored(tmp_path, STORE, told, with_command=False))
     assert len(set(commits)) == len(commits)
-    assert restored(tmp_path / STORE, told)[1].ledger.count < EVENTS_COUNT, "every kill came before the end"
+    assert restored(tmp_path / STORE, told)[1].ledger.count < count, "every kill came before the end"
     whole = uninterrupted(told)
 
     def settled() -> bool:

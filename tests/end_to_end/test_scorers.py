@@ -224,7 +224,8 @@ def test_a_scorer_waits_for_a_model_and_follows_it(world: Callable[..., World], 
         assert 0.0 <= told["streamlearn_model_age_seconds"] < 1000.0
         assert 464 == told['streamlearn_records_total{outcome="accepted",topic="events"}']
         assert 400 == told["streamlearn_score_ratio_count"], "but for those without a threshold"
-        assert len(passed) == sum(told[f'streamlearn_candidates_total{{reason="{why}"}}'] for why in ("score", "audit"))
+        reasons = ("score", "audit", "sample")
+        assert len(passed) == sum(told[f'streamlearn_candidates_total{{reason="{why}"}}'] for why in reasons)
         assert {0.0} == {value for name, value in told.items() if name.startswith("streamlearn_lag")}
         assert "model" in json.loads(scorer.get("/readyz")[1])["parts"]
         assert 0 == scorer.drain()

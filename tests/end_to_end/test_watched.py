@@ -19,6 +19,8 @@ ELSEWHERE = {  # what this daemon has no cause to tell
     "streamlearn_model_bytes",
     "streamlearn_model_version",
     "streamlearn_model_age_seconds",
+    "streamlearn_stopped",
+    "streamlearn_users",
 }
 
 

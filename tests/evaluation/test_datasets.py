@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from streamlearn.errors import ConfigurationError
 from streamlearn.evaluation.datasets import KNOWN, NAMES, load
+from streamlearn.evaluation.grouped import GROUPED
 from streamlearn.evaluation.rows import ROWS_MOST, split
 
 
@@ -52,7 +54,8 @@ def test_a_split_is_the_same_every_time_and_shares_no_row() -> None:
 def test_every_data_set_is_there_is_the_same_every_time_and_of_its_kind(name: str) -> None:
     data = load(name, None, 3)
     assert data.name == name
-    assert 100 < len(data.xs) == len(data.ys) <= ROWS_MOST
+    assert 100 < len(data.xs) == len(data.ys)
+    assert len(split(data, 3)[0].ids) <= ROWS_MOST
     assert {type(y) for y in data.ys} == {float if data.values else str}
     assert len(set(data.ys)) > 1
     if not data.values:
@@ -69,6 +72,17 @@ def test_where_time_has_an_order_one_row_of_every_three_is_aside_at_its_place() 
     assert len({place % 3 for place in aside.places}) == 3
     assert sorted(stream.places + aside.places) == list(range(1998))
     assert split(load("sea", None), 4)[1].places != aside.places
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_rows_of_users_are_aside_of_each_whom_the_stream_has(name: str) -> None:
+    stream, aside = split(load(name, None, 3), 3)
+    assert set(stream.users) <= set(aside.users)
+    assert len(stream.users) == len(stream.ids) > 300
+    assert set(stream.places).isdisjoint(aside.places)
+    assert sorted(stream.places + aside.places) == list(range(len(load(name, None, 3).ys)))
+    counts = sorted(Counter(stream.users).values())
+    assert counts[-1] > counts[0]  # some come more often than others
 
 
 def test_columns_become_numbers_texts_and_nulls(tmp_path: Path) -> None:

@@ -144,3 +144,16 @@ def test_of_users(
     loss = "squared" if kind[0] == "gamma-normal" else ""
     users = Users(*kind, cache, queries_per_day)
     assert_same(logs.configuration(users=users, strategy=strategy, solver=solver, loss=loss), log, cuts)
+
+
+@settings(MODERATE, max_examples=5)
+@given(
+    log=st.builds(logs.of_users, seed=st.integers(0, 2**32), records=LOGS),
+    cuts=st.lists(st.integers(1, 120), max_size=6),
+    penalty=st.sampled_from(["l2", "l1"]),
+    cache=st.sampled_from([1, 100]),
+    strategy=st.sampled_from(["auto", "sld"]),
+)
+def test_of_users_of_a_network(log: list[Record], cuts: list[int], penalty: str, cache: int, strategy: str) -> None:
+    users = Users("deviation", penalty, cache)
+    assert_same(logs.configuration(users=users, strategy=strategy, kind="mlp"), log, cuts)

@@ -59,5 +59,5 @@ def test_over_a_long_run_the_files_size_levels_off(tmp_path: Path) -> None:
     daemon.close()
     assert daemon.pipeline.state.labels > 10 * KEEP
     assert daemon.pipeline.ledger.count == ROUNDS * EVENTS_A_ROUND > 10 * REMEMBER
-    assert max(sizes[ROUNDS // 4 :]) <= 1.1 * sizes[ROUNDS // 4], sizes
+    assert max(sizes[ROUNDS // 2 :]) <= 1.1 * sizes[ROUNDS // 2], sizes  # till then what drift has watched fills up
     assert max(logs) < 8 << 20

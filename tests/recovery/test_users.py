@@ -13,10 +13,13 @@ import pytest
 from streamlearn import cli
 from streamlearn.commands.control import control, parsed
 from streamlearn.edges.formats.json import JsonCodec
+from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import ConfigurationError
 from streamlearn.learner import deviation, examples
 from streamlearn.service import waiting
+from streamlearn.service.ledger import Ledger
 from streamlearn.service.pipeline import Pipeline
+from streamlearn.service.ports import Changes, Commit, Example, Remembered
 from tests.end_to_end.daemon_process import append, lines
 from tests.recovery.test_rebuild import EXACT, Desk, held, theta, truth, x
 
@@ -143,3 +146,34 @@ def test_the_command_line_forgets_a_user_and_says_where_it_cannot(
     assert "ann" not in named(desk)
     assert 2 == cli.main(["control", *keys[:2], "forget-user", "ann"])
     assert 'users.kind is "none"' in capsys.readouterr().err
+
+
+def test_no_byte_of_a_forgotten_user_or_example_is_left_in_the_stores_files_while_the_daemon_runs(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    known = [
+        Remembered("id of ann", 0, b"features of ann", "ann"),
+        Remembered("id of ben", 1, b"features of ben", "ben"),
+    ]
+    example = Example(0, "id of ann", b"features of ann", b'"says ann"', 1.0, 0, False, "ann")
+    ledger = Ledger(remember=100, wait=10)
+
+    def commit(number: int, changes: Changes) -> bytes:
+        store.commit(Commit(number, {}, b"", changes, {}, ()))
+        store.clear_outbox()
+        return b"".join(each.read_bytes() for each in tmp_path.glob("store.db*"))
+
+    assert b"of ann" in commit(1, Changes(events_added=known, examples_put=[example]))
+    ledger.known, ledger.labeled = {"id of ann": 0, "id of ben": 1}, {"id of ann": 0}
+    ledger.forget("id of ann")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM events").fetchall()
+    assert b"of ann" in commit(2, ledger.take_changes()), "somebody reads it"
+    reader.close()
+    left = commit(3, Changes())
+    assert b"ann" not in left
+    assert b"features of ben" in left
+    store.close()

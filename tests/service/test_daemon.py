@@ -11,12 +11,13 @@ from typing import final
 import pytest
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Queries
+from streamlearn.config import Configuration, Queries, Training
+from streamlearn.core import sgdf
 from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.errors import Unavailable
 from streamlearn.service import restore
-from streamlearn.service.daemon import COMMIT_AGAIN_S, Daemon, Ports
-from streamlearn.service.health import Health
+from streamlearn.service.daemon import COMMIT_AGAIN_S, SETTLE_MOST_S, Daemon, Ports
+from streamlearn.service.health import DEAD_AFTER_S, Health
 from streamlearn.service.metrics import Measurements
 from streamlearn.service.patience import PAUSE_LEAST_S, PAUSE_MOST_S
 from streamlearn.service.ports import (
@@ -112,6 +113,7 @@ class Desk:
         self.log, self.store, self.clock, self.told = MemoryLog(), MemoryStore(), ManualClock(1e9), Told()
         self.health, self.measurements, self.pauses = Health(), Measurements(), list[float]()
         self.turns = 10**9  # until asked to stop
+        self.configuration = TOLD
 
     def daemon(self, pause: Callable[[float], bool] | None = None) -> Daemon:
         ports = Ports(
@@ -120,7 +122,8 @@ class Desk:
             NotingStore(self.store, self.told),
             self.clock,
         )
-        return assemble.daemon_on(ports, TOLD, self.health, self.measurements, pause or self._pause, poll_timeout_s=0.0)
+        told = self.configuration, self.health, self.measurements
+        return assemble.daemon_on(ports, *told, pause or self._pause, poll_timeout_s=0.0)
 
     def started(self) -> Daemon:
         daemon = self.daemon()
@@ -479,3 +482,97 @@ def test_that_no_event_can_be_chosen_by_its_score_is_warned_of_once_each_time(ca
     desk.labels(80, 400)
     daemon.turn()
     assert 0.0 == desk.measured("streamlearn_starved")
+
+
+STEPS_OF_A_ROUND = 512
+
+
+def unsettled() -> Desk:
+    """Of a model that steps train, which has labels, and of which a round is due."""
+    desk = Desk()
+    desk.configuration = replace(TOLD, training=Training(solver="sgdf"))
+    daemon = desk.started()
+    desk.events(0, 40)
+    desk.labels(0, 40)
+    daemon.turn()
+    return desk
+
+
+def test_a_long_round_of_steps_is_no_standstill(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = unsettled()
+    daemon, ages = desk.started(), list[float]()
+    step = sgdf.step
+
+    def slow(*given: object) -> object:
+        desk.clock.advance(DEAD_AFTER_S / 2)
+        ages.append(desk.health.age(desk.clock.monotonic()))
+        return step(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sgdf, "step", slow)
+    daemon.turn()
+    assert len(ages) == STEPS_OF_A_ROUND
+    assert max(ages) < DEAD_AFTER_S
+
+
+def test_a_round_that_is_under_way_when_it_is_asked_to_stop_is_given_up_and_the_next_start_takes_it_up_again() -> None:
+    desk, other = unsettled(), unsettled()
+    daemon, number = desk.started(), desk.store.load().number
+    desk.turns = 100
+    daemon.turn()
+    assert desk.turns < 0
+    assert number == desk.store.load().number
+    desk.turns = 10**9
+    again, undisturbed = desk.started(), other.started()
+    for each in (again, undisturbed):
+        each.turn()
+    assert number + 1 == desk.store.load().number
+    assert restore.digest(again.pipeline) == restore.digest(undisturbed.pipeline)
+
+
+def test_what_of_a_round_of_steps_would_hold_up_the_end_is_left_to_the_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = unsettled()
+    daemon, number = desk.started(), desk.store.load().number
+    step = sgdf.step
+
+    def slow(*given: object) -> object:
+        desk.clock.advance(1.0)
+        return step(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sgdf, "step", slow)
+    before = desk.clock.monotonic()
+    daemon.drain()
+    assert SETTLE_MOST_S < desk.clock.monotonic() - before < SETTLE_MOST_S + 2.0
+    assert number == desk.store.load().number
+
+
+def test_labels_that_take_long_are_committed_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk, quick = Desk(), Desk()
+    for each in (desk, quick):
+        each.configuration = replace(TOLD, training=Training(solver="sgdf"))
+        daemon = each.started()
+        each.events(0, 40)
+        daemon.turn()
+        each.labels(0, 40)
+    undisturbed = quick.started()
+    assert 40 == undisturbed.turn()
+    step, daemon = sgdf.step, desk.started()
+
+    def slow(*given: object) -> object:
+        desk.clock.advance(1.0)
+        return step(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sgdf, "step", slow)
+    assert [8, 8, 8] == [daemon.turn() for _ in range(3)]
+    assert {(EVENTS, 0): 40, (LABELS, 0): 24} == desk.store.load().positions
+    desk.clock.advance(1e6)
+    monkeypatch.setattr(sgdf, "step", step)
+    assert 16 == daemon.turn()
+    assert undisturbed.pipeline.state.updates == daemon.pipeline.state.updates
+    ours, theirs = daemon.pipeline.state.published, undisturbed.pipeline.state.published
+    assert ours is not None
+    assert theirs is not None
+    assert ours.theta.tolist() == theirs.theta.tolist()

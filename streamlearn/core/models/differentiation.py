@@ -140,13 +140,24 @@ class Body:
             )
         return list(found)
 
-    def response(self, at: Tensors, along: Tensors, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """f, with a graph where `at` are leaves and there is to be one, and f′ = J v, without."""
+    def response(
+        self, at: Tensors, along: Tensors, inputs: torch.Tensor, head: Head | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """f, with a graph where `at` are leaves and there is to be one, and f′ = J v, without.
+
+        head: f is to be followed by what goes into that layer, as f′ by what becomes of it.
+        """
+
+        def outputs(parts: Tensors) -> torch.Tensor:
+            if head is None:
+                return self.outputs(parts, inputs)
+            return last_layer.with_entering(lambda each: self.outputs(each, inputs), parts, head)
+
         if self.rules.forward:
-            return forward.response(lambda parts: self.outputs(parts, inputs), at, along)
+            return forward.response(outputs, at, along)
         with torch.enable_grad():
             at = at if at[0].requires_grad else leaves(at)
-            f = self.outputs(at, inputs)
+            f = outputs(at)
             u = torch.zeros_like(f, requires_grad=True)
             (moved,) = self.gradients(self.gradients(f, at, u, create_graph=True), [u], along)
         return f, moved.detach()

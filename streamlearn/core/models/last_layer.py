@@ -85,3 +85,11 @@ def entering(outputs: Callable[[Tensors], torch.Tensor], parameters: Tensors, he
     assert watch.last is not None, "a layer that was found by the same way"
     h: torch.Tensor = watch.last.input
     return h
+
+
+def with_entering(outputs: Callable[[Tensors], torch.Tensor], parameters: Tensors, head: Head) -> torch.Tensor:
+    """The outputs, and behind them what goes into the last layer: (n, k + width), to be differentiated as one."""
+    with _Watch([parameters[head.weight]]) as watch:
+        f = outputs(parameters)
+    assert watch.last is not None, "a layer that was found by the same way"
+    return torch.cat([f, watch.last.input], dim=1)

@@ -35,13 +35,15 @@ class LastLayer:
     """A model's last layer as a linear model of what goes into it, h(x): f = h Wᵀ + b.
 
     columns: of its design rows, (1, h), or h where it has no bias; at (k·columns,): where its parameters are in θ, output by
-    output; free: its columns that R does not see; rows(θ, X): its design rows (n, columns) in float64 from the model's.
+    output; free: its columns that R does not see; rows(θ, X): its design rows (n, columns) in float64 from the model's;
+    response(θ, v, X): f and f′ (n, k), these rows and what becomes of them along v, by one forward pass.
     """
 
     columns: int
     at: NDArray[np.intp]
     free: Columns
     rows: Callable[[Array, Array], Array]
+    response: Callable[[Array, Array, Array], tuple[Array, Array, Array, Array]]
 
 
 class Model(ABC):

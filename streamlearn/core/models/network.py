@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import prod
 from typing import final
 
@@ -30,8 +30,8 @@ import torch
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
+from streamlearn.core.models import head
 from streamlearn.core.models.differentiation import Body, Tensors
-from streamlearn.core.models.last_layer import Head
 from streamlearn.core.models.linear import LEAST_CURVATURE
 from streamlearn.core.models.model import Block, Columns, LastLayer, Model
 
@@ -113,18 +113,8 @@ class Network(Model):
 
     @cached_property  # asked for with every block of events, and as long as θ
     def last_layer(self) -> LastLayer | None:
-        head = self.body.head
-        if head is None:
-            return None
-        at = [part.astype(np.intp) for part in _parts(np.arange(self.size, dtype=float), self.blocks)]
-        bias = [] if head.bias is None else [at[head.bias][:, None]]
-        places = np.concatenate([*bias, at[head.weight]], axis=1)
-        free = tuple(range(len(bias) if self.seen[head.weight] else places.shape[1]))
-        return LastLayer(places.shape[1], places.ravel(), free, partial(self._entering, head))
-
-    def _entering(self, head: Head, theta: Array, X: Array) -> Array:
-        h = self.body.array(self.body.entering(self.body.split(theta), self.body.inputs(X), head))
-        return h if head.bias is None else np.column_stack([np.ones(len(h)), h])
+        found = self.body.head
+        return None if found is None else head.linear(self.body, found, self.outputs_count, self.seen)
 
     def outputs(self, theta: Array, X: Array) -> Array:
         with torch.no_grad():

@@ -30,7 +30,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 @dataclass(frozen=True)
 class Told:
     """device: a name that torch knows; parameters: patterns of the names that R and θ̇ cover, () for all; tokens: inputs
-    are token ids.
+    are token ids; of_users: users have a last layer of their own.
     """
 
     device: str = "cpu"
@@ -40,6 +40,7 @@ class Told:
     damping: float = 0.0
     parameters: tuple[str, ...] = ()
     tokens: bool = False
+    of_users: bool = False
 
 
 @final
@@ -98,6 +99,11 @@ class NetworkArchitecture(Architecture):
             raise
         except Exception as error:  # whatever a user's module does
             raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({line(error)})") from error
+        if told.of_users and body.head is None:
+            raise probe.Refused(
+                "gives outputs that are not those of a last linear layer, in which users deviate; end it with one, or set "
+                'users.kind = "none"'
+            )
         first, body = body.joined(list(trained.values())), replace(body, name=f"model.kind {self._name}")
         return Network(self._name, loss, outputs, columns, body, first, seen, moving, told.curvature, told.damping)
 

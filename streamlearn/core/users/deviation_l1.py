@@ -5,10 +5,13 @@ few at a time; the problem on the columns that are in is solved by `orthant.py`,
 exceeds it. So nothing is formed that is larger than what differs, and only the non-zeros are kept. Columns that say the same
 on these examples must not enter together, or H is singular: where that shows, they enter one by one.
 
-As λ moves, what is zero stays zero (98): on the active set A, H_AA δ̇_A = −(α sign(δ_A) + (∇²E_u θ̇₀)_A), and δ̇ = 0 off it.
+As λ moves, what is zero stays zero (98): on the active set A, H_AA δ̇_A = −(α sign(δ_A) + (∇²E_u θ̇₀)_A), and δ̇ = 0 off it. (Of
+a network there is more on the right, see `deviation.py`.)
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data, Objective
 from streamlearn.core.regularizers import L1
-from streamlearn.core.users.deviation import Deviation, Shared, inherited
+from streamlearn.core.users.deviation import Deviation, Shared, inherited, met
 from streamlearn.core.users.shifted import Shifted
 
 ENTER = 8
@@ -30,7 +33,8 @@ Columns = NDArray[np.intp]
 
 def solve(shared: Shared, data: Data) -> Deviation | None:
     """The deviation of a user with these examples, and its tangent; None where nothing finite was found."""
-    f0, f_dot = shared.model.response(shared.theta, shared.log_tangent, data.X)
+    there = met(shared.model, shared.theta, shared.log_tangent, data.X)
+    f0, data = there.f, replace(data, X=there.rows)
     found = _optimum(shared, data, f0, ENTER) or _optimum(shared, data, f0, 1)
     if found is None:
         return None
@@ -40,11 +44,13 @@ def solve(shared: Shared, data: Data) -> Deviation | None:
     model = Linear(Shifted(shared.model.loss, f0), k, len(columns))
     H = model.hessian(delta, rows, data.y, data.w)[np.ix_(at, at)] * float(data.w.sum())
     f = f0 + model.outputs(delta, rows)
-    moved = (inherited(shared, data, f, f_dot).T @ rows).ravel()
+    here = there._replace(rows=rows, rows_dot=None if there.rows_dot is None else there.rows_dot[:, columns])
+    moved = inherited(shared, data, f, here.moved(delta.reshape(k, -1))).T @ rows
+    moved = (moved + here.turned(shared, data, f)).ravel()
     source = shared.precision * np.sign(delta[at]) + moved[at]
     tangent = -np.linalg.pinv(H, rcond=SINGULAR, hermitian=True) @ source
     output, place = np.divmod(at, max(1, len(columns)))
-    return Deviation(delta[at], tangent, output * shared.model.columns + columns[place])
+    return Deviation(delta[at], tangent, output * data.X.shape[1] + columns[place])
 
 
 def _optimum(shared: Shared, data: Data, f0: Array, enter: int) -> tuple[Columns, Array] | None:

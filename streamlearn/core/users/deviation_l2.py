@@ -6,6 +6,8 @@ D × D is formed. (By Woodbury's identity it is the dual problem, with Q in the 
 
     t ← t − η H⁻¹ g,   g = Σ wᵢ zᵢ ∂ℓ/∂f + α t,   H = Σ wᵢ zᵢ zᵢᵀ ⊗ ∂²ℓ/∂f² + α I,   η halved until the objective falls
 
+Of a network, Σ w ∂ℓ/∂f ⊗ ḣ (`deviation.py`) is in part outside of that span, where H is αI.
+
 This is `newton.py` on a problem that is too small to be treated as generally: it is solved a thousand times a second.
 
 **Along common directions** P (d, K), where a prior has them (`personality.py`), δ = P s + τ Q t with ½(‖s‖² + ‖t‖²) penalised:
@@ -14,13 +16,14 @@ K numbers more, with J P in the place of a row, and rows τ z. Without, K = 0 an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from streamlearn.core.losses import Array, Loss
 from streamlearn.core.objective import Data
-from streamlearn.core.users.deviation import Deviation, Prior, Shared, inherited
+from streamlearn.core.users.deviation import Deviation, Prior, Shared, inherited, met
 
 STEPS_MOST, HALVINGS_MOST = 60, 40
 SMALL_STEP = 1e-9  # relative; convergence is quadratic, so what is left after such a step is rounding
@@ -72,8 +75,9 @@ class _Problem(NamedTuple):
 
 def solve(shared: Shared, data: Data, prior: Prior | None = None) -> Deviation | None:
     """The deviation of a user with these examples, and its tangent; None where nothing finite was found."""
-    (n, D), k = data.X.shape, shared.model.outputs_count
-    f0, f_dot = shared.model.response(shared.theta, shared.log_tangent, data.X)
+    there = met(shared.model, shared.theta, shared.log_tangent, data.X)
+    f0, data, k = there.f, replace(data, X=there.rows), shared.model.outputs_count
+    n, D = data.X.shape
     basis = np.linalg.qr(data.X.T)[0] if n < D else None
     rows = data.X if basis is None else data.X @ basis
     common = np.empty((n, k, 0))
@@ -82,23 +86,28 @@ def solve(shared: Shared, data: Data, prior: Prior | None = None) -> Deviation |
     problem = _Problem(shared.model.loss, common, rows, data.y, data.w, f0, shared.precision)
     try:
         v = _optimum(problem, np.zeros(common.shape[2] + k * rows.shape[1]))
-        f = f0 + problem.outputs(v)
-        source = shared.precision * v + problem.pulled(inherited(shared, data, f, f_dot))
-        tangent = np.asarray(-np.linalg.solve(problem.hessian(f), source))
+        f, delta = f0 + problem.outputs(v), _deviating(v, basis, k, prior)
+        source = shared.precision * v + problem.pulled(inherited(shared, data, f, there.moved(delta)))
+        turned = there.turned(shared, data, f)
+        within = turned if basis is None else turned @ basis
+        if there.rows_dot is not None:
+            source += within.ravel()
+        tangent = _deviating(np.asarray(-np.linalg.solve(problem.hessian(f), source)), basis, k, prior)
     except (np.linalg.LinAlgError, FloatingPointError):
         return None
-    delta, log_tangent = (_deviating(each, basis, k, prior) for each in (v, tangent))
-    if not (np.isfinite(delta).all() and np.isfinite(log_tangent).all()):
+    if basis is not None:
+        tangent = tangent - (turned - within @ basis.T) / shared.precision
+    if not (np.isfinite(delta).all() and np.isfinite(tangent).all()):
         return None
-    return Deviation(delta, log_tangent)
+    return Deviation(np.asarray(delta).reshape(-1), np.asarray(tangent).reshape(-1))
 
 
 def _deviating(v: Array, basis: Array | None, k: int, prior: Prior | None) -> Array:
-    """δ of (s, t)."""
+    """δ of (s, t), (k, D)."""
     K = 0 if prior is None else prior.directions.shape[1]
     t = v[K:].reshape(k, -1)
-    own = np.asarray(t if basis is None else t @ basis.T).reshape(-1)
-    return own if prior is None else prior.directions @ v[:K] + prior.spread * own
+    own = np.asarray(t if basis is None else t @ basis.T)
+    return own if prior is None else (prior.directions @ v[:K]).reshape(own.shape) + prior.spread * own
 
 
 def _optimum(problem: _Problem, v: Array) -> Array:

@@ -4,35 +4,34 @@
 
 So one matrix product serves all users, and whatever looks at rows, a query strategy, sees each by its own θ_u and θ̇_u. Rows
 without that, of D columns, are the shared model's. The parameters are the shared ones: derivatives by them, and with them H⁻¹,
-are taken at the user's outputs.
+are taken at the user's outputs. Of a network rows bring h δ_u and ḣ δ_u + h δ̇_u (`deviation.py`), and J is the shared one's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
-from streamlearn.core.models.linear import Linear
 from streamlearn.core.models.model import Block, Columns, LastLayer, Model
 from streamlearn.core.users.shifted import Shifted
 
 
 def rows(X: Array, own: Array, own_dot: Array) -> Array:
-    """Design rows X (n, D) with what their users add: J δ and J δ̇, each (n, k)."""
+    """Design rows X (n, D) with what their users add to f and f′, each (n, k)."""
     return np.concatenate([X, own, own_dot], axis=1)
 
 
 @final
 @dataclass(frozen=True)
 class Personal(Model):
-    """shared: the linear model that users deviate from."""
+    """shared: the model that users deviate from."""
 
-    shared: Linear
+    shared: Model
 
     @property
     def loss(self) -> Loss:  # type: ignore[override]  # an attribute elsewhere: nobody sets it
@@ -59,7 +58,7 @@ class Personal(Model):
         return self.shared.blocks
 
     def with_loss(self, loss: Loss) -> Personal:
-        return Personal(replace(self.shared, loss=loss))
+        return Personal(self.shared.with_loss(loss))
 
     def start(self, y: Array, w: Array) -> Array:
         return self.shared.start(y, w)
@@ -85,7 +84,7 @@ class Personal(Model):
         return self.shared.outputs(theta, x) + own
 
     def response(self, theta: Array, v: Array, X: Array) -> tuple[Array, Array]:
-        """Of v, which has to be θ̇₀: a row's J δ̇ goes with it."""
+        """Of v, which has to be θ̇₀: what a row's user adds goes with it."""
         x, own, own_dot = self._parts(X)
         f, f_dot = self.shared.response(theta, v, x)
         return f + own, f_dot + own_dot
@@ -133,10 +132,10 @@ class Personal(Model):
         model, x = self._at(X)
         return model.steepness(theta, x, y, w, batch_size, divisor)
 
-    def _at(self, X: Array) -> tuple[Linear, Array]:
+    def _at(self, X: Array) -> tuple[Model, Array]:
         """The shared model seen from these rows' users, and its own design rows."""
         x, own, _ = self._parts(X)
-        return replace(self.shared, loss=Shifted(self.shared.loss, own)), x
+        return self.shared.with_loss(Shifted(self.shared.loss, own)), x
 
     def _parts(self, X: Array) -> tuple[Array, Array, Array]:
         D, k = self.columns, self.outputs_count

@@ -40,3 +40,14 @@ def write_changes(database: sqlite3.Connection, changes: Changes) -> None:
     database.execute("DELETE FROM asked WHERE time <= ?", (changes.asked_horizon,))
     asked = [(each.user, float(each.time)) for each in changes.asked_added]
     database.executemany("INSERT INTO asked (user, time, crc) VALUES (?, ?, ?)", sealed(asked))
+
+
+def log_cut(database: sqlite3.Connection) -> bool:
+    """Whether the write-ahead log, which holds pages as they were, is empty now: while others read it is kept for them."""
+    (patience_ms,) = database.execute("PRAGMA busy_timeout").fetchone()
+    database.execute("PRAGMA busy_timeout = 0")
+    try:
+        (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        database.execute(f"PRAGMA busy_timeout = {patience_ms}")
+    return not busy

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, final
 from urllib.parse import quote
 
-from streamlearn.edges.sqlite.changes import write_changes
+from streamlearn.edges.sqlite.changes import log_cut, write_changes
 from streamlearn.edges.sqlite.schema import (
     APPLICATION_ID,
     MIGRATIONS,
@@ -78,7 +78,7 @@ class SqliteStore(Store):
         """replaces: of a new store, see `Saved`."""
         self._path, self._replaces = path, replaces
         self._read_only = read_only
-        self._lock = -1
+        self._lock, self._erasing = -1, True  # erasing: the write-ahead log may hold what was forgotten
         self._connection: sqlite3.Connection | None = None
         with disk_errors(path):
             if read_only and not path.is_file():
@@ -143,6 +143,7 @@ class SqliteStore(Store):
     def _set_durable(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # what was forgotten is not to be found in free pages
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
 
     def load(self) -> Saved:
@@ -209,6 +210,7 @@ class SqliteStore(Store):
             )
             database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed([("number", commit.number)]))
         self._number = commit.number
+        self._erasing |= commit.changes.erases
 
     def recall(self, ids: Sequence[str]) -> dict[str, Remembered]:
         with self._faults():
@@ -229,6 +231,7 @@ class SqliteStore(Store):
                 database.execute("DELETE FROM outbox")
             finally:
                 database.execute("PRAGMA synchronous = FULL")
+            self._erasing = self._erasing and not log_cut(database)
 
     def copy_to(self, path: Path) -> None:
         """Write what the file holds at this moment to a new one, which has no write-ahead log."""

@@ -1,0 +1,127 @@
+"""Users with a last layer of their own, through the whole pipeline; beyond what has an inverse Hessian too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from streamlearn import assemble
+from streamlearn.config import Configuration, Model, Users
+from streamlearn.learner import columns, deviation, inverse
+from streamlearn.service import restore
+from streamlearn.service.explain import explain
+from streamlearn.service.metrics import Measurements
+from streamlearn.service.ports import EVENTS, PREDICTIONS
+from tests.laws.logs import Trial
+from tests.service.test_users import DEVIATION, STRATEGIES, answered, published, records, run, truth, x
+from tests.service.test_users import told as told_linear
+
+USERS = ["ann", "ben", "eve", ""]
+
+
+def told(users: Users = DEVIATION, strategy: str = "auto", budget: float = 0.3) -> Configuration:
+    linear = told_linear(users, strategy, budget=budget)
+    return replace(
+        linear,
+        model=Model("mlp", hidden=(6,)),
+        training=replace(linear.training, steps_per_label=4, batch_size=8),
+    )
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize("of_values", [False, True])
+def test_every_event_is_judged_by_its_own_users_network(penalty: str, of_values: bool) -> None:
+    """As by the module with the user's δ in its last layer; an event is its user's wherever in a block it stands."""
+    whose = ["zoe", *USERS]
+    asked = [(EVENTS, {"id": f"n{i}", "x": x(900 + i), "user": whose[i % 5]}) for i in range(100)]
+    configuration = told(Users("deviation", penalty), strategy="sld", budget=1e-9)
+    trial = run(configuration, answered(40, USERS, of_values), asked)
+    state, settings = trial.pipeline.state, trial.pipeline.standing.rules.learner
+    fit = state.published
+    assert fit is not None
+    assert fit.model.last_layer is not None
+    scored = {each["id"]: each for each in published(trial, PREDICTIONS)}
+    for i in range(100):
+        both = np.stack([fit.theta, fit.log_tangent]).astype(float)
+        own = deviation.of_user(state, settings, fit, whose[i % 5])
+        assert (own is None) == (whose[i % 5] in ("zoe", ""))
+        if own is not None:
+            part = both[:, fit.model.last_layer.at]
+            own.add_to(part)
+            both[:, fit.model.last_layer.at] = part
+        _, encoded = columns.encode(state.columns, [x(900 + i)])
+        f, f_dot = fit.model.response(*both, fit.frame.design(encoded.rows))
+        found = scored[f"n{i}"]
+        assert_allclose(found["score"], fit.model.loss.fisher_quadratic(f, f_dot)[0], rtol=1e-3, atol=1e-6)
+        if of_values:
+            assert_allclose(found["prediction"], fit.frame.value(float(f[0, 0])), rtol=1e-4, atol=1e-4)
+        elif abs(f[0, 0]) > 1e-4:
+            assert found["prediction"] == state.problem.classes[int(f[0, 0] > 0.0)]
+
+
+def test_who_is_unlike_the_others_is_predicted_better_by_a_layer_of_their_own() -> None:
+    lines, fresh = answered(120, ["ann", "ben", "eve", "kim"]), range(1000, 1200)
+    asked = [(EVENTS, {"id": f"n{i}", "x": x(i), "user": "ann"}) for i in fresh]
+    right = {}
+    for users in (Users(), DEVIATION):
+        scored = {each["id"]: each["prediction"] for each in published(run(told(users), lines, asked), PREDICTIONS)}
+        right[users.kind] = np.mean([scored[f"n{i}"] == truth(i, "ann") for i in fresh])
+    assert right["none"] < 0.5 < 0.75 < right["deviation"]
+
+
+@pytest.fixture(params=["whole", "last layer", "none"])
+def inverse_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What has an inverse Hessian."""
+    what: str = request.param
+    monkeypatch.setattr(inverse, "NETWORK_MOST", inverse.NETWORK_MOST if what == "whole" else 0)
+    monkeypatch.setattr(inverse, "FORMED_MOST", inverse.FORMED_MOST if what != "none" else 0)
+    return what
+
+
+def test_every_strategy_scores_users_events(inverse_of: str) -> None:
+    acting, *others = STRATEGIES
+    configuration = told(strategy=acting)
+    queries = replace(configuration.queries, count_pending="always", shadows=tuple(others))
+    open_ = [(EVENTS, {"id": f"o{i}", "x": x(500 + i), "user": "ann"}) for i in range(12)]
+    asked = [(EVENTS, {"id": f"n{i}", "x": x(1), "user": ["ann", "ben", "zoe"][i % 3]}) for i in range(3)]
+    trial = run(replace(configuration, queries=queries), [*answered(42, ["ann", "ben", "eve"]), *open_, *asked])
+    assert trial.pipeline.ledger.pending, "they count"
+    told_of = published(trial, PREDICTIONS)[-3:]
+    scores = [[each["score"], *(shadow["score"] for shadow in each["shadows"])] for each in told_of]
+    assert len(scores[0]) == len(STRATEGIES)
+    for strategy, found in zip(STRATEGIES, zip(*scores, strict=True), strict=True):
+        assert None not in found, (strategy, inverse_of)
+        assert len(set(found)) == 3, f"the same event of three users, by {strategy}"
+
+
+def test_how_many_deviations_are_kept_in_memory_changes_nothing() -> None:
+    lines = answered(40, ["ann", "ben", "eve", "kim", "zoe"])
+    few, many = (run(told(Users("deviation", cache=cache)), lines, []) for cache in (1, 100))
+    assert restore.digest(few.pipeline) == restore.digest(many.pipeline)
+    assert few.published == many.published
+
+
+def test_a_restart_goes_on_to_the_last_bit() -> None:
+    configuration, lines = told(Users("deviation", queries_per_day=5)), answered(50, ["ann", "ben", "eve"])
+    whole = run(configuration, lines[:60], lines[60:])
+    first = run(configuration, lines[:60])
+    pipeline = assemble.pipeline(configuration, first.store.recall, Measurements())
+    second = Trial(pipeline, first.store, first.published)
+    restore.put_back(second.pipeline, first.store.load())
+    second.poll(records(lines)[60:])
+    assert restore.digest(whole.pipeline) == restore.digest(second.pipeline)
+    assert whole.published == second.published
+
+
+def test_an_explanation_is_of_the_users_network() -> None:
+    event = [(EVENTS, {"id": user, "x": [0.9, 0.1, 0.0], "user": user}) for user in ("ann", "ben", "zoe")]
+    trial = run(told(strategy="sld", budget=1e-9), answered(80, ["ann", "ben", "ben", "ben"]), event)
+    scored = {each["id"]: each for each in published(trial, PREDICTIONS)}
+    for user in ("ann", "ben", "zoe"):
+        found = explain(trial.pipeline, user)
+        assert found.prediction == scored[user]["prediction"]
+        assert found.score == pytest.approx(scored[user]["score"], rel=1e-4)
+    assert scored["ann"]["prediction"] != scored["ben"]["prediction"]

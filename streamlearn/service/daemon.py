@@ -14,6 +14,7 @@ The world's faults are waited out (`patience.py`). All others end the process.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -95,7 +96,7 @@ class Daemon:
         try:
             self.start()
             while not self._patiently.over():
-                self.turn()
+                self.turn(self._patiently.over)
             self.drain()
         except Stopped:
             return False
@@ -117,8 +118,11 @@ class Daemon:
         self._health.ready("start")
         self._report()
 
-    def turn(self) -> int:
-        """Obey what was commanded; deal with what the last poll left, or poll once; how many records that were."""
+    def turn(self, over: Callable[[], bool] = lambda: False) -> int:
+        """Obey what was commanded; deal with what the last poll left, or poll once; how many records that were.
+
+        A quiet turn is used to go on learning, but not once it is `over`: what it was asked to stop for waits for no round.
+        """
         obeyed = self._obey()
         polled = self._polled or self._poll()
         before, began = self.pipeline.state, self._ports.clock.monotonic()
@@ -126,7 +130,7 @@ class Daemon:
         records, self._polled = polled[:taken], polled[taken:]
         self._lag.read(records)
         if not records and not self._announcing.under_way:  # a large model's rest is not to wait for rounds of steps
-            self.pipeline.settle(self._patiently.over)  # what it was asked to stop for is not to wait for a round
+            self.pipeline.settle(over)
         changes = self.pipeline.ledger.changes
         due = self._number > 0 and self._ports.clock.monotonic() - self._committed_at >= COMMIT_AGAIN_S
         due = due or self._announcing.due(self._ports.clock.now())

@@ -517,11 +517,10 @@ def test_a_long_round_of_steps_is_no_standstill(monkeypatch: pytest.MonkeyPatch)
 def test_a_round_that_is_under_way_when_it_is_asked_to_stop_is_given_up_and_the_next_start_takes_it_up_again() -> None:
     desk, other = unsettled(), unsettled()
     daemon, number = desk.started(), desk.store.load().number
-    desk.turns = 100
-    daemon.turn()
-    assert desk.turns < 0
+    asked = iter([False] * 100 + [True])
+    daemon.turn(lambda: next(asked))
+    assert list(asked) == []
     assert number == desk.store.load().number
-    desk.turns = 10**9
     again, undisturbed = desk.started(), other.started()
     for each in (again, undisturbed):
         each.turn()

@@ -19,6 +19,7 @@ UNWATCHED = {
     "streamlearn_forgotten_total",
     "streamlearn_columns_ignored_total",
     "streamlearn_events_counted",
+    "streamlearn_users",
 }
 
 

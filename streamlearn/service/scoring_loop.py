@@ -144,8 +144,8 @@ class ScoringLoop:
         if scorer is not self._scorer:
             version, before = scorer.snapshot.version, self._scorer
             same = before is not None and before.snapshot.version == version  # published again, for its threshold
-            told = {"action": "model", "version": version}
-            log.log(logging.DEBUG if same else logging.INFO, "scoring by version %d of the model", version, extra=told)
+            level = logging.DEBUG if same else logging.INFO
+            log.log(level, "scoring by version %d of the model", version, extra={"action": "model", "version": version})
             self._scorer = scorer
         age_s = max(0.0, self._ports.clock.now() - scorer.snapshot.time)
         self._measurements.set("streamlearn_model_version", scorer.snapshot.version)

@@ -139,7 +139,7 @@ def scorers(address: str, client: str, count: int, packed: int, records: list[by
 
 
 def partitions(member: DaemonProcess) -> int:
-    return sum(name.startswith("streamlearn_lag") for name in member.metrics()) if member.ready() else 0
+    return sum(name.startswith("streamlearn_lag{") for name in member.metrics()) if member.ready() else 0
 
 
 def scored(member: DaemonProcess) -> float:

@@ -11,9 +11,8 @@ import numpy as np
 from streamlearn.core.losses import Array
 from streamlearn.demo.comparison import Comparison
 from streamlearn.demo.table import TITLES
-from streamlearn.errors import Unavailable
 from streamlearn.evaluation.report.curves import grid_of, on
-from streamlearn.evaluation.report.style import STYLE, band
+from streamlearn.evaluation.report.style import band, four
 from streamlearn.evaluation.rows import Dataset, split
 from streamlearn.evaluation.trial import ALL_LABELS, RANDOM, STREAMLEARN, Outcome, Point
 from streamlearn.learner import columns
@@ -25,13 +24,12 @@ SPREAD = (0.1, 0.9)  # quantiles over seeds
 
 def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: Comparison) -> None:
     """A PNG, whatever the path is called."""
-    import matplotlib  # a heavy import, needed only here
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context(STYLE):
-        figure, axes = pyplot.subplots(2, 2, figsize=SIZE_INCHES, layout="constrained")
+    plan, seeds = outcomes[0].plan, len(comparison.seeds)
+    title = (
+        f"streamlearn on {dataset.name}: budget {100 * plan.budget:.3g} % of the stream, answers {plan.delay} events "
+        f"late, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    )
+    with four(path, title, SIZE_INCHES, DPI) as axes:
         _curves(axes[0, 0], outcomes, comparison, lambda point: point.score, "score")
         axes[0, 0].set_title(f"{dataset.score_name[0].upper()}{dataset.score_name[1:]} on rows never seen")
         axes[0, 0].legend(loc="lower right")
@@ -39,20 +37,6 @@ def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: 
         axes[0, 1].set_title("Test loss on the same rows")
         _regularity(axes[1, 0], outcomes)
         _asked(axes[1, 1], dataset, next(o for o in outcomes if o.plan.arm == STREAMLEARN))
-        plan, seeds = outcomes[0].plan, len(comparison.seeds)
-        figure.suptitle(
-            f"streamlearn on {dataset.name}: budget {100 * plan.budget:.3g} % of the stream, answers {plan.delay} events "
-            f"late, {seeds} {'seed' if seeds == 1 else 'seeds'}",
-            fontsize=12.5,
-            x=0.012,
-            ha="left",
-        )
-        try:
-            figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-        except OSError as error:
-            raise Unavailable(f"the picture could not be written to {path}: {error.strerror}") from None
-        finally:
-            pyplot.close(figure)
 
 
 def _curves(

@@ -21,9 +21,8 @@ from streamlearn.demo.users.comparison import (
     line_of,
 )
 from streamlearn.demo.users.table import BY_CHANCE, TITLES
-from streamlearn.errors import Unavailable
 from streamlearn.evaluation.report.curves import grid_of, on
-from streamlearn.evaluation.report.style import INK, STYLE, band
+from streamlearn.evaluation.report.style import INK, band, four
 from streamlearn.evaluation.rows import Dataset
 from streamlearn.evaluation.trial import Outcome
 
@@ -35,14 +34,13 @@ SPREAD = (0.1, 0.9)  # quantiles over seeds
 
 def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: Comparison) -> None:
     """A PNG, whatever the path is called."""
-    import matplotlib  # a heavy import, needed only here
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     loss = "Test loss" + (" (in variances)" if dataset.values else "")
-    with matplotlib.rc_context(STYLE):
-        figure, axes = pyplot.subplots(2, 2, figsize=SIZE_INCHES, layout="constrained")
+    plan, seeds = outcomes[0].plan, len(comparison.seeds)
+    title = (
+        f"streamlearn, many users: {dataset.name}, budget {100 * plan.budget:.3g} % of the stream, answers {plan.delay} "
+        f"events late, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    )
+    with four(path, title, SIZE_INCHES, DPI) as axes:
         _by_labels(axes[0, 0], comparison)
         axes[0, 0].set_title(f"{loss} over the shared model's, by a user's labels")
         _curves(axes[0, 1], outcomes)
@@ -51,20 +49,6 @@ def draw(path: Path, dataset: Dataset, outcomes: Sequence[Outcome], comparison: 
         axes[1, 0].set_title(f"Each of {len(comparison.pairs)} users, the same labels (seed {comparison.seeds[0]})")
         _regularity(axes[1, 1], outcomes)
         axes[1, 1].set_title("Regularity λ, learned on the way")
-        plan, seeds = outcomes[0].plan, len(comparison.seeds)
-        figure.suptitle(
-            f"streamlearn, many users: {dataset.name}, budget {100 * plan.budget:.3g} % of the stream, answers {plan.delay} "
-            f"events late, {seeds} {'seed' if seeds == 1 else 'seeds'}",
-            fontsize=12.5,
-            x=0.012,
-            ha="left",
-        )
-        try:
-            figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-        except OSError as error:
-            raise Unavailable(f"the picture could not be written to {path}: {error.strerror}") from None
-        finally:
-            pyplot.close(figure)
 
 
 def _by_labels(axes: Any, comparison: Comparison) -> None:

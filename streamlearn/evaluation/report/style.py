@@ -1,10 +1,14 @@
-"""How every picture looks, and a mean line in its band."""
+"""How every picture looks: a sheet of four, a mean line in its band."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from streamlearn.core.losses import Array
+from streamlearn.errors import Unavailable
 
 INK, FAINT = "#222222", "#dddddd"
 STYLE: Final[Any] = {
@@ -21,6 +25,26 @@ STYLE: Final[Any] = {
     "grid.color": "#eeeeee",
     "axes.axisbelow": True,
 }
+
+
+@contextmanager
+def four(path: Path, title: str, size_inches: tuple[float, float], dpi: int) -> Iterator[Any]:
+    """The axes (2, 2) of a picture with four parts, written when they are drawn: a PNG, whatever the path is called."""
+    import matplotlib  # a heavy import, needed only here
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(STYLE):
+        figure, axes = pyplot.subplots(2, 2, figsize=size_inches, layout="constrained")
+        figure.suptitle(title, fontsize=12.5, x=0.012, ha="left")
+        try:
+            yield axes
+            figure.savefig(path, format="png", dpi=dpi, metadata={"Software": None})
+        except OSError as error:
+            raise Unavailable(f"the picture could not be written to {path}: {error.strerror}") from None
+        finally:
+            pyplot.close(figure)
 
 
 def band(axes: Any, grid: Array, mean: Array, low: Array, high: Array, **line: Any) -> None:

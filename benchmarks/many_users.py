@@ -156,14 +156,17 @@ def of_deviation(model: Linear, groups: Groups, alpha: float) -> Array:
     return around(model, groups, alpha, shared_only(model, groups, alpha).theta)
 
 
-def of_personality(model: Linear, groups: Groups, alpha: float, directions: int, spread: bool = True) -> Array:
-    origin = shared_only(model, groups, alpha).theta
+def prior_of(model: Linear, groups: Groups, alpha: float, origin: Array, directions: int, spread: bool = True) -> Prior:
+    """How these users differ from the origin."""
     deviations, counts = around(model, groups, alpha, origin) - origin, groups.sums(groups.data.w)
     prior = personality.prior(deviations, counts, directions)
     assert prior is not None
-    if not spread:
-        prior = Prior(prior.directions * np.sqrt(model.size / (prior.directions**2).sum()), 0.0)
-    return around(model, groups, alpha, origin, prior)
+    return prior if spread else Prior(prior.directions * np.sqrt(model.size / (prior.directions**2).sum()), 0.0)
+
+
+def of_personality(model: Linear, groups: Groups, alpha: float, directions: int, spread: bool = True) -> Array:
+    origin = shared_only(model, groups, alpha).theta
+    return around(model, groups, alpha, origin, prior_of(model, groups, alpha, origin, directions, spread))
 
 
 def of_hierarchy(model: Linear, groups: Groups, alpha: float) -> Array:

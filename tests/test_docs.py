@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -76,6 +77,13 @@ def test_every_file_named_exists(text: str) -> None:
     assert paths
     missing = [path for path in paths if not ((ROOT / path).exists() or (ROOT / "streamlearn" / path).exists())]
     assert [] == missing
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_every_benchmark_is_in_the_table_and_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"| `{path.name}` |" in (ROOT / "benchmarks/README.md").read_text()
+    monkeypatch.syspath_prepend(path.parent)  # as where it is run
+    runpy.run_path(str(path))
 
 
 def test_every_room_is_on_the_code_map() -> None:

@@ -11,7 +11,7 @@ from typing import final
 
 from streamlearn.learner import score
 
-FADE, UNSCORED = 0.99, score.State()  # of the running means: about the last hundred labels
+UNSCORED = score.State()
 
 
 @final
@@ -51,4 +51,4 @@ def step(state: State, loss: float, excess: float, audit: bool) -> State:
 
 
 def _faded(mean: float, value: float, count: int) -> float:
-    return mean + max(1.0 / count, 1.0 - FADE) * (value - mean)
+    return mean + score.newest(count) * (value - mean)

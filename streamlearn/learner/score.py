@@ -35,7 +35,7 @@ def of_class(state: State, told: int, label: int) -> State:
     missing = max(0, label + 1 - len(state.counts))
     counts, right = [*state.counts, *[0] * missing], [*state.right, *[0.0] * missing]
     counts[label] += 1
-    right[label] += _rate(counts[label]) * (float(told == label) - right[label])
+    right[label] += newest(counts[label]) * (float(told == label) - right[label])
     return replace(state, counts=tuple(counts), right=tuple(right))
 
 
@@ -44,7 +44,7 @@ def of_value(state: State, told: float, label: float) -> State:
     squared = (told - label) ** 2 if math.isfinite(told) and abs(told - label) < 1e150 else math.inf
     if not math.isfinite(squared):
         return state
-    rate, off = _rate(state.values + 1), label - state.mean
+    rate, off = newest(state.values + 1), label - state.mean
     return replace(
         state,
         values=state.values + 1,
@@ -62,5 +62,6 @@ def score(state: State) -> float | None:
     return 1.0 - state.error / state.variance if state.variance > 0.0 else None
 
 
-def _rate(count: int) -> float:
+def newest(count: int) -> float:
+    """What the last of so many counts in a running mean: a plain one up to a hundred, which fades from there on."""
     return max(1.0 / count, 1.0 - FADE)

@@ -8,7 +8,8 @@ from functools import reduce
 import pytest
 
 from streamlearn.learner import progress
-from streamlearn.learner.progress import FADE, State
+from streamlearn.learner.progress import State
+from streamlearn.learner.score import FADE
 
 
 def after(losses: list[float], audit: int) -> State:

@@ -9,6 +9,7 @@ from typing import final
 import msgspec
 import numpy as np
 
+from streamlearn.config import Users
 from streamlearn.core.models.model import Model, in_words
 from streamlearn.errors import REBUILD, CannotStart, ConfigurationError
 from streamlearn.learner import columns, exact, examples, problem
@@ -33,7 +34,7 @@ class Snapshot:
 
     log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
     store without the configuration. obeyed: the number of the last command; share: of events that are read from here on.
-    name, recipe: for `streamlearn export`.
+    name, recipe, users: for `streamlearn export`; users: None of a store of before it was said.
     """
 
     learner: State
@@ -59,6 +60,7 @@ class Snapshot:
     transformer: transforming.Kept | None = None
     census: census.Kept = census.NOTHING
     drift: drift.Kept = drift.NOTHING
+    users: Users | None = None
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -70,7 +72,9 @@ def digest(pipeline: Pipeline) -> str:
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    told = replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD)
+    told = replace(
+        _snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD, users=None
+    )
     # A pickle of the same state may be other bytes in another process; what a transformer has done is in the rows.
     last = told.drift.last and replace(told.drift.last, time=0.0)
     told = replace(told, announced=NOTHING, transformer=None, drift=replace(told.drift, last=last))
@@ -127,6 +131,12 @@ def stored(saved: Saved) -> Snapshot | None:
 def learned(saved: Saved) -> State | None:
     """The learner's state in a store, without its examples; None before the first commit."""
     return _unpacked(saved).learner if saved.number else None
+
+
+def with_examples(saved: Saved) -> State:
+    """The same with its examples, of a store that has commits."""
+    held = _unpacked(saved)
+    return replace(held.learner, examples=_examples(held.learner, held.first, saved.examples))
 
 
 def _unpacked(saved: Saved) -> Snapshot:
@@ -220,6 +230,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.transforming.kept() if pipeline.standing.transforming else None,
         pipeline.standing.census.kept(),
         pipeline.standing.drift.kept(),
+        pipeline.standing.rules.users,
     )
 
 

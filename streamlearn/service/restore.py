@@ -12,7 +12,7 @@ import numpy as np
 from streamlearn.config import Users
 from streamlearn.core.models.model import Model, in_words
 from streamlearn.errors import REBUILD, CannotStart, ConfigurationError
-from streamlearn.learner import columns, exact, examples, problem
+from streamlearn.learner import columns, everybody, exact, examples, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
@@ -104,12 +104,17 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     pipeline.ledger.restore(saved, state.events, pipeline.recall)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
+    if not for_reading and state.users is not None and _other(state.users, settings.users):
+        learner_state = everybody.told_anew(learner_state)
     fit, published = learner_state.fit, learner_state.published
     if not for_reading:
         fit, published = (None if each is None else _built(each, settings) for each in (fit, published))
-    if fit is not None and published is not None and fit.solver == "newton" and not for_reading:
-        fit = exact.with_covariance(fit, learner_state, settings, "train")
-        published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
+    if fit is not None and published is not None and not for_reading:
+        if fit.solver == "newton":
+            fit = exact.with_covariance(fit, learner_state, settings, "train")
+        if fit.solver == "newton" and settings.holdout:
+            published = exact.with_covariance(published, learner_state, settings, "all")
+        published = published if settings.holdout else fit
     pipeline.standing.state = replace(learner_state, fit=fit, published=published)
     pipeline.standing.asking.restore(state.selector, state.acting, state.counted_at_once)
     standing = pipeline.standing
@@ -145,6 +150,11 @@ def _unpacked(saved: Saved) -> Snapshot:
     except ValueError as error:
         raise CannotStart(f"the store's snapshot cannot be read ({error}); {REBUILD}") from error
     return state
+
+
+def _other(before: Users, now: Users) -> bool:
+    """Whether what a fit knows of all users is something else now."""
+    return (before.kind, before.directions) != (now.kind, now.directions)
 
 
 def _built(fit: Fit, settings: Settings) -> Fit:

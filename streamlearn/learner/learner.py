@@ -142,6 +142,16 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
     return settle(state, settings, rounds=0)
 
 
+def forget_user(state: State, settings: Settings, user: str, learns: bool = True) -> State:
+    """A user's examples are forgotten; where it `learns`, the model is refitted without them, by a round of SGDF's steps."""
+    rows = examples.of_user(state.examples, user)
+    if not len(rows):
+        return state
+    kept = examples.without(state.examples, rows)
+    state = everybody.outdated(replace(state, examples=kept, unfitted=state.unfitted + len(rows)), user)
+    return settle(state, settings, rounds=0) if learns else state
+
+
 def drop_before(state: State, settings: Settings, serial: int, learns: bool = True) -> State:
     """Examples before `serial` are kept no longer, but for the newest of all; the model is refitted without them, λ goes on.
 

@@ -134,7 +134,7 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
     state = replace(state, examples=kept, unfitted=state.unfitted + 1)
-    state = everybody.outdated(state, user) if label is None else state
+    state = everybody.outdated(state, user) if label is None or label.user != user else state
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):

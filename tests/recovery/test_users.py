@@ -234,3 +234,14 @@ def test_a_user_who_is_forgotten_while_learning_is_paused_goes_from_the_model_se
     desk.run()
     assert b'"ben"' in snapshot_of(desk)
     assert b'"ann"' not in snapshot_of(desk)
+
+
+def test_whose_only_label_was_another_users_has_no_parameters_any_more(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal")
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "zoe"})
+    values(desk, 0, 40)
+    desk.run()
+    assert b'"zoe"' in snapshot_of(desk)
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "ben"})
+    desk.run()
+    assert b'"zoe"' not in snapshot_of(desk)

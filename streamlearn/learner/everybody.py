@@ -62,6 +62,16 @@ def outdated(state: State, user: str = "") -> State:
     return replace(state, fit=new, published=new if state.published is fit else state.published)
 
 
+def told_anew(state: State) -> State:
+    """Users are another kind than before: the next fit learns what it knows of all of them, and is due."""
+    if state.fit is None:
+        return state
+    fit, published = (
+        each and replace(each, prior=None, everybody=None, users_at=0) for each in (state.fit, state.published)
+    )
+    return replace(state, fit=fit, published=published, unfitted=max(1, state.unfitted))
+
+
 def left_out(state: State) -> int:
     """How many users have labels, and for want of room no precision of their own."""
     fit = state.fit

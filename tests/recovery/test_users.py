@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamlearn import cli
+from streamlearn import cli, settings
 from streamlearn.commands.control import control, parsed
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.sqlite.store import SqliteStore
@@ -37,6 +37,26 @@ def stream(desk: Desk, first: int, count: int, users: Sequence[str] = USERS) -> 
                 label = {"id": f"e{i}", "y": truth(i) == (user != "ann")}
                 append(desk.data / "labels.jsonl", label)
             append(desk.data / "labels.jsonl", {"id": f"late {i}", "y": True, "user": user})
+
+
+def values(desk: Desk, first: int, count: int) -> None:
+    """Labels that are values, with their features."""
+    for i in range(first, first + count):
+        y = x(i)["a"] * (-1.0 if USERS[i % 3] == "ann" else 1.0) + 0.1
+        append(desk.data / "labels.jsonl", {"id": f"e{i}", "x": x(i), "y": y, "user": USERS[i % 3]})
+
+
+def asked_rows(desk: Desk) -> int:
+    with closing(sqlite3.connect(desk.store)) as database:
+        return int(database.execute("SELECT count(*) FROM asked").fetchone()[0])
+
+
+def snapshot_of(desk: Desk) -> bytes:
+    store = SqliteStore(desk.store, read_only=True)
+    try:
+        return store.load().snapshot
+    finally:
+        store.close()
 
 
 def named(desk: Desk) -> set[str]:
@@ -177,3 +197,51 @@ def test_no_byte_of_a_forgotten_user_or_example_is_left_in_the_stores_files_whil
     assert b"ann" not in left
     assert b"features of ben" in left
     store.close()
+
+
+def test_users_of_another_kind_are_learned_of_anew_before_the_next_label(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    values(desk, 0, 90)
+    for kind in ("deviation", "gamma-normal", "personality", "gamma-normal", "deviation"):
+        desk.told = settings.read(None, {}, (f"log.path={desk.data}", "model.loss=squared", f"users.kind={kind}"))
+        state = desk.run().state
+        fit = state.published
+        assert fit is not None
+        assert fit.users_at == (0 if kind == "deviation" else 90)
+        assert (fit.prior is not None, fit.together is not None) == (kind == "personality", kind == "gamma-normal")
+
+
+def test_without_a_quota_nothing_is_kept_of_whom_was_asked_when(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, *OF_USERS)
+    stream(desk, 0, 90)
+    desk.run()
+    assert asked_rows(desk) > 0
+    desk.told = settings.read(None, {}, (f"log.path={desk.data}", "users.kind=deviation"))
+    stream(desk, 90, 1)
+    desk.run()
+    assert asked_rows(desk) == 0
+
+
+def test_a_user_who_is_forgotten_while_learning_is_paused_goes_from_the_model_served_after_a_restart_too(
+    tmp_path: Path,
+) -> None:
+    told = ("model.loss=squared", "users.kind=gamma-normal", "training.solver=cg")
+    desk = Desk(tmp_path, *told)
+    values(desk, 0, 60)
+    desk.run()
+    control(desk.told, "pause-learning", 0)
+    control(desk.told, "forget-user", 0, "ann")
+    desk.run()
+    assert b'"ben"' in snapshot_of(desk)
+    assert b'"ann"' not in snapshot_of(desk)
+
+
+def test_whose_only_label_was_another_users_has_no_parameters_any_more(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal")
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "zoe"})
+    values(desk, 0, 40)
+    desk.run()
+    assert b'"zoe"' in snapshot_of(desk)
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "ben"})
+    desk.run()
+    assert b'"zoe"' not in snapshot_of(desk)

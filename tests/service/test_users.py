@@ -229,11 +229,14 @@ def test_an_explanation_is_of_the_users_model() -> None:
     event = [(EVENTS, {"id": user, "x": [0.9, 0.1, 0.0], "user": user}) for user in ("ann", "ben", "zoe")]
     trial = run(told(strategy="sld", budget=1e-9), answered(120, ["ann", "ben", "ben", "ben"]), event)
     scored = {each["id"]: each for each in published(trial, PREDICTIONS)}
-    for user in ("ann", "ben", "zoe"):
-        found = explain(trial.pipeline, user)
-        assert found.prediction == scored[user]["prediction"]
-        assert found.score == pytest.approx(scored[user]["score"], rel=1e-9)
+    found = {user: explain(trial.pipeline, user) for user in ("ann", "ben", "zoe")}
+    for user, labels in (("ann", 30), ("ben", 90), ("zoe", 0)):
+        assert (found[user].user, found[user].labels_of_user) == (user, labels)
+        assert found[user].prediction == scored[user]["prediction"]
+        assert found[user].score == pytest.approx(scored[user]["score"], rel=1e-9)
     assert scored["ann"]["prediction"] != scored["ben"]["prediction"]
+    of_ann, of_ben = ([(id, value) for id, _, value in found[user].nearest] for user in ("ann", "ben"))
+    assert of_ann == [(id, -value) for id, value in of_ben], "what speaks for his likeliest class speaks against hers"
 
 
 @pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal"])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.objective import Data
-from streamlearn.core.users import deviation_l1, deviation_l2
+from streamlearn.core.users import deviation_l1, deviation_l2, deviation_of_part
 from streamlearn.core.users.deviation import Deviation, Prior, Shared
 from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
@@ -55,6 +55,8 @@ def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], p
     shared = Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)
     data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
     with np.errstate(all="ignore"):  # what is not finite is no deviation
+        if fit.model.part is not None:
+            return deviation_of_part.solve(shared, data)
         return (
             SOLVERS[settings.users.penalty](shared, data) if prior is None else deviation_l2.solve(shared, data, prior)
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.core.users import personal
@@ -82,13 +83,15 @@ class Deviations:
             each.add_to(table[number[user]])
         whose = np.zeros(len(X), dtype=np.intp)
         whose[place : place + len(users)] = [number.get(user, 0) for user in users]
-        return added(seen, fit, X, table[whose])
+        return added(seen, fit, X, table, whose)
 
 
-def added(seen: Sight, fit: Fit, X: Array, own: Array) -> tuple[Sight, Array]:
-    """Of each row's own δ and δ̇: own (n, 2, d); of a network by one forward pass for all."""
-    last, by_output = fit.model.last_layer, own.reshape(len(X), 2, fit.model.outputs_count, -1)
-    rows, rows_dot = X, None
+def added(seen: Sight, fit: Fit, X: Array, table: Array, whose: NDArray[np.intp]) -> tuple[Sight, Array]:
+    """Of users' δ and δ̇, table (u, 2, d), whose (n,) of each row; of a network by one forward pass for all."""
+    last, part, k = fit.model.last_layer, fit.model.part, fit.model.outputs_count
+    if part is not None:
+        return seen.by_user(), personal.rows(X, *part.added(fit.theta, fit.log_tangent, X, table, whose))
+    rows, rows_dot, by_output = X, None, table[whose].reshape(len(X), 2, k, -1)
     if last is not None:
         _, _, rows, rows_dot = last.response(fit.theta, fit.log_tangent, X)
     delta, dot = np.einsum("nd,npkd->pnk", rows, by_output)

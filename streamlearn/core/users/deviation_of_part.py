@@ -11,8 +11,8 @@ is then leads downhill), and is halved until U falls. Nothing is formed; a produ
     H_SS δ̇ = −(α δ + [∇²E_u θ̇₀]_S),    H_SS = [∇²E_u]_SS + α I    at θ₀ + δ
 
 by conjugate gradients as well. At a minimum H_SS has no negative direction, so it is the true one whatever the curvature is by
-which θ₀ is trained. Where rounding or a bound on steps left δ short of a minimum and there is one, G_SS + αI (Gauss–Newton) takes
-its place. Of S = the last layer all this is `deviation_l2.py`, the long way.
+which θ₀ is trained. Where rounding or a bound on steps left δ short of a minimum and there is one, G_SS + αI (Gauss–Newton)
+takes its place. Of S = the last layer all this is `deviation_l2.py`, the long way.
 """
 
 from __future__ import annotations

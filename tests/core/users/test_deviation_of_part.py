@@ -9,10 +9,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
+from streamlearn.core import conjugate
 from streamlearn.core.losses import Array
 from streamlearn.core.models.differentiation import Rules
 from streamlearn.core.models.network import Network
-from streamlearn.core.objective import Data
+from streamlearn.core.objective import Data, Objective
 from streamlearn.core.users import deviation_l2, deviation_of_part
 from streamlearn.core.users.deviation import Deviation, Shared, deviating, response
 from tests.core.models.nets import network, rows, sample, somewhere
@@ -81,6 +82,26 @@ def test_the_tangent_is_the_derivative_of_refits_from_a_network_that_moves(kind:
     told = response(shared.model, shared.theta, shared.log_tangent, unseen, own)
     assert_allclose(told[0], shared.model.outputs(theta(shared, own.delta), unseen), atol=1e-12)
     assert relative(told[1], (f[0] - f[1]) / (2.0 * h)) < 1e-5
+
+
+@heads
+def test_the_tangent_is_the_derivative_of_refits_of_the_network_too(head: str) -> None:
+    """θ₀ and θ̇₀ are at the optimum of everybody's examples, found again at every λ."""
+    model = network("mlp", head, of_users=True, own=HIDDEN, curvature="hessian")
+    everybody, ann = sample("mlp", head, 60, seed=3), sample("mlp", head, 8)
+    objective, weight = Objective(model, 0.5), float(everybody.w.sum())
+
+    def refitted(log_regularity: float, start: Array) -> Shared:
+        regularity = float(np.exp(log_regularity))
+        state = conjugate.State(start, np.zeros_like(start))
+        state, info = conjugate.step(state, objective, everybody, regularity, 1e-11)
+        assert info.ok
+        return Shared(model, state.theta, state.log_tangent, regularity * weight)
+
+    at, h = float(np.log(0.05)), 1e-4
+    here = refitted(at, somewhere(model))
+    ahead, behind = (found(refitted(at + step, here.theta), ann).delta for step in (h, -h))
+    assert relative(found(here, ann).log_tangent, (ahead - behind) / (2.0 * h)) < 1e-4
 
 
 @heads

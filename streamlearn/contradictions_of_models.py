@@ -164,7 +164,7 @@ def _check_users(configuration: Configuration) -> None:
         )
     if users.kind == "gamma-normal":
         _check_gamma_normal(configuration)
-    if users.kind != "deviation" and configuration.model.kind != "linear":
+    if users.kind not in ("deviation", "personality") and configuration.model.kind != "linear":
         raise refuse(
             f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
         )

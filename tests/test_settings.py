@@ -482,7 +482,7 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         ((*GAMMA_NORMAL, "regularity.increasing=log"), 'users.kind = "gamma-normal" has the regularizer'),
         ((*GAMMA_NORMAL, "users.cache=3"), 'users.kind = "gamma-normal" keeps everybody\'s parameters in the fit'),
         ((*GAMMA_NORMAL, "users.penalty=l1"), 'users.kind = "gamma-normal" measures by the square'),
-        (("users.kind=personality", "model.kind=mlp"), 'users.kind = "personality" needs a linear model'),
+        ((*GAMMA_NORMAL, "model.kind=mlp"), 'users.kind = "gamma-normal" needs a linear model'),
         (
             ("users.kind=deviation", "regularity.validation=rotating"),
             'users.kind = "deviation" tests λ on each user\'s own labels before they are learned, and regularity.valid',

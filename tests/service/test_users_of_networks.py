@@ -14,13 +14,14 @@ from streamlearn.learner import columns, deviation, inverse
 from streamlearn.service import restore
 from streamlearn.service.explain import explain
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, PREDICTIONS
+from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS
 from tests.laws.logs import Trial
 from tests.service.test_users import DEVIATION, STRATEGIES, answered, published, records, run, truth, x
 from tests.service.test_users import told as told_linear
 
 USERS = ["ann", "ben", "eve", ""]
 PART = Users("deviation", parameters=("0.bias", "2.*"))
+PERSONALITY = Users("personality", directions=2)
 ways = pytest.mark.parametrize("users", [DEVIATION, PART], ids=["last layer", "part"])
 
 
@@ -33,7 +34,9 @@ def told(users: Users = DEVIATION, strategy: str = "auto", budget: float = 0.3) 
     )
 
 
-@pytest.mark.parametrize("users", [DEVIATION, Users("deviation", "l1"), PART], ids=["l2", "l1", "part"])
+@pytest.mark.parametrize(
+    "users", [DEVIATION, Users("deviation", "l1"), PERSONALITY, PART], ids=["l2", "l1", "personality", "part"]
+)
 @pytest.mark.parametrize("of_values", [False, True])
 def test_every_event_is_judged_by_its_own_users_network(users: Users, of_values: bool) -> None:
     """As by the module with the user's δ in its last layer, or where they say; wherever in a block the event stands."""
@@ -73,11 +76,11 @@ def test_who_is_unlike_the_others_is_predicted_better_by_a_layer_of_their_own(us
     right = {}
     for each_way in (Users(), users):
         scored = {each["id"]: each["prediction"] for each in published(run(told(each_way), lines, asked), PREDICTIONS)}
-        right[each_way.kind] = np.mean([scored[f"n{i}"] == truth(i, "ann") for i in fresh])
-    assert right["none"] < 0.5 < 0.75 < right["deviation"]
+        right[each_way is users] = np.mean([scored[f"n{i}"] == truth(i, "ann") for i in fresh])
+    assert right[False] < 0.5 < 0.75 < right[True]
 
 
-@pytest.fixture(params=["whole", "last layer", "none"])
+@pytest.fixture
 def inverse_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What has an inverse Hessian."""
     what: str = request.param
@@ -86,10 +89,12 @@ def inverse_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     return what
 
 
-@ways
+@pytest.mark.parametrize(
+    ("users", "inverse_of"),
+    [*((DEVIATION, what) for what in ("whole", "last layer", "none")), (PART, "whole")],
+    indirect=["inverse_of"],
+)
 def test_every_strategy_scores_users_events(users: Users, inverse_of: str) -> None:
-    if users is PART and inverse_of != "whole":
-        return  # what rows bring along is the same
     acting, *others = STRATEGIES
     configuration = told(users, acting)
     queries = replace(configuration.queries, count_pending="always", shadows=tuple(others))
@@ -113,7 +118,7 @@ def test_how_many_deviations_are_kept_in_memory_changes_nothing(users: Users) ->
     assert few.published == many.published
 
 
-@ways
+@pytest.mark.parametrize("users", [DEVIATION, PERSONALITY, PART], ids=["last layer", "personality", "part"])
 def test_a_restart_goes_on_to_the_last_bit(users: Users) -> None:
     configuration, lines = told(replace(users, queries_per_day=5)), answered(40, ["ann", "ben", "eve"])
     whole = run(configuration, lines[:50], lines[50:])
@@ -135,3 +140,20 @@ def test_an_explanation_is_of_the_users_network() -> None:
         assert found.prediction == scored[user]["prediction"]
         assert found.score == pytest.approx(scored[user]["score"], rel=1e-4)
     assert scored["ann"]["prediction"] != scored["ben"]["prediction"]
+
+
+def test_directions_go_on_in_the_last_layer_when_there_is_one_class_more() -> None:
+    trial = run(told(PERSONALITY), answered(46, ["ann", "ben", "eve"]))
+    fit = trial.pipeline.state.published
+    assert fit is not None
+    assert fit.prior is not None
+    assert fit.prior.directions.shape == (7, 2)
+    new = [(EVENTS, {"id": "new", "x": x(7), "user": "ann"}), (LABELS, {"id": "new", "y": "maybe"})]
+    trial.poll([each._replace(offset=46, next=47) for each in records(new)])
+    grown = trial.pipeline.state.published
+    assert grown is not None
+    assert grown.prior is not None
+    assert grown.users_at == fit.users_at, "not learned anew"
+    by_output = grown.prior.directions.reshape(3, 7, 2)
+    assert_allclose(by_output[2 if trial.pipeline.state.problem.classes[2] == "maybe" else 0], 0.0)
+    assert sum(np.array_equal(part, fit.prior.directions) for part in by_output) == 1

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from streamlearn.core.objective import Data
 from streamlearn.core.users import deviation_l1, deviation_l2, deviation_of_part
-from streamlearn.core.users.deviation import Deviation, Prior, Shared
+from streamlearn.core.users.deviation import Deviation, Prior, Shared, layer, met
+from streamlearn.core.users.unknown import Unsure
 from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
@@ -50,9 +51,7 @@ def weight_of(settings: Settings, fit: Fit, user: str) -> float:
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
     """The deviation of a user with these examples; prior: how users differ, where that is known."""
-    kept = state.examples
-    weight = fit.weight or float(kept.weight[places(state, settings, fit.end)].sum())
-    shared = Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)
+    kept, shared = state.examples, _shared(state, settings, fit)
     data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
     with np.errstate(all="ignore"):  # what is not finite is no deviation
         if fit.model.part is not None:
@@ -60,3 +59,36 @@ def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], p
         return (
             SOLVERS[settings.users.penalty](shared, data) if prior is None else deviation_l2.solve(shared, data, prior)
         )
+
+
+def unsure(state: State, settings: Settings, fit: Fit) -> Unsure | None:
+    """How unsure this fit is of users; None of kinds of which that is not said, and of parameters chosen by name."""
+    if (
+        fit.model.part is not None
+        or settings.users.kind not in ("deviation", "personality")
+        or settings.users.penalty != "l2"
+    ):
+        return None
+    prior = fit.prior if settings.users.kind == "personality" else None
+    return Unsure(layer(fit.model), prior, _shared(state, settings, fit).precision)
+
+
+def told(
+    state: State, fit: Fit, how: Unsure, user: str, own: Deviation | None, asked: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """What this user's labels have told or will tell of them (`core/users/unknown.py`), a root (d, r).
+
+    asked: raw rows (m, columns) that they are asked about. None: nothing, or nothing finite was found.
+    """
+    rows, kept = learned(state, fit, user), state.examples
+    if not len(rows) + len(asked):
+        return None
+    there = met(fit.model, fit.theta, fit.log_tangent, fit.frame.design(np.concatenate([kept.X[rows], asked])))
+    f = there.f if own is None else there.response(own)[0]
+    w = np.concatenate([kept.weight[rows], np.ones(len(asked))])
+    return how.told(there.rows, f, w)
+
+
+def _shared(state: State, settings: Settings, fit: Fit) -> Shared:
+    weight = fit.weight or float(state.examples.weight[places(state, settings, fit.end)].sum())
+    return Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)

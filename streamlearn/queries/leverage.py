@@ -12,6 +12,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from streamlearn.core.losses import Array
+from streamlearn.queries import unsure
 from streamlearn.queries.strategy import Strategy, View
 
 
@@ -24,4 +25,4 @@ class Leverage(Strategy):
         if view is None or view.covariance is None:
             return np.full(len(X), np.nan)
         fisher = view.model.loss.fisher(view.model.outputs(view.theta, X))
-        return np.asarray((fisher * view.model.covariance(view.theta, view.covariance, X)).sum(axis=(1, 2)))
+        return np.asarray((fisher * unsure.covariance(view, view.covariance, X)).sum(axis=(1, 2)))

@@ -18,10 +18,8 @@ from typing import ClassVar, final
 import numpy as np
 
 from streamlearn.core.losses import Array
-from streamlearn.queries import curvature
+from streamlearn.queries import curvature, unsure
 from streamlearn.queries.strategy import Strategy, View
-
-FEW = 3  # columns of a root for each row: with more, its square is formed and less is to be multiplied
 
 
 @final
@@ -39,15 +37,7 @@ class VOptimality(Strategy):
 def fall(view: View, covariance: Array, stream: Array | None, X: Array) -> Array:
     """By how much tr(M A) falls with a label at each of the design rows X (n, D): (n,); M = stream streamᵀ."""
     c = view.model.loss.curvature(view.model.outputs(view.theta, X))
-    V = view.model.covariance(view.theta, covariance, X)
-    Q = V if stream is None else _shared(view, covariance @ stream, X)
+    V = unsure.covariance(view, covariance, X)
+    Q = V if stream is None else unsure.shared(view, covariance, stream, X)
     falls = np.linalg.solve(np.eye(c.shape[1]) + c @ V, c @ Q)
     return np.asarray(np.trace(falls, axis1=1, axis2=2))
-
-
-def _shared(view: View, half: Array, X: Array) -> Array:
-    """Q (n, k, k), half = A U for U Uᵀ = M."""
-    if half.shape[1] >= FEW * half.shape[0]:
-        return view.model.covariance(view.theta, half @ half.T, X)
-    moved = view.model.responses(view.theta, half, X)
-    return np.asarray(moved @ moved.transpose(0, 2, 1))

@@ -148,7 +148,7 @@ class Asking:
             self.acting = strategy.name
         part, fit = slice(start, stop), state.published
         all_ = [strategy, *shadows]
-        users = None if self.deviations is None else partial(self._of_users, state, segment.users[part], place)
+        users = None if self.deviations is None else self._of_users(state, ledger, segment.users[part], place, all_)
         looked = look(seen, fit.frame if fit else None, all_, segment.rows[part], segment.draws[part], place, users)
         trusted = fit is None or not strategy.by_tangent or fit.certificate.trusted
         self.shadows.take(shadows)
@@ -157,9 +157,13 @@ class Asking:
         names = tuple(each.name for each in shadows)
         return Scored(start, own, looked.predictions, trusted, names, others, asks)
 
-    def _of_users(self, state: State, users: Sequence[str], place: int, seen: Sight, X: Array) -> tuple[Sight, Array]:
+    def _of_users(
+        self, state: State, ledger: Ledger, users: Sequence[str], place: int, strategies: Sequence[Strategy]
+    ) -> Callable[[Sight, Array], tuple[Sight, Array]]:
+        """How rows come to what their users add."""
         assert self.deviations is not None
-        return self.deviations.carried(seen, state, X, users, place)
+        asked = self.outlook.asked_of(ledger) if any(each.needs_inverse for each in strategies) else None
+        return partial(self.deviations.carried, state=state, users=users, place=place, asked=asked)
 
     def select(self, segment: Segment, scored: Scored, start: int, stop: int) -> selector.Info:
         """Deal with the segment's events from start on, up to and including the next query or a renewal of the window."""

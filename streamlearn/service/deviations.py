@@ -8,7 +8,7 @@ labels take none of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, final
 
 import numpy as np
@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 from streamlearn.core.losses import Array
 from streamlearn.core.users import personal
 from streamlearn.core.users.deviation import Deviation, deviating
+from streamlearn.core.users.unknown import Unsure
 from streamlearn.learner import deviation
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 from streamlearn.queries.sight import Sight
+from streamlearn.service.outlook import stacked
+
+NUMBERS_MOST = 5_000_000  # of what users' labels have told, in memory
 
 
 class _Kept(NamedTuple):
@@ -31,6 +35,17 @@ class _Kept(NamedTuple):
     own: Deviation | None
 
 
+class _Told(NamedTuple):
+    """mark: that of the deviation, and what the user was asked about besides."""
+
+    mark: tuple[tuple[int, int, int, int] | None, tuple[bytes, ...]]
+    root: Array | None
+
+    @property
+    def size(self) -> int:
+        return 0 if self.root is None else self.root.size
+
+
 @final
 class Deviations:
     def __init__(self, settings: Settings, most: int) -> None:
@@ -38,6 +53,8 @@ class Deviations:
         self._everybody = settings.users.kind == "gamma-normal"  # who has no labels has a deviation too: θ₀ is another
         self._fit: Fit | None = None
         self._kept: dict[str, _Kept] = {}  # the one used last is the last
+        self._known: dict[str, _Told] = {}  # likewise
+        self._numbers = 0  # in these
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -45,12 +62,14 @@ class Deviations:
     def touched(self, user: str) -> None:
         """An example of this user is not what it was."""
         self._kept.pop(user, None)
+        known = self._known.pop(user, None)
+        self._numbers -= known.size if known else 0
 
     def of(self, state: State, user: str) -> Deviation | None:
         """The user's deviation from the model served, found anew where it is stale."""
         fit, serials = state.published, state.examples.by_user.get(user)
         if fit is not self._fit:
-            self._fit, self._kept = fit, {}
+            self._fit, self._kept, self._known, self._numbers = fit, {}, {}, 0
         if fit is not None and self._everybody:  # a difference of two rows
             return deviation.of_user(state, self._settings, fit, user)
         if fit is None or not serials:
@@ -65,36 +84,85 @@ class Deviations:
             del self._kept[next(iter(self._kept))]
         return kept.own
 
-    def carried(self, seen: Sight, state: State, X: Array, users: Sequence[str], place: int) -> tuple[Sight, Array]:
+    def carried(
+        self,
+        seen: Sight,
+        X: Array,
+        state: State,
+        users: Sequence[str],
+        place: int,
+        asked: Callable[[str], list[bytes]] | None = None,
+    ) -> tuple[Sight, Array]:
         """What strategies see of design rows X (n, D), and these rows with what their users add.
 
-        users: of the rows from `place` on, the others are nobody's.
+        users: of the rows from `place` on, the others are nobody's. asked: features of what a user is asked about; None: it
+        is not looked at what is not known of them.
         """
-        having = state.examples.by_user
-        found = {user: self.of(state, user) for user in dict.fromkeys(users) if self._everybody or user in having}
-        own = {user: each for user, each in found.items() if each is not None}
-        if not own:
-            return seen, X
-        fit = state.published
+        fit, names = state.published, list(dict.fromkeys(users))
         assert fit is not None, "what users deviate from"
-        number = dict(zip(own, range(1, 1 + len(own)), strict=True))
-        table = np.zeros((1 + len(own), 2, deviating(fit.model)))
-        for user, each in own.items():
-            each.add_to(table[number[user]])
+        own = {name: each for name in names if (each := self.of(state, name)) is not None}
+        unsure = None if asked is None else deviation.unsure(state, self._settings, fit)
+        if not own and (unsure is None or not any(names)):
+            return seen, X
+        number = {name: i for i, name in enumerate((each for each in names if each or each in own), start=1)}
         whose = np.zeros(len(X), dtype=np.intp)
         whose[place : place + len(users)] = [number.get(user, 0) for user in users]
-        return added(seen, fit, X, table, whose)
+        table = np.zeros((1 + len(number), 2, deviating(fit.model)))
+        for user, each in own.items():
+            each.add_to(table[number[user]])
+        if unsure is None or asked is None:
+            return added(seen, fit, X, table, whose)
+        told = {i: self._told(state, unsure, name, asked(name)) for name, i in number.items() if name}
+        return added(seen, fit, X, table, whose, Unknown(unsure, whose, told))
+
+    def _told(self, state: State, unsure: Unsure, user: str, asked: list[bytes]) -> Array | None:
+        """What this user's labels say of them, with those that they are asked for."""
+        assert self._fit is not None
+        own = self.of(state, user)
+        kept = self._kept.get(user)
+        mark = (kept.mark if kept else None, tuple(asked))
+        known = self._known.pop(user, None)
+        self._numbers -= known.size if known else 0
+        if known is None or known.mark != mark:
+            known = _Told(mark, deviation.told(state, self._fit, unsure, user, own, stacked(state, asked)))
+        self._known[user] = known
+        self._numbers += known.size
+        while self._numbers > NUMBERS_MOST or len(self._known) > self._most:
+            self._numbers -= self._known.pop(next(iter(self._known))).size
+        return known.root
 
 
-def added(seen: Sight, fit: Fit, X: Array, table: Array, whose: NDArray[np.intp]) -> tuple[Sight, Array]:
+@final
+class Unknown(NamedTuple):
+    """What is not known of whose rows these are: numbers of users (n,), 0: nobody; what is told of each, None: nothing."""
+
+    unsure: Unsure
+    whose: NDArray[np.intp]
+    told: dict[int, Array | None]
+
+    def moved(self, rows: Array) -> Array:
+        """J Σ_u at design rows (n, D): (n, k, d)."""
+        out = self.unsure.moved(rows)
+        out[self.whose == 0] = 0.0
+        for number, root in self.told.items():
+            if root is not None:
+                at = np.flatnonzero(self.whose == number)
+                J = np.einsum("ce,nd->nced", np.eye(out.shape[1]), rows[at]).reshape(out[at].shape)
+                out[at] -= (J @ root) @ root.T  # row by row: the same bits whatever else there is
+        return out
+
+
+def added(
+    seen: Sight, fit: Fit, X: Array, table: Array, whose: NDArray[np.intp], unknown: Unknown | None = None
+) -> tuple[Sight, Array]:
     """Of users' δ and δ̇, table (u, 2, d), whose (n,) of each row; of a network by one forward pass for all."""
-    last, part, k = fit.model.last_layer, fit.model.part, fit.model.outputs_count
+    last, part = fit.model.last_layer, fit.model.part
     if part is not None:
         return seen.by_user(), personal.rows(X, *part.added(fit.theta, fit.log_tangent, X, table, whose))
-    rows, rows_dot, by_output = X, None, table[whose].reshape(len(X), 2, k, -1)
+    rows, rows_dot, by_output = X, None, table[whose].reshape(len(X), 2, fit.model.outputs_count, -1)
     if last is not None:
         _, _, rows, rows_dot = last.response(fit.theta, fit.log_tangent, X)
     delta, dot = np.einsum("nd,npkd->pnk", rows, by_output)
     if rows_dot is not None:
         dot += np.einsum("nd,nkd->nk", rows_dot, by_output[:, 0])
-    return seen.by_user(), personal.rows(X, delta, dot)
+    return seen.by_user(), personal.rows(X, delta, dot, unknown and unknown.moved(rows))

@@ -84,7 +84,7 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
     rows, names = _without_each_feature(state, x)
     draw = np.zeros(len(rows))
     acting = strategies[:1]
-    by_user, carried = _by_user(pipeline, seen, fit.frame.design(rows), user)
+    by_user, carried = _by_user(pipeline, seen, fit.frame.design(rows), user, id if acting[0].needs_inverse else None)
     scores = by_user.scores(acting, carried, draw)[0]
     last = asking.selector.window[: min(asking.selector.written, len(asking.selector.window))]
     X = fit.frame.design(x[None, :])
@@ -111,10 +111,16 @@ def as_object(told: Explained) -> dict[str, Any]:
     return {**vars(told), "moved_by": moved, "nearest": nearest}
 
 
-def _by_user(pipeline: Pipeline, seen: Sight, X: Array, user: str) -> tuple[Sight, Array]:
-    """What is seen of design rows X (n, D), all of them this user's."""
-    deviations = pipeline.standing.asking.deviations
-    return (seen, X) if deviations is None else deviations.carried(seen, pipeline.state, X, [user] * len(X), 0)
+def _by_user(pipeline: Pipeline, seen: Sight, X: Array, user: str, without: str | None) -> tuple[Sight, Array]:
+    """What is seen of design rows X (n, D), all of them this user's.
+
+    without: the query that is not counted; None: it is not looked at what is not known of the user.
+    """
+    asking = pipeline.standing.asking
+    if asking.deviations is None:
+        return seen, X
+    asked = None if without is None else asking.outlook.asked_of(pipeline.ledger, without)
+    return asking.deviations.carried(seen, X, pipeline.state, [user] * len(X), 0, asked)
 
 
 def _found(pipeline: Pipeline, id: str) -> tuple[str, Array, str]:

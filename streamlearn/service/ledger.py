@@ -45,6 +45,7 @@ class Ledger:
         self._remember, self._wait, self._fair = max(1, remember), wait, fair
         self.known: dict[str, int] = {}
         self.pending: dict[str, Pending] = {}
+        self._asked: dict[str, dict[str, Pending]] = {}  # the same by user
         self.waiting: dict[str, Waiting] = {}
         self.labeled: dict[str, int] = {}
         self.count = 0  # events so far: the ordinal of the next one
@@ -60,7 +61,8 @@ class Ledger:
         newest = self._fairly(newest)[-NEWEST_KEPT:]
         self._newest = sorted(recall(newest).values(), key=lambda entry: entry.ordinal) if newest else []
         self.known = dict(saved.event_ids)
-        self.pending = {entry.id: entry for entry in saved.pending}
+        for entry in saved.pending:
+            self._ask(entry)
         self.waiting = {entry.id: entry for entry in saved.waiting}
         self.labeled = {example.id: example.serial for example in saved.examples}
         self.quotas.restore(saved.asked)
@@ -149,14 +151,26 @@ class Ledger:
         return [entry for entry in self._newest if entry.ordinal >= self.count - self._remember][-RECENT_MOST:]
 
     def ask(self, entry: Pending) -> None:
-        self.pending[entry.id] = entry
+        self._ask(entry)
         self.changes.pending_added.append(entry)
+
+    def _ask(self, entry: Pending) -> None:
+        self.pending[entry.id] = entry
+        if entry.user:
+            self._asked.setdefault(entry.user, {})[entry.id] = entry
+
+    def asked_of(self, user: str) -> list[Pending]:
+        """The queries of this user's events, as they were asked."""
+        return list(self._asked.get(user, {}).values())
 
     def settle_query(self, id: str) -> Pending | None:
         """The query of this id was answered, forgotten or has expired."""
         entry = self.pending.pop(id, None)
         if entry is not None:
             self.changes.pending_removed.append(id)
+            asked = self._asked.get(entry.user, {})
+            if asked.pop(id, None) and not asked:
+                del self._asked[entry.user]
         return entry
 
     def hasten(self, latest: float) -> bool:
@@ -211,7 +225,7 @@ class Ledger:
         """Ids of the user's events and queries; of_store: of those that the store remembers."""
         ids = [id for id in of_store if id in self.known]
         ids += [entry.id for entry in self._fresh.values() if entry.user == user]
-        ids += [entry.id for entry in self.pending.values() if entry.user == user]
+        ids += [entry.id for entry in self.asked_of(user)]
         return list(dict.fromkeys(ids))
 
     def forget(self, id: str) -> int | None:

@@ -6,7 +6,7 @@ into it; recent events are looked at once a block. What labels still buy is read
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -61,6 +61,12 @@ class Outlook:
         self._sight = self._sight.count(state.published.frame.design(rows)[0])
         return True
 
+    def asked_of(self, ledger: Ledger, without: str | None = None) -> Callable[[str], list[bytes]]:
+        """Features of what a user is asked about and is counted, but for one."""
+        if self._count_pending == "never":
+            return lambda user: []
+        return lambda user: [entry.x for entry in ledger.asked_of(user) if entry.id != without]
+
     def current(self, state: State, ledger: Ledger, ordinal: int, strategies: Sequence[Strategy]) -> Sight | None:
         """For an event of this ordinal; None while there is no model."""
         if not self._fresh:
@@ -109,7 +115,7 @@ class Outlook:
         if seen is None or state.published is None:
             return None
         if seen.counts and ledger.pending and self._count_pending != "never":
-            rows = _stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
+            rows = stacked(state, [entry.x for entry in ledger.pending.values() if entry.id != without])
             X, together = state.published.frame.design(rows), self.counted_at_once if without is None else None
             seen = seen.count_all(X[:together])
             for x in X[len(X) if together is None else together :]:
@@ -135,7 +141,7 @@ class Outlook:
 def _with_recent(seen: Sight, state: State, ledger: Ledger, ordinal: int) -> Sight:
     """With the events before the block of this ordinal."""
     assert state.published is not None
-    return seen.looking(state.published.frame.design(_stacked(state, ledger.recent(ordinal))))
+    return seen.looking(state.published.frame.design(stacked(state, ledger.recent(ordinal))))
 
 
 def _benefit(seen: Sight, state: State) -> Benefit | None:
@@ -145,7 +151,7 @@ def _benefit(seen: Sight, state: State) -> Benefit | None:
     return found and Benefit(*(each * fit.frame.target_scale**2 for each in found))
 
 
-def _stacked(state: State, features: list[bytes]) -> Array:
+def stacked(state: State, features: list[bytes]) -> Array:
     """Stored features as rows of today's columns, in order; at one go where no column has come since the first."""
     if not features:
         return np.empty((0, len(state.columns.columns)))

@@ -83,7 +83,7 @@ class NetworkPart(Part):
                 found.append(met(parts, along, self._split(table[which]), inputs[start : start + rows]))
         both = [torch.cat(each) for each in zip(*found, strict=True)]
         f, f_dot = (self.body.array(new) - self.body.array(old) for new, old in zip(both, shared, strict=True))
-        somebody = (whose > 0)[:, None]
+        somebody = np.any(own, axis=(1, 2), keepdims=True)[whose, :, 0]
         return np.where(somebody, f, 0.0), np.where(somebody, f_dot, 0.0)
 
     def _of_rows(

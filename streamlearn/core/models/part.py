@@ -47,5 +47,5 @@ class Part(ABC):
     def added(self, theta: Array, v: Array, X: Array, own: Array, whose: NDArray[np.intp]) -> tuple[Array, Array]:
         """What is added to f and f′ = J v of each row, (n, k), where `own` of it is added to the part of θ and of v.
 
-        own (u, 2, m); whose (n,): which of them is a row's. Of row 0 of `own`, which is nobody's, nothing is.
+        own (u, 2, m); whose (n,): which of them is a row's. Where that is 0, nothing is, to the last bit.
         """

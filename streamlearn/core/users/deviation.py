@@ -81,10 +81,18 @@ def deviating(model: Model) -> int:
     return model.size if model.last_layer is None else len(model.last_layer.at)
 
 
+def layer(model: Model) -> Linear:
+    """The linear model that users deviate in."""
+    last = model.last_layer
+    if last is not None:
+        return Linear(model.loss, model.outputs_count, last.columns)
+    assert isinstance(model, Linear), "users deviate from linear models and last layers"
+    return model
+
+
 def met(model: Model, theta: Array, log_tangent: Array, X: Array) -> Met:
     """By design rows X (n, D); of a network by one forward pass."""
     if model.last_layer is None:
-        assert isinstance(model, Linear), "users deviate from linear models and last layers"
         return Met(*model.response(theta, log_tangent, X), X, None)
     return Met(*model.last_layer.response(theta, log_tangent, X))
 

@@ -1,6 +1,7 @@
 """The model that every event meets its own user's of: design rows bring along what their user adds to the outputs.
 
     row   (x, J δ_u, J δ̇_u), of D + 2k columns      f = J θ₀ + J δ_u,   f′ = J θ̇₀ + J δ̇_u
+    row   (x, J δ_u, J δ̇_u, J Σ_u), k·d more        Σ_u: what is not known of the user (`unknown.py`)
 
 So one matrix product serves all users, and whatever looks at rows, a query strategy, sees each by its own θ_u and θ̇_u. Rows
 without that, of D columns, are the shared model's. The parameters are the shared ones: derivatives by them, and with them H⁻¹,
@@ -22,9 +23,10 @@ from streamlearn.core.models.model import Block, Columns, LastLayer, Model
 from streamlearn.core.users.shifted import Shifted
 
 
-def rows(X: Array, own: Array, own_dot: Array) -> Array:
-    """Design rows X (n, D) with what their users add to f and f′, each (n, k)."""
-    return np.concatenate([X, own, own_dot], axis=1)
+def rows(X: Array, own: Array, own_dot: Array, unknown: Array | None = None) -> Array:
+    """Design rows X (n, D) with what their users add to f and f′, each (n, k), and J Σ_u (n, k, d), where that is looked at."""
+    parts = [X, own, own_dot] if unknown is None else [X, own, own_dot, unknown.reshape(len(X), -1)]
+    return np.concatenate(parts, axis=1)
 
 
 @final
@@ -123,6 +125,12 @@ class Personal(Model):
     def covariance(self, theta: Array, inverse: Array, X: Array) -> Array:
         return self.shared.covariance(theta, inverse, self._parts(X)[0])
 
+    def unknown(self, X: Array) -> Array | None:
+        begin = self.columns + 2 * self.outputs_count
+        if X.shape[1] != begin + self.outputs_count * self.size:
+            return None
+        return X[:, begin:].reshape(len(X), self.outputs_count, self.size)
+
     def gradient_square(self, theta: Array, X: Array, y: Array, w: Array) -> Array:
         model, x = self._at(X)
         return model.gradient_square(theta, x, y, w)
@@ -142,4 +150,4 @@ class Personal(Model):
         D, k = self.columns, self.outputs_count
         if X.shape[1] == D:
             return X, np.zeros((len(X), k)), np.zeros((len(X), k))
-        return X[:, :D], X[:, D : D + k], X[:, D + k :]
+        return X[:, :D], X[:, D : D + k], X[:, D + k : D + 2 * k]

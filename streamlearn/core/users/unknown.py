@@ -1,0 +1,65 @@
+"""What is not known of a user yet: the covariance of their deviation, given the labels they have and those that are under way.
+
+    Σ_u = (α M⁻¹ + Σ wᵢ Jᵢᵀ cᵢ Jᵢ)⁻¹ = M/α − R Rᵀ,      c = ∂²ℓ/∂f²,   M = P Pᵀ + τ² I of personalities, else I
+
+The curvature does not depend on the label, so an example counts before it is answered. With U = Jᵀ c^½ √w of all examples, by
+Woodbury's identity and L Lᵀ = I + Uᵀ (M/α) U
+
+    R = (M/α) U L⁻ᵀ
+
+of as many columns as a user's examples have outputs, and at most as many as there are parameters: what is kept of a user grows
+with their examples. Of who has none it is the prior, M/α, and nothing is kept.
+
+Of the outputs at a row, J θ_u, that makes J (A + Σ_u) Jᵀ, where A is the covariance of what is shared. A is of a fit in which
+nobody deviates, so what a user's label says of θ₀ and what it says of them are taken for two things: with that the two add up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+import numpy as np
+
+from streamlearn.core.losses import Array
+from streamlearn.core.models.linear import Linear
+from streamlearn.core.users.deviation import Prior
+
+
+@final
+class Unsure(NamedTuple):
+    """Of whoever: the linear model that users deviate in, how they differ (None: alike in all directions), and α."""
+
+    model: Linear
+    prior: Prior | None
+    precision: float
+
+    def before(self, vectors: Array) -> Array:
+        """(M/α) V of vectors in the last axis, (…, d)."""
+        if self.prior is None:
+            return vectors / self.precision
+        P, spread = self.prior.directions, self.prior.spread
+        return np.asarray(((vectors @ P) @ P.T + spread**2 * vectors) / self.precision)
+
+    def moved(self, rows: Array) -> Array:
+        """J M/α at design rows (n, D), of users who have no examples: (n, k, d)."""
+        k = self.model.outputs_count
+        J = np.einsum("ce,nd->nced", np.eye(k), rows)
+        return self.before(J.reshape(len(rows), k, self.model.size))
+
+    def told(self, rows: Array, f: Array, w: Array) -> Array | None:
+        """R (d, r) of examples with design rows (n, D), the user's outputs f (n, k) and weights w (n,).
+
+        None where nothing finite was found.
+        """
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            try:
+                values, vectors = np.linalg.eigh(self.model.loss.curvature(f))
+                halves = vectors * np.sqrt(np.maximum(values, 0.0) * w[:, None])[:, None, :]
+                U = self.model.pulled(np.empty(0), halves, rows).T
+                if len(U) > self.model.size:
+                    U = np.linalg.qr(U)[1]
+                moved = self.before(U)
+                found = np.linalg.solve(np.linalg.cholesky(np.eye(len(U)) + U @ moved.T), moved).T
+            except np.linalg.LinAlgError:
+                return None
+        return np.asarray(found) if np.isfinite(found).all() else None

@@ -232,7 +232,8 @@ class Drift:
 class Users:
     """What the `user` of an event means. penalty: what measures a user's deviation from the model that all share; cache:
     users whose deviations are kept in memory; queries_per_day: that one user is asked at most, 0: any number; directions: most
-    that personalities have in common.
+    that personalities have in common; parameters: of a network, by patterns of their names, those that users deviate in, () for
+    the last layer.
     """
 
     kind: str = "none"  # none | deviation | personality | gamma-normal
@@ -240,6 +241,7 @@ class Users:
     cache: int = 10_000
     queries_per_day: int = 0
     directions: int = 3
+    parameters: tuple[str, ...] = ()
 
 
 @final

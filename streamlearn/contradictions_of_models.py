@@ -102,6 +102,7 @@ def _of_networks(configuration: Configuration) -> dict[str, object]:
         "training.curvature": training.curvature,
         "training.damping": training.damping,
         "regularity.parameters": configuration.regularity.parameters,
+        "users.parameters": configuration.users.parameters,
     }
 
 
@@ -140,7 +141,7 @@ def _check_users(configuration: Configuration) -> None:
     """Users deviate from one model, which every label tests before it is learned; scorers know that model alone."""
     users, unset = configuration.users, Configuration().users
     if users.kind == "none":
-        for key in ("penalty", "cache", "queries_per_day", "directions"):
+        for key in ("penalty", "cache", "queries_per_day", "directions", "parameters"):
             value = getattr(users, key)
             if value != getattr(unset, key):
                 told = show(f"users.{key}", value)
@@ -155,9 +156,15 @@ def _check_users(configuration: Configuration) -> None:
         )
     if users.kind != "deviation" and users.penalty != "l2":
         raise refuse(f'{kind} measures by the square and users.penalty is "{users.penalty}"; remove one of the two')
+    if users.parameters and (users.kind != "deviation" or users.penalty != "l2"):
+        other = kind if users.kind != "deviation" else f'users.penalty = "{users.penalty}"'
+        raise refuse(
+            f"users.parameters = {show('users.parameters', users.parameters)} are deviated in by their square alone, and "
+            f'{other}; remove users.parameters, or set users.kind = "deviation" and users.penalty = "l2"'
+        )
     if users.kind == "gamma-normal":
         _check_gamma_normal(configuration)
-    if users.kind != "deviation" and configuration.model.kind != "linear":
+    if users.kind not in ("deviation", "personality") and configuration.model.kind != "linear":
         raise refuse(
             f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
         )

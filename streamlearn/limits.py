@@ -185,6 +185,9 @@ LIMITS: dict[str, Limit] = {
     "users.cache": _whole(1),
     "users.queries_per_day": _whole(0),
     "users.directions": _whole(1),
+    "users.parameters": Limit(
+        "a list of distinct names or patterns", lambda value: _distinct(value) and "" not in value
+    ),
     "store.path": Limit('a path, or "" for the usual one', lambda value: "\0" not in value),
     "http.host": Limit("a host name or address", lambda value: bool(re.fullmatch(r"\S+", value))),
     "http.port": _whole(-1, 65_535),

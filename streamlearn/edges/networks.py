@@ -57,6 +57,7 @@ def _architecture(configuration: Configuration) -> NetworkArchitecture:
         parameters=configuration.regularity.parameters,
         tokens=configuration.features.kind == "tokens",
         of_users=configuration.users.kind != "none",
+        own=configuration.users.parameters,
     )
     made = networks.NetworkArchitecture(model.kind, _factory(configuration), told)
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data
 from streamlearn.core.users import deviation_l2
-from streamlearn.core.users.deviation import Shared
+from streamlearn.core.users.deviation import Shared, response
 from streamlearn.evaluation.quality import Evaluation, Quality
 from streamlearn.evaluation.rows import Part
 from streamlearn.learner import deviation, examples
@@ -32,7 +32,7 @@ ALPHAS, HELD_OUT = np.geomspace(1e-2, 1e3, 11), 0.2
 class OfUser(NamedTuple):
     """labels: that the user gave; what the daemon gives them, what it would had they given none, what they have alone.
 
-    alone: None where the daemon does not know users.
+    alone: None where the daemon does not know users, and of networks.
     """
 
     user: str
@@ -58,7 +58,7 @@ class Judge:
             return None
         X = self._evaluation.design(state, fit)
         found = np.array(
-            [self._of(state, fit, X[at], at, self._own(state, fit, user)) for user, at in self._rows.items()]
+            [self._of(state, fit, self._own(state, fit, user, X[at]), at) for user, at in self._rows.items()]
         )
         return Quality(*found.mean(axis=0).tolist())
 
@@ -69,23 +69,29 @@ class Judge:
         X, none, found = self._evaluation.design(state, fit), np.zeros(len(fit.theta)), []
         alone = thetas_alone(state, fit, self._settings.seed) if self._settings.of_users else None
         for user, at in self._rows.items():
-            own, shared = (self._of(state, fit, X[at], at, each) for each in (self._own(state, fit, user), fit.theta))
-            peer = None if alone is None else self._of(state, fit, X[at], at, alone.get(user, none))
+            outputs = (self._own(state, fit, user, X[at]), fit.model.outputs(fit.theta, X[at]))
+            own, shared = (self._of(state, fit, each, at) for each in outputs)
+            theta = None if alone is None else alone.get(user, none)
+            peer = None if theta is None else self._of(state, fit, fit.model.outputs(theta, X[at]), at)
             found.append(OfUser(user, labels.get(user, 0), own, shared, peer))
         return tuple(found)
 
-    def _own(self, state: State, fit: Fit, user: str) -> Array:
+    def _own(self, state: State, fit: Fit, user: str, X: Array) -> Array:
+        """What the user's own model gives of these rows."""
         own = deviation.of_user(state, self._settings, fit, user)
-        return fit.theta if own is None else own.added(fit.theta, fit.log_tangent)[0]
+        if own is None:
+            return fit.model.outputs(fit.theta, X)
+        return response(fit.model, fit.theta, fit.log_tangent, X, own)[0]
 
-    def _of(self, state: State, fit: Fit, X: Array, rows: NDArray[np.intp], theta: Array) -> Quality:
-        loss, score = self._evaluation.judged(state, fit, fit.model.outputs(theta, X), rows)
+    def _of(self, state: State, fit: Fit, outputs: Array, rows: NDArray[np.intp]) -> Quality:
+        loss, score = self._evaluation.judged(state, fit, outputs, rows)
         return Quality(loss / self._variance, score)
 
 
-def thetas_alone(state: State, fit: Fit, seed: int) -> dict[str, Array]:
-    """θ of every user who has labels, from these alone."""
-    assert isinstance(fit.model, Linear)
+def thetas_alone(state: State, fit: Fit, seed: int) -> dict[str, Array] | None:
+    """θ of every user who has labels, from these alone; None: of a network there is no such peer."""
+    if not isinstance(fit.model, Linear):
+        return None
     kept, data = state.examples, dict[str, Data]()
     for user in kept.by_user:
         rows = examples.of_user(kept, user)

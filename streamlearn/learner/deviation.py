@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.objective import Data
-from streamlearn.core.users import deviation_l1, deviation_l2
+from streamlearn.core.users import deviation_l1, deviation_l2, deviation_of_part
 from streamlearn.core.users.deviation import Deviation, Prior, Shared, layer, met
 from streamlearn.core.users.together import Together
 from streamlearn.core.users.unknown import Unsure
@@ -72,14 +72,20 @@ def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], p
         Shared(fit.model, fit.theta, fit.log_tangent, _precision(state, settings, fit)),
     )
     with np.errstate(all="ignore"):  # what is not finite is no deviation
+        if fit.model.part is not None:
+            return deviation_of_part.solve(shared, data)
         return (
             SOLVERS[settings.users.penalty](shared, data) if prior is None else deviation_l2.solve(shared, data, prior)
         )
 
 
 def unsure(state: State, settings: Settings, fit: Fit, users: Sequence[str]) -> Unsure | None:
-    """How unsure this fit is of each of these users, whatever their labels; None of kinds of which that is not said."""
-    if settings.users.penalty != "l2" or (settings.users.kind == "gamma-normal" and fit.everybody is None):
+    """How unsure this fit is of each of these users, whatever their labels; None of kinds of which that is not said, and of
+    parameters chosen by name.
+    """
+    if settings.users.penalty != "l2" or fit.model.part is not None:
+        return None
+    if settings.users.kind == "gamma-normal" and fit.everybody is None:
         return None
     if fit.everybody is not None:
         own = [fit.everybody.precision_of(user)[0] for user in users]

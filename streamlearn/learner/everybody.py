@@ -115,7 +115,15 @@ def _who(state: State, rows: NDArray[np.intp]) -> list[str]:
 
 
 def _prior_in(fit: Fit, old: Fit) -> Prior | None:
-    return old.prior and Prior(_carried(old, old.prior.directions.T, fit, False).T, old.prior.spread)
+    """The same directions: of a network those of its last layer, whatever has become of what goes into that."""
+    if old.prior is None:
+        return None
+    before, after = old.model.last_layer, fit.model.last_layer
+    if before is None or after is None:
+        return Prior(_carried(old, old.prior.directions.T, fit, False).T, old.prior.spread)
+    whole = np.zeros((old.prior.directions.shape[1], old.model.size))
+    whole[:, before.at] = old.prior.directions.T
+    return Prior(_carried(old, whole, fit, False)[:, after.at].T, old.prior.spread)
 
 
 def _together_in(fit: Fit, old: Fit) -> Together | None:

@@ -11,7 +11,7 @@ from streamlearn.core import newton, validation
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.regularity import compensated
-from streamlearn.core.users.deviation import Deviation, met
+from streamlearn.core.users.deviation import Deviation, response
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, newest, objective, weights_of
@@ -23,7 +23,7 @@ def losses_gradients(fit: Fit, test: Data, own: Deviation | None = None) -> tupl
     if own is None:
         f, f_dot = fit.model.response(fit.theta, fit.log_tangent, test.X)
     else:
-        f, f_dot = met(fit.model, fit.theta, fit.log_tangent, test.X).response(own)
+        f, f_dot = response(fit.model, fit.theta, fit.log_tangent, test.X, own)
     loss = fit.model.loss
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out of every mean
         return loss.value(f, test.y), (loss.gradient(f, test.y) * f_dot).sum(axis=1), f

@@ -112,7 +112,7 @@ class Deviations:
         if unsure is not None and asked is not None:
             told = [self._told(state, unsure.of([i]), name, asked(name)) for name, i in number.items() if name]
             unknown = Unknown(unsure.of(whose), whose, [None, *told])
-        return added(seen, fit, X, table[whose], unknown)
+        return added(seen, fit, X, table, whose, unknown)
 
     def _told(self, state: State, unsure: Unsure, user: str, asked: list[bytes]) -> Array | None:
         """What this user's labels say of them, with those that they are asked for."""
@@ -153,10 +153,14 @@ class Unknown(NamedTuple):
         return out
 
 
-def added(seen: Sight, fit: Fit, X: Array, own: Array, unknown: Unknown | None = None) -> tuple[Sight, Array]:
-    """Of each row's own δ and δ̇: own (n, 2, d); of a network by one forward pass for all."""
-    last, by_output = fit.model.last_layer, own.reshape(len(X), 2, fit.model.outputs_count, -1)
-    rows, rows_dot = X, None
+def added(
+    seen: Sight, fit: Fit, X: Array, table: Array, whose: NDArray[np.intp], unknown: Unknown | None = None
+) -> tuple[Sight, Array]:
+    """Of users' δ and δ̇, table (u, 2, d), whose (n,) of each row; of a network by one forward pass for all."""
+    last, part = fit.model.last_layer, fit.model.part
+    if part is not None:
+        return seen.by_user(), personal.rows(X, *part.added(fit.theta, fit.log_tangent, X, table, whose))
+    rows, rows_dot, by_output = X, None, table[whose].reshape(len(X), 2, fit.model.outputs_count, -1)
     if last is not None:
         _, _, rows, rows_dot = last.response(fit.theta, fit.log_tangent, X)
     delta, dot = np.einsum("nd,npkd->pnk", rows, by_output)

@@ -97,6 +97,26 @@ def steep(inputs, outputs):
             return Backwards.apply(super().forward(x))
     return Steep(inputs, outputs)
 
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        context.save_for_forward(x)
+        return torch.sin(x)
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient):
+        return gradient * torch.cos(context.saved_tensors[0])
+    @staticmethod
+    def jvp(context, moved):
+        return moved * torch.cos(context.saved_tensors[0])
+
+def once(inputs, outputs):
+    class Sine(nn.Module):
+        def forward(self, x):
+            return Once.apply(x)
+    return nn.Sequential(nn.Linear(inputs, 5), Sine(), nn.Linear(5, outputs))
+
 number = 3
 """
 TOKENS = ("features.kind=tokens", "features.length=6", "model.vocabulary=30")
@@ -275,8 +295,46 @@ def test_users_need_a_last_layer() -> None:
     assert model("model.kind=own_net:good", users).last_layer is not None
     assert refusal("model.kind=own_net:bounded", "model.shape=[4]", users) == (
         "model.kind own_net:bounded gives outputs that are not those of a last linear layer, in which users deviate; "
-        'end it with one, or set users.kind = "none"'
+        'end it with one, name others in users.parameters, or set users.kind = "none"'
     )
+
+
+def test_users_may_deviate_in_parameters_that_are_named() -> None:
+    users = ("users.kind=deviation", "users.parameters=2.*,0.bias")
+    for kind in ("own_net:good", "own_net:bounded"):
+        part = model(f"model.kind={kind}", "model.shape=[4]", *users).part
+        assert part is not None
+        assert len(part.at) == 5 + 5 * 3 + 3
+    assert model("model.kind=own_net:good", users[0]).part is None
+    assert refusal("model.kind=own_net:good", "model.shape=[4]", users[0], "users.parameters=2.*,head.*") == (
+        "model.kind own_net:good has no parameters named 'head.*', as users.parameters says; "
+        "it has 0.weight, 0.bias, 2.weight, 2.bias"
+    )
+
+
+def test_parameters_of_users_need_second_derivatives() -> None:
+    told = ("model.kind=own_net:once", "users.kind=deviation")
+    assert model(*told).last_layer is not None
+    text = refusal(*told, "model.shape=[4]", "users.parameters=2.*")
+    assert text.startswith("model.kind own_net:once has an operator without a second derivative")
+    assert text.endswith("which users.parameters needs; remove that, and users deviate in the last layer")
+
+
+def test_where_users_rows_cannot_be_batched_they_are_met_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "streamlearn"):
+        made = model("model.kind=own_net:fickle", "users.kind=deviation", "users.parameters=*.weight")
+    assert any("no batching rule for rows of users" in line for line in caplog.messages)
+    X, whose = rows(np.arange(12.0).reshape(3, 4)), np.array([0, 1, 2])
+    assert made.part is not None
+    own = np.random.default_rng(0).normal(size=(3, 2, len(made.part.at)))
+    f, f_dot = made.part.added(made.first, made.first, X, own, whose)
+    for user in (1, 2):
+        theta, v = np.tile(made.first.astype(float), (2, 1))
+        theta[made.part.at] += own[user, 0]
+        v[made.part.at] += own[user, 1]
+        there, here = made.response(theta, v, X), made.response(made.first, made.first, X)
+        np.testing.assert_allclose(f[user], (there[0] - here[0])[user], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(f_dot[user], (there[1] - here[1])[user], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a device is there")

@@ -16,7 +16,7 @@ from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import ConfigurationError
 from streamlearn.learner import deviation, examples
-from streamlearn.service import waiting
+from streamlearn.service import restore, waiting
 from streamlearn.service.ledger import Ledger
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.ports import Changes, Commit, Example, Remembered
@@ -118,6 +118,25 @@ def test_while_learning_is_paused_a_forgotten_user_goes_and_the_model_stays_unti
     assert theta(desk.run()).tolist() != theta(before).tolist()
 
 
+def test_what_users_have_of_a_network_comes_back_from_the_store_and_goes_with_whom_is_forgotten(tmp_path: Path) -> None:
+    network = ("model.kind=mlp", "model.hidden=[4]", "training.steps_per_label=2", "users.parameters=0.bias,2.*")
+    desk = Desk(tmp_path, *OF_USERS, *network, "topics.predictions=predictions")
+    stream(desk, 0, 24)
+    before, after = desk.run(), desk.run()
+    assert restore.digest(before) == restore.digest(after)
+    for user in USERS:
+        found = own(before, user)
+        assert found is not None
+        assert found.tolist() == own(after, user).tolist()  # type: ignore[union-attr]  # the same digest
+        assert len(found) == 4 + 5
+    control(desk.told, "forget-user", 0, "ann")
+    assert own(desk.run(), "ann") is None
+    stream(desk, 24, 3)
+    last = desk.run()
+    assert own(last, "ben") is not None
+    assert len(lines(desk.data / "predictions.jsonl")) == 27
+
+
 def test_a_store_that_is_built_from_the_log_has_the_users_and_forgets_whom_the_one_before_forgot(
     tmp_path: Path,
 ) -> None:
@@ -208,7 +227,7 @@ def test_users_of_another_kind_are_learned_of_anew_before_the_next_label(tmp_pat
         fit = state.published
         assert fit is not None
         assert fit.users_at == (0 if kind == "deviation" else 90)
-        assert (fit.prior is not None, fit.together is not None) == (kind == "personality", kind == "gamma-normal")
+        assert (fit.prior is not None, fit.everybody is not None) == (kind == "personality", kind == "gamma-normal")
 
 
 def test_without_a_quota_nothing_is_kept_of_whom_was_asked_when(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Users with a last layer of their own, through the whole pipeline; beyond what has an inverse Hessian too."""
+"""Users with a last layer of their own, or other parameters, through the whole pipeline; beyond what has H⁻¹ too."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from streamlearn.learner import columns, deviation, inverse
 from streamlearn.service import restore
 from streamlearn.service.explain import explain
 from streamlearn.service.metrics import Measurements
-from streamlearn.service.ports import EVENTS, PREDICTIONS
+from streamlearn.service.ports import EVENTS, LABELS, PREDICTIONS
 from tests.laws.logs import Trial
 from tests.service.test_users import DEVIATION, STRATEGIES, answered, published, records, run, truth, x
 from tests.service.test_users import told as told_linear
 
 USERS = ["ann", "ben", "eve", ""]
+PART = Users("deviation", parameters=("0.bias", "2.*"))
+PERSONALITY = Users("personality", directions=2)
+ways = pytest.mark.parametrize("users", [DEVIATION, PART], ids=["last layer", "part"])
 
 
 def told(users: Users = DEVIATION, strategy: str = "auto", budget: float = 0.3) -> Configuration:
@@ -31,27 +34,31 @@ def told(users: Users = DEVIATION, strategy: str = "auto", budget: float = 0.3) 
     )
 
 
-@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize(
+    "users", [DEVIATION, Users("deviation", "l1"), PERSONALITY, PART], ids=["l2", "l1", "personality", "part"]
+)
 @pytest.mark.parametrize("of_values", [False, True])
-def test_every_event_is_judged_by_its_own_users_network(penalty: str, of_values: bool) -> None:
-    """As by the module with the user's δ in its last layer; an event is its user's wherever in a block it stands."""
+def test_every_event_is_judged_by_its_own_users_network(users: Users, of_values: bool) -> None:
+    """As by the module with the user's δ in its last layer, or where they say; wherever in a block the event stands."""
     whose = ["zoe", *USERS]
     asked = [(EVENTS, {"id": f"n{i}", "x": x(900 + i), "user": whose[i % 5]}) for i in range(100)]
-    configuration = told(Users("deviation", penalty), strategy="sld", budget=1e-9)
+    configuration = told(users, strategy="sld", budget=1e-9)
     trial = run(configuration, answered(40, USERS, of_values), asked)
     state, settings = trial.pipeline.state, trial.pipeline.standing.rules.learner
     fit = state.published
     assert fit is not None
     assert fit.model.last_layer is not None
+    places = fit.model.last_layer.at if fit.model.part is None else fit.model.part.at
+    assert len(places) == (13 if users.parameters else 7)
     scored = {each["id"]: each for each in published(trial, PREDICTIONS)}
     for i in range(100):
         both = np.stack([fit.theta, fit.log_tangent]).astype(float)
         own = deviation.of_user(state, settings, fit, whose[i % 5])
         assert (own is None) == (whose[i % 5] in ("zoe", ""))
         if own is not None:
-            part = both[:, fit.model.last_layer.at]
+            part = both[:, places]
             own.add_to(part)
-            both[:, fit.model.last_layer.at] = part
+            both[:, places] = part
         _, encoded = columns.encode(state.columns, [x(900 + i)])
         f, f_dot = fit.model.response(*both, fit.frame.design(encoded.rows))
         found = scored[f"n{i}"]
@@ -62,17 +69,18 @@ def test_every_event_is_judged_by_its_own_users_network(penalty: str, of_values:
             assert found["prediction"] == state.problem.classes[int(f[0, 0] > 0.0)]
 
 
-def test_who_is_unlike_the_others_is_predicted_better_by_a_layer_of_their_own() -> None:
-    lines, fresh = answered(120, ["ann", "ben", "eve", "kim"]), range(1000, 1200)
+@ways
+def test_who_is_unlike_the_others_is_predicted_better_by_a_layer_of_their_own(users: Users) -> None:
+    lines, fresh = answered(80, ["ann", "ben", "eve", "kim"]), range(1000, 1200)
     asked = [(EVENTS, {"id": f"n{i}", "x": x(i), "user": "ann"}) for i in fresh]
     right = {}
-    for users in (Users(), DEVIATION):
-        scored = {each["id"]: each["prediction"] for each in published(run(told(users), lines, asked), PREDICTIONS)}
-        right[users.kind] = np.mean([scored[f"n{i}"] == truth(i, "ann") for i in fresh])
-    assert right["none"] < 0.5 < 0.75 < right["deviation"]
+    for each_way in (Users(), users):
+        scored = {each["id"]: each["prediction"] for each in published(run(told(each_way), lines, asked), PREDICTIONS)}
+        right[each_way is users] = np.mean([scored[f"n{i}"] == truth(i, "ann") for i in fresh])
+    assert right[False] < 0.5 < 0.75 < right[True]
 
 
-@pytest.fixture(params=["whole", "last layer", "none"])
+@pytest.fixture
 def inverse_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What has an inverse Hessian."""
     what: str = request.param
@@ -81,9 +89,14 @@ def inverse_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     return what
 
 
-def test_every_strategy_scores_users_events(inverse_of: str) -> None:
+@pytest.mark.parametrize(
+    ("users", "inverse_of"),
+    [*((DEVIATION, what) for what in ("whole", "last layer", "none")), (PART, "whole")],
+    indirect=["inverse_of"],
+)
+def test_every_strategy_scores_users_events(users: Users, inverse_of: str) -> None:
     acting, *others = STRATEGIES
-    configuration = told(strategy=acting)
+    configuration = told(users, acting)
     queries = replace(configuration.queries, count_pending="always", shadows=tuple(others))
     open_ = [(EVENTS, {"id": f"o{i}", "x": x(500 + i), "user": "ann"}) for i in range(12)]
     asked = [(EVENTS, {"id": f"n{i}", "x": x(1), "user": ["ann", "ben", "zoe"][i % 3]}) for i in range(3)]
@@ -97,21 +110,23 @@ def test_every_strategy_scores_users_events(inverse_of: str) -> None:
         assert len(set(found)) == 3, f"the same event of three users, by {strategy}"
 
 
-def test_how_many_deviations_are_kept_in_memory_changes_nothing() -> None:
-    lines = answered(40, ["ann", "ben", "eve", "kim", "zoe"])
-    few, many = (run(told(Users("deviation", cache=cache)), lines, []) for cache in (1, 100))
+@ways
+def test_how_many_deviations_are_kept_in_memory_changes_nothing(users: Users) -> None:
+    lines = answered(25, ["ann", "ben", "eve", "kim", "zoe"])
+    few, many = (run(told(replace(users, cache=cache)), lines, []) for cache in (1, 100))
     assert restore.digest(few.pipeline) == restore.digest(many.pipeline)
     assert few.published == many.published
 
 
-def test_a_restart_goes_on_to_the_last_bit() -> None:
-    configuration, lines = told(Users("deviation", queries_per_day=5)), answered(50, ["ann", "ben", "eve"])
-    whole = run(configuration, lines[:60], lines[60:])
-    first = run(configuration, lines[:60])
+@pytest.mark.parametrize("users", [DEVIATION, PERSONALITY, PART], ids=["last layer", "personality", "part"])
+def test_a_restart_goes_on_to_the_last_bit(users: Users) -> None:
+    configuration, lines = told(replace(users, queries_per_day=5)), answered(40, ["ann", "ben", "eve"])
+    whole = run(configuration, lines[:50], lines[50:])
+    first = run(configuration, lines[:50])
     pipeline = assemble.pipeline(configuration, first.store.recall, Measurements())
     second = Trial(pipeline, first.store, first.published)
     restore.put_back(second.pipeline, first.store.load())
-    second.poll(records(lines)[60:])
+    second.poll(records(lines)[50:])
     assert restore.digest(whole.pipeline) == restore.digest(second.pipeline)
     assert whole.published == second.published
 
@@ -125,3 +140,20 @@ def test_an_explanation_is_of_the_users_network() -> None:
         assert found.prediction == scored[user]["prediction"]
         assert found.score == pytest.approx(scored[user]["score"], rel=1e-4)
     assert scored["ann"]["prediction"] != scored["ben"]["prediction"]
+
+
+def test_directions_go_on_in_the_last_layer_when_there_is_one_class_more() -> None:
+    trial = run(told(PERSONALITY), answered(46, ["ann", "ben", "eve"]))
+    fit = trial.pipeline.state.published
+    assert fit is not None
+    assert fit.prior is not None
+    assert fit.prior.directions.shape == (7, 2)
+    new = [(EVENTS, {"id": "new", "x": x(7), "user": "ann"}), (LABELS, {"id": "new", "y": "maybe"})]
+    trial.poll([each._replace(offset=46, next=47) for each in records(new)])
+    grown = trial.pipeline.state.published
+    assert grown is not None
+    assert grown.prior is not None
+    assert grown.users_at == fit.users_at, "not learned anew"
+    by_output = grown.prior.directions.reshape(3, 7, 2)
+    assert_allclose(by_output[2 if trial.pipeline.state.problem.classes[2] == "maybe" else 0], 0.0)
+    assert sum(np.array_equal(part, fit.prior.directions) for part in by_output) == 1

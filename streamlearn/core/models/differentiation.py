@@ -8,6 +8,7 @@ An operator may lack a rule. Which of the ways there are is taken is found out o
 
     f′            forward derivative        else twice backward: f′ = ∂(Jᵀu · v)/∂u
     by example    vmap of the gradient      else one example at a time
+    by row        vmap of f′                else one row at a time       (users with parameters of their own)
 
 A user's module may raise on data that nobody tried it on, forwards or backwards: that is the operator's to mend, in one line.
 """
@@ -48,10 +49,13 @@ def leaves(parts: Tensors) -> Tensors:
 @final
 @dataclass(frozen=True)
 class Rules:
-    """forward: whether the outputs have a forward derivative; vmap: whether gradients can be taken by example at once."""
+    """forward: whether the outputs have a forward derivative; vmap: whether gradients can be taken by example at once; rows:
+    whether outputs and forward derivatives can be at once of rows with parameters of their own.
+    """
 
     forward: bool = True
     vmap: bool = True
+    rows: bool = True
 
 
 @final

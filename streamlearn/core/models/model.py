@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array, Loss
+from streamlearn.core.models.part import Part
 
 Columns = tuple[int, ...]
 Block = tuple[str, tuple[int, ...]]  # the name of a part of θ, and its shape
@@ -101,6 +102,11 @@ class Model(ABC):
     @abstractmethod
     def last_layer(self) -> LastLayer | None:
         """What its outputs come of, where that is a linear layer and not the whole model."""
+
+    @property
+    def part(self) -> Part | None:
+        """The parameters that users deviate in, where they were chosen; None: the last layer, of a linear model all."""
+        return None
 
     # Outputs
 

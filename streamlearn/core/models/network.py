@@ -14,7 +14,7 @@ recursion for θ̇ runs away. G has none: with it H ⪰ λ along all that R sees
 two this model has; `damping` δ adds δ v, on either. Both stand in for H wherever H is asked for, residual included.
 
 **Parts.** `seen`: the blocks of θ that R sees. `moving`: those that move with λ; along the others the products with H are 0
-and so θ̇ stays 0 there: (64) is solved with them held.
+and so θ̇ stays 0 there: (64) is solved with them held. `own`: those that users deviate in, () where that is the last layer.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from streamlearn.core.models import head
 from streamlearn.core.models.differentiation import Body, Tensors
 from streamlearn.core.models.linear import LEAST_CURVATURE
 from streamlearn.core.models.model import Block, Columns, LastLayer, Model
+from streamlearn.core.models.network_part import NetworkPart
+from streamlearn.core.models.part import Part
 
 BATCHES_MOST, POWER_STEPS, POWER_MARGIN = 4, 8, 1.2  # of `steepness`
 ELEMENTS_MOST = 1 << 24  # of gradients by example that are held at once
@@ -54,6 +56,7 @@ class Network(Model):
     moving: tuple[bool, ...]
     curvature: str = "gauss-newton"
     damping: float = 0.0
+    own: tuple[bool, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -115,6 +118,10 @@ class Network(Model):
     def last_layer(self) -> LastLayer | None:
         found = self.body.head
         return None if found is None else head.linear(self.body, found, self.outputs_count, self.seen)
+
+    @cached_property
+    def part(self) -> Part | None:
+        return NetworkPart(self.body, self.loss, self.own) if self.own else None
 
     def outputs(self, theta: Array, X: Array) -> Array:
         with torch.no_grad():

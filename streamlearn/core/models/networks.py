@@ -19,6 +19,7 @@ from streamlearn.core.losses import Loss
 from streamlearn.core.models import probe
 from streamlearn.core.models.architecture import Architecture
 from streamlearn.core.models.differentiation import Body
+from streamlearn.core.models.model import Block
 from streamlearn.core.models.network import Network
 from streamlearn.errors import ConfigurationError, line
 
@@ -30,7 +31,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 @dataclass(frozen=True)
 class Told:
     """device: a name that torch knows; parameters: patterns of the names that R and θ̇ cover, () for all; tokens: inputs
-    are token ids; of_users: users have a last layer of their own.
+    are token ids; of_users: users have parameters of their own, those named like the patterns `own`, () for the last layer.
     """
 
     device: str = "cpu"
@@ -41,6 +42,7 @@ class Told:
     parameters: tuple[str, ...] = ()
     tokens: bool = False
     of_users: bool = False
+    own: tuple[str, ...] = ()
 
 
 @final
@@ -93,30 +95,27 @@ class NetworkArchitecture(Architecture):
         tied = len(list(module.named_parameters(remove_duplicate=False))) > len(list(module.named_parameters()))
         body = Body(module, blocks, constants, torch.device(told.device), DTYPES[told.dtype], told.tokens, tied)
         seen, moving = self._covered(blocks)
+        own = _named(blocks, told.own, "users.parameters") if told.own else ()
         try:
-            body = probe.examined(body, list(trained.values()), self._trial(columns - 1), outputs, told.curvature)
+            inputs = self._trial(columns - 1)
+            body = probe.examined(body, list(trained.values()), inputs, outputs, told.curvature)
+            if own:
+                body = probe.of_users(body, list(trained.values()), inputs, loss, own)
         except probe.Refused:
             raise
         except Exception as error:  # whatever a user's module does
             raise probe.Refused(f"failed on {probe.ROWS} rows of {columns - 1} inputs ({line(error)})") from error
-        if told.of_users and body.head is None:
+        if told.of_users and not own and body.head is None:
             raise probe.Refused(
-                "gives outputs that are not those of a last linear layer, in which users deviate; end it with one, or set "
-                'users.kind = "none"'
+                "gives outputs that are not those of a last linear layer, in which users deviate; end it with one, name "
+                'others in users.parameters, or set users.kind = "none"'
             )
         first, body = body.joined(list(trained.values())), replace(body, name=f"model.kind {self._name}")
-        return Network(self._name, loss, outputs, columns, body, first, seen, moving, told.curvature, told.damping)
+        return Network(self._name, loss, outputs, columns, body, first, seen, moving, told.curvature, told.damping, own)
 
-    def _covered(self, blocks: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    def _covered(self, blocks: tuple[Block, ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
         """Which blocks R sees (weights: biases and scales are vectors) and which move with λ."""
-        patterns = self._told.parameters
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name, _ in blocks):
-                names = ", ".join(name for name, _ in blocks)[:200]
-                raise probe.Refused(
-                    f"has no parameters named '{pattern}', as regularity.parameters says; it has {names}"
-                )
-        moving = tuple(not patterns or any(fnmatchcase(name, each) for each in patterns) for name, _ in blocks)
+        moving = _named(blocks, self._told.parameters or ("*",), "regularity.parameters")
         seen = tuple(moves and len(shape) > 1 for moves, (_, shape) in zip(moving, blocks, strict=True))
         if not any(seen):
             raise probe.Refused("has no weights for the regularizer (only vectors); give it a layer with a matrix")
@@ -128,3 +127,12 @@ class NetworkArchitecture(Architecture):
             return torch.randint(-1, 2, (probe.ROWS, inputs), generator=generator).to(self._told.device)
         trial = torch.randn((probe.ROWS, inputs), generator=generator)
         return trial.to(self._told.device, DTYPES[self._told.dtype])
+
+
+def _named(blocks: tuple[Block, ...], patterns: tuple[str, ...], key: str) -> tuple[bool, ...]:
+    """Which blocks have a name like one of the patterns, each of which has to be like some."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name, _ in blocks):
+            names = ", ".join(name for name, _ in blocks)[:200]
+            raise probe.Refused(f"has no parameters named '{pattern}', as {key} says; it has {names}")
+    return tuple(any(fnmatchcase(name, each) for each in patterns) for name, _ in blocks)

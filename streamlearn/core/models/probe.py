@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
+import numpy as np
 import torch
 from torch import nn
 
+from streamlearn.core.losses import Loss
 from streamlearn.core.models import last_layer
 from streamlearn.core.models.differentiation import Body, Rules, Tensors, leaves
+from streamlearn.core.models.network_part import NetworkPart
 
 ROWS = 4
 SAME = 1e-3  # of outputs, relative to the largest: more is no rounding, not even in float32
@@ -78,6 +81,26 @@ def examined(body: Body, first: Tensors, inputs: torch.Tensor, outputs: int, cur
     return replace(body, rules=replace(body.rules, vmap=by_example is None), head=head)
 
 
+def of_users(body: Body, first: Tensors, inputs: torch.Tensor, loss: Loss, own: tuple[bool, ...]) -> Body:
+    """The same for users who deviate in these blocks: what is needed beside, and one more rule."""
+    lacks = _works(lambda: _twice(body, first, inputs))
+    if lacks is not None:
+        raise Refused(
+            f"has an operator without a second derivative ({lacks}), which users.parameters needs; remove that, and users "
+            "deviate in the last layer"
+        )
+    if not _symmetric(body, leaves(_away(first, torch.Generator().manual_seed(0))), inputs):
+        raise Refused(
+            "has second derivatives that contradict each other, which users.parameters needs; remove that, and users deviate "
+            "in the last layer"
+        )
+    theta, X = body.joined(first), np.column_stack([np.ones(len(inputs)), inputs.to("cpu", torch.float64).numpy()])
+    part, whose = NetworkPart(body, loss, own), np.arange(len(X), dtype=np.intp)
+    nothing = np.zeros((len(X), 2, len(part.at)))
+    together = _works(lambda: part.added(theta, theta, X, nothing, whose)) if body.rules.forward else "no duals"
+    return replace(body, rules=replace(body.rules, rows=together is None))
+
+
 def lacking(body: Body) -> tuple[str, ...]:
     """What is done without a rule, or without a last layer, in words."""
     said, rules = [], body.rules
@@ -90,6 +113,8 @@ def lacking(body: Body) -> tuple[str, ...]:
         said.append("an operator has no forward derivative: scores take two backward passes in its place")
     if not rules.vmap:
         said.append("an operator has no batching rule: gradients by example are taken one at a time")
+    if not rules.rows:
+        said.append("an operator has no batching rule for rows of users: their events are met one at a time")
     return tuple(said)
 
 
@@ -129,7 +154,7 @@ def _consistent(body: Body, first: Tensors, inputs: torch.Tensor, curvature: str
         return _noise(like, generator)
 
     at = leaves(_away(first, generator))
-    u, v = [noise(part) for part in first], [noise(part) for part in first]
+    v = [noise(part) for part in first]
     f, moved = body.response(at, v, inputs)
     of_outputs = noise(f)
     if not _agree([moved], [of_outputs], body.gradients(f, at, of_outputs), v):
@@ -137,13 +162,19 @@ def _consistent(body: Body, first: Tensors, inputs: torch.Tensor, curvature: str
             "has derivatives that contradict each other (forwards and backwards); remove what leaves some out (no_grad, "
             "detach) or computes outputs a second time (checkpoint)"
         )
-    if curvature == "hessian":
-        slope = body.gradients((body.outputs(at, inputs) ** 2).mean(), at, create_graph=True)
-        if not _agree(body.gradients(slope, at, u, keep=True), v, body.gradients(slope, at, v, keep=True), u):
-            raise Refused(
-                'has second derivatives that contradict each other; set training.curvature = "gauss-newton", or remove what '
-                "has wrong ones (weight_norm)"
-            )
+    if curvature == "hessian" and not _symmetric(body, at, inputs):
+        raise Refused(
+            'has second derivatives that contradict each other; set training.curvature = "gauss-newton", or remove what '
+            "has wrong ones (weight_norm)"
+        )
+
+
+def _symmetric(body: Body, at: Tensors, inputs: torch.Tensor) -> bool:
+    """Whether u·(Hv) = v·(Hu)."""
+    generator = torch.Generator().manual_seed(1)
+    u, v = ([_noise(part.detach(), generator) for part in at] for _ in range(2))
+    slope = body.gradients((body.outputs(at, inputs) ** 2).mean(), at, create_graph=True)
+    return _agree(body.gradients(slope, at, u, keep=True), v, body.gradients(slope, at, v, keep=True), u)
 
 
 def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -15,7 +15,8 @@ moves with θ₀. With ḣ, its derivative along θ̇₀, both factors of the gr
 
     δ̇ = −H_u⁻¹ (α∇D(δ) + Σ w [(∂²ℓ/∂f²)(ḟ₀ + ḣδ) ⊗ h + ∂ℓ/∂f ⊗ ḣ]),      ḟ = ḟ₀ + ḣδ + hδ̇
 
-δ is the user's own layer: what a module does with its last weights elsewhere, it does with the shared ones.
+δ is the user's own layer: what a module does with its last weights elsewhere, it does with the shared ones. In parameters
+chosen by name f is no linear function of δ: see `deviation_of_part.py`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Met(NamedTuple):
 
 def deviating(model: Model) -> int:
     """How many parameters of the model a user has of their own, at most."""
+    if model.part is not None:
+        return len(model.part.at)
     return model.size if model.last_layer is None else len(model.last_layer.at)
 
 
@@ -97,11 +100,22 @@ def met(model: Model, theta: Array, log_tangent: Array, X: Array) -> Met:
     return Met(*model.last_layer.response(theta, log_tangent, X))
 
 
+def response(model: Model, theta: Array, log_tangent: Array, X: Array, own: Deviation) -> tuple[Array, Array]:
+    """f and ḟ, each (n, k), of the user whose deviation this is."""
+    if model.part is None:
+        return met(model, theta, log_tangent, X).response(own)
+    both = np.stack([theta, log_tangent]).astype(float)
+    of_part = both[:, model.part.at]
+    own.add_to(of_part)
+    both[:, model.part.at] = of_part
+    return model.response(both[0], both[1], X)
+
+
 @final
 @dataclass(frozen=True)
 class Deviation:
-    """delta δ, log_tangent δ̇ = dδ/dlog λ, each (m,), `at` these places of θ (m,), of a network's last layer output by output;
-    None: at all of them, in order.
+    """delta δ, log_tangent δ̇ = dδ/dlog λ, each (m,), `at` these places of θ (m,), of a network's last layer output by output,
+    of a part of θ within that; None: at all of them, in order.
     """
 
     delta: Array

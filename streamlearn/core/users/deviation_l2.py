@@ -82,21 +82,22 @@ def solve(shared: Shared, data: Data, prior: Prior | None = None) -> Deviation |
     rows = data.X if basis is None else data.X @ basis
     common = np.empty((n, k, 0))
     if prior is not None:
-        common, rows = shared.model.responses(shared.theta, prior.directions, data.X), prior.spread * rows
+        common, rows = np.einsum("nd,cdp->ncp", data.X, prior.directions.reshape(k, D, -1)), prior.spread * rows
     problem = _Problem(shared.model.loss, common, rows, data.y, data.w, f0, shared.precision)
     try:
         v = _optimum(problem, np.zeros(common.shape[2] + k * rows.shape[1]))
         f, delta = f0 + problem.outputs(v), _deviating(v, basis, k, prior)
         source = shared.rate * shared.precision * v + problem.pulled(inherited(shared, data, f, there.moved(delta)))
-        turned = there.turned(shared, data, f)
+        turned, spread = there.turned(shared, data, f), 1.0 if prior is None else prior.spread
         within = turned if basis is None else turned @ basis
         if there.rows_dot is not None:
-            source += within.ravel()
+            of_common = () if prior is None else prior.directions.T @ turned.ravel()
+            source += np.concatenate([of_common, spread * within.ravel()])
         tangent = _deviating(np.asarray(-np.linalg.solve(problem.hessian(f), source)), basis, k, prior)
     except (np.linalg.LinAlgError, FloatingPointError):
         return None
     if basis is not None:
-        tangent = tangent - (turned - within @ basis.T) / shared.precision
+        tangent = tangent - spread**2 * (turned - within @ basis.T) / shared.precision
     if not (np.isfinite(delta).all() and np.isfinite(tangent).all()):
         return None
     return Deviation(np.asarray(delta).reshape(-1), np.asarray(tangent).reshape(-1))

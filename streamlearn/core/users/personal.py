@@ -5,7 +5,8 @@
 
 So one matrix product serves all users, and whatever looks at rows, a query strategy, sees each by its own θ_u and θ̇_u. Rows
 without that, of D columns, are the shared model's. The parameters are the shared ones: derivatives by them, and with them H⁻¹,
-are taken at the user's outputs. Of a network rows bring h δ_u and ḣ δ_u + h δ̇_u (`deviation.py`), and J is the shared one's.
+are taken at the user's outputs. Of a network rows bring h δ_u and ḣ δ_u + h δ̇_u (`deviation.py`), or of a part of it f_u − f₀
+and f′_u − f′₀, and J is the shared one's.
 """
 
 from __future__ import annotations

@@ -211,6 +211,24 @@ def test_users_of_another_kind_are_learned_of_anew_before_the_next_label(tmp_pat
         assert (fit.prior is not None, fit.together is not None) == (kind == "personality", kind == "gamma-normal")
 
 
+def test_after_going_back_to_a_fit_of_another_kind_of_users_the_next_label_has_them_learned_of_anew(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal")
+    values(desk, 0, 90)
+    of_gamma_normal = desk.run().standing.fits[-1].number
+    desk.told = settings.read(None, {}, (f"log.path={desk.data}", "model.loss=squared", "users.kind=personality"))
+    desk.run()
+    control(desk.told, "rollback", of_gamma_normal)
+    back = desk.run().state.published
+    assert back is not None
+    assert (back.prior is None, back.together is None) == (True, False)
+    values(desk, 90, 1)
+    after = desk.run().state.published
+    assert after is not None
+    assert (after.prior is None, after.together is None) == (False, True)
+
+
 def test_without_a_quota_nothing_is_kept_of_whom_was_asked_when(tmp_path: Path) -> None:
     desk = Desk(tmp_path, *OF_USERS)
     stream(desk, 0, 90)

@@ -47,7 +47,7 @@ def own(path: Path, user: str) -> tuple[Own, bool]:
     users = held.users if held else None
     if users is None:
         raise ConfigurationError(
-            f"the store {path} is of an earlier version, which does not say what users are: start the daemon once with this one"
+            f"the store {path} is of an earlier version, without what users are: let a daemon of this one commit once"
         )
     if users.kind == "none":
         raise ConfigurationError(

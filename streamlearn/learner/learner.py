@@ -145,10 +145,10 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
 def forget_user(state: State, settings: Settings, user: str, learns: bool = True) -> State:
     """A user's examples are forgotten; where it `learns`, the model is refitted without them, by a round of SGDF's steps."""
     rows = examples.of_user(state.examples, user)
-    if not len(rows):
-        return state
-    kept = examples.without(state.examples, rows)
-    state = everybody.outdated(replace(state, examples=kept, unfitted=state.unfitted + len(rows)), user)
+    if len(rows):
+        kept = examples.without(state.examples, rows)
+        state = replace(state, examples=kept, unfitted=state.unfitted + len(rows))
+    state = everybody.outdated(state, user)  # what it knows of users may go back to examples that are kept no longer
     return settle(state, settings, rounds=0) if learns else state
 
 

@@ -29,6 +29,9 @@ def forget_user(standing: Standing, user: str, of_store: Sequence[str]) -> str:
     labeled = [id for id, serial in ledger.labeled.items() if serial in serials]
     for id in labeled:
         ledger.forget(id)
+    if kept.first > 0:  # nobody knows whose examples were that are kept no longer
+        ledger.changes.fits_removed += [entry.number for entry in standing.fits]
+        standing.fits = []
     standing.state = learner.forget_user(standing.state, settings, user, learns=not standing.learning_paused)
     ledger.drop_examples(standing.state.examples.first)
     ledger.quotas.forget(user)

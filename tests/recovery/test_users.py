@@ -230,6 +230,24 @@ def test_users_of_another_kind_are_learned_of_anew_before_the_next_label(tmp_pat
         assert (fit.prior is not None, fit.everybody is not None) == (kind == "personality", kind == "gamma-normal")
 
 
+def test_after_going_back_to_a_fit_of_another_kind_of_users_the_next_label_has_them_learned_of_anew(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal")
+    values(desk, 0, 90)
+    of_gamma_normal = desk.run().standing.fits[-1].number
+    desk.told = settings.read(None, {}, (f"log.path={desk.data}", "model.loss=squared", "users.kind=personality"))
+    desk.run()
+    control(desk.told, "rollback", of_gamma_normal)
+    back = desk.run().state.published
+    assert back is not None
+    assert (back.prior is None, back.together is None) == (True, False)
+    values(desk, 90, 1)
+    after = desk.run().state.published
+    assert after is not None
+    assert (after.prior is None, after.together is None) == (False, True)
+
+
 def test_without_a_quota_nothing_is_kept_of_whom_was_asked_when(tmp_path: Path) -> None:
     desk = Desk(tmp_path, *OF_USERS)
     stream(desk, 0, 90)
@@ -264,3 +282,27 @@ def test_whose_only_label_was_another_users_has_no_parameters_any_more(tmp_path:
     append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "ben"})
     desk.run()
     assert b'"zoe"' not in snapshot_of(desk)
+
+
+def test_who_is_forgotten_after_their_examples_were_dropped_is_in_no_fit_either(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal", "training.keep=20")
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "zoe"})
+    for first in range(0, 40, 5):
+        values(desk, first, 5)
+        state = desk.run().state
+    assert "zoe" not in state.examples.user
+    assert fits_naming(desk, "zoe") > 0
+    control(desk.told, "forget-user", 0, "zoe")
+    desk.run()
+    assert fits_naming(desk, "zoe") == 0
+    assert fits_naming(desk, "ben") > 0
+
+
+def fits_naming(desk: Desk, user: str) -> int:
+    """How many there are to go back to, and the one that is served, that know of the user."""
+    store = SqliteStore(desk.store, read_only=True)
+    try:
+        saved = store.load()
+    finally:
+        store.close()
+    return sum(f'"{user}"'.encode() in each for each in (saved.snapshot, *(entry.value for entry in saved.fits)))

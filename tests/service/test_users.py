@@ -218,6 +218,24 @@ def test_a_label_is_its_events_users_wherever_that_event_is_kept() -> None:
     assert found == {example.id: example.user for example in saved.examples}
 
 
+def test_a_label_of_nobodys_event_may_say_whose_it_is() -> None:
+    events = [(EVENTS, {"id": id, "x": x(i)}) for i, id in enumerate(("now", "waited"))]
+    events.append((EVENTS, {"id": "eve's", "x": x(3), "user": "eve"}))
+    label = {"y": "yes", "user": "ann"}
+    trial = run(
+        told(budget=1e-9),
+        [
+            (LABELS, {"id": "waited"} | label),
+            *events,
+            (LABELS, {"id": "now"} | label),
+            (LABELS, {"id": "eve's"} | label),
+        ],
+    )
+    kept = trial.pipeline.state.examples
+    found = {id: kept.user[serial - kept.first] for id, serial in trial.pipeline.ledger.labeled.items()}
+    assert found == {"now": "ann", "waited": "ann", "eve's": "eve"}
+
+
 def test_a_query_says_whose_event_it_is() -> None:
     trial = run(
         told(budget=1.0), [(EVENTS, {"id": f"e{i}", "x": x(i), "user": user}) for i, user in enumerate(["ann", ""])]

@@ -7,6 +7,7 @@ hundred users as for one, and what a row gives depends on no other. Where an ope
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import final
 
@@ -32,7 +33,7 @@ class NetworkPart(Part):
     loss: Loss
     chosen: tuple[bool, ...]
 
-    @property
+    @cached_property  # as long as the part, and asked for with every block of events
     def at(self) -> NDArray[np.intp]:  # type: ignore[override]  # an attribute elsewhere: nobody sets it
         sizes = [prod(shape) for _, shape in self.body.blocks]
         return np.flatnonzero(np.repeat(np.array(self.chosen), sizes))

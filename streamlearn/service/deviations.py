@@ -2,8 +2,8 @@
 
 A deviation follows from the fit and the user's examples alone (`learner/deviation.py`), so this is a cache and no state: what
 is dropped is found again, to the last bit, and nothing of it is committed. When the shared model has moved all are stale; one
-is when a label of its user has come. The newest `most` are kept, fewer where they are long, so memory does not grow with users, and those
-who have no labels take none of it.
+is when a label of its user has come. The newest `most` are kept, fewer where they are long, so memory does not grow with
+users, and those who have no labels take none of it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ class Deviations:
         unsure = None if asked is None else deviation.unsure(state, self._settings, fit)
         if not own and (unsure is None or not any(names)):
             return seen, X
-        number = {name: i for i, name in enumerate((each for each in names if each or each in own), start=1)}
+        counted = [name for name in names if name in own or (name and unsure is not None)]
+        number = {name: i for i, name in enumerate(counted, start=1)}
         whose = np.zeros(len(X), dtype=np.intp)
         whose[place : place + len(users)] = [number.get(user, 0) for user in users]
         table = np.zeros((1 + len(number), 2, deviating(fit.model)))

@@ -42,11 +42,6 @@ class NetworkPart(Part):
     def rounding(self) -> float:  # type: ignore[override]
         return float(torch.finfo(self.body.dtype).eps)
 
-    def value(self, theta: Array, X: Array, y: Array, w: Array) -> float:
-        with torch.no_grad():
-            f = self.body.array(self.body.outputs(self.body.split(theta), self.body.inputs(X)))
-        return float(w @ self.loss.value(f, y))
-
     def slope(self, theta: Array, X: Array, y: Array, w: Array) -> Slope:
         parts, inputs = self.body.split(theta), self.body.inputs(X)
         at = leaves(self._mine(parts))
@@ -64,7 +59,7 @@ class NetworkPart(Part):
             bent = self.body.tensor(w[:, None] * self.loss.curvature_product(values, moved))
             return self._joined(self.body.gradients(f, at, bent, keep=True))
 
-        return Slope(self._joined(gradient), hessian, curvature)
+        return Slope(float(w @ self.loss.value(values, y)), self._joined(gradient), hessian, curvature)
 
     def slope_moved(self, theta: Array, v: Array, X: Array, y: Array, w: Array) -> Array:
         at = self.body.leaves(theta)

@@ -6,7 +6,7 @@ new user's first `FIRST` events come, and the daemon scores them (`topics.predic
 and `DRAWS` copies get answers drawn by chance. Prints a Markdown table a set: the mean loss of the new users on rows never
 seen × 1000 without an answer, with one each by chance, and what one each by the strategy takes off that, paired by seed.
 
-    python benchmarks/first_query_in_daemon.py [SETS] [SEEDS] [KEY=VALUE ...]
+    python benchmarks/first_query_in_daemon.py [SETS] [SEEDS] [KEY=VALUE ...]     (users.kind = deviation, unless told)
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from streamlearn.service.health import Health
 from streamlearn.service.metrics import Measurements
 
 NEW, FIRST, DRAWS, CHUNK, DELAY, BUDGET = 1 / 3, 12, 4, 10, 20, 0.1
-SHADOWS = {False: ("uncertainty", "leverage", "v-optimality", "sld"), True: ("leverage", "v-optimality", "sld")}
+SHADOWS = {
+    False: ("uncertainty", "decisive", "leverage", "v-optimality", "sld"),
+    True: ("leverage", "v-optimality", "sld"),
+}
 Scores = dict[str, dict[str, float]]  # strategy → id → score
 
 

@@ -191,8 +191,6 @@ def _check_gamma_normal(configuration: Configuration) -> None:
             f'{kind} has the regularizer ½‖θ₀‖²; set regularity.regularizer = "l2", and remove regularity.increasing and '
             "regularity.origin"
         )
-    if configuration.users.cache != Configuration().users.cache:
-        raise refuse(f"{kind} keeps everybody's parameters in the fit; remove users.cache")
 
 
 def _check_regularizer(configuration: Configuration) -> None:

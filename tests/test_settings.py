@@ -480,7 +480,6 @@ def test_a_word_that_is_not_built_yet_is_told_apart_from_a_mistake(key: str, val
         ((*GAMMA_NORMAL, "features.standardise=false"), 'users.kind = "gamma-normal" needs standardised features'),
         ((*GAMMA_NORMAL, "regularity.regularizer=l1"), 'users.kind = "gamma-normal" has the regularizer'),
         ((*GAMMA_NORMAL, "regularity.increasing=log"), 'users.kind = "gamma-normal" has the regularizer'),
-        ((*GAMMA_NORMAL, "users.cache=3"), 'users.kind = "gamma-normal" keeps everybody\'s parameters in the fit'),
         ((*GAMMA_NORMAL, "users.penalty=l1"), 'users.kind = "gamma-normal" measures by the square'),
         ((*GAMMA_NORMAL, "model.kind=mlp"), 'users.kind = "gamma-normal" needs a linear model'),
         (

@@ -7,12 +7,15 @@ refitted since or not. The features' frame and α = λW are the fit's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.objective import Data
 from streamlearn.core.users import deviation_l1, deviation_l2, deviation_of_part
 from streamlearn.core.users.deviation import Deviation, Prior, Shared, layer, met
+from streamlearn.core.users.together import Together
 from streamlearn.core.users.unknown import Unsure
 from streamlearn.learner import examples
 from streamlearn.learner.fit import Fit
@@ -37,22 +40,37 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
     """The deviation of this user from the fit; None: none, for want of examples, or since nothing finite was found."""
     if not settings.of_users:
         return None
-    if settings.users.kind == "gamma-normal":
-        return fit.together and fit.together.deviation(user, fit.theta, fit.log_tangent)
     rows = learned(state, fit, user)
+    if settings.users.kind == "gamma-normal":
+        return fit.everybody and _near(state, fit, fit.everybody, user, rows)
     prior = fit.prior if settings.users.kind == "personality" else None
     return solved(state, settings, fit, rows, prior) if len(rows) else None
 
 
+def _near(state: State, fit: Fit, known: Together, user: str, rows: NDArray[np.intp]) -> Deviation:
+    """The same where what all share is not the fit's θ₀, and how near a user is to it is their own."""
+    theta, log_tangent = (known.theta, known.log_tangent) if user else known.nobody
+    delta, delta_dot = theta - fit.theta, log_tangent - fit.log_tangent
+    if not len(rows):
+        return Deviation(delta, delta_dot)
+    with np.errstate(all="ignore"):  # what is not finite is no deviation
+        own = deviation_l2.solve(
+            Shared(fit.model, theta, log_tangent, *known.precision_of(user)), _data(state, fit, rows)
+        )
+    return Deviation(delta + own.delta, delta_dot + own.log_tangent) if own else Deviation(delta, delta_dot)
+
+
 def weight_of(settings: Settings, fit: Fit, user: str) -> float:
     """What a test example of this user counts."""
-    return fit.together.weight(user) if settings.users.kind == "gamma-normal" and fit.together else 1.0
+    return fit.everybody.weight(user) if settings.users.kind == "gamma-normal" and fit.everybody else 1.0
 
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
     """The deviation of a user with these examples; prior: how users differ, where that is known."""
-    kept, shared = state.examples, _shared(state, settings, fit)
-    data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+    data, shared = (
+        _data(state, fit, rows),
+        Shared(fit.model, fit.theta, fit.log_tangent, _precision(state, settings, fit)),
+    )
     with np.errstate(all="ignore"):  # what is not finite is no deviation
         if fit.model.part is not None:
             return deviation_of_part.solve(shared, data)
@@ -61,16 +79,17 @@ def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], p
         )
 
 
-def unsure(state: State, settings: Settings, fit: Fit) -> Unsure | None:
-    """How unsure this fit is of users; None of kinds of which that is not said, and of parameters chosen by name."""
-    if (
-        fit.model.part is not None
-        or settings.users.kind not in ("deviation", "personality")
-        or settings.users.penalty != "l2"
-    ):
+def unsure(state: State, settings: Settings, fit: Fit, users: Sequence[str]) -> Unsure | None:
+    """How unsure this fit is of each of these users, whatever their labels; None of what that is not said of."""
+    if settings.users.penalty != "l2" or settings.users.parameters:
         return None
+    if settings.users.kind == "gamma-normal" and fit.everybody is None:
+        return None
+    if fit.everybody is not None:
+        own = [fit.everybody.precision_of(user)[0] for user in users]
+        return Unsure(layer(fit.model), None, np.array(own))
     prior = fit.prior if settings.users.kind == "personality" else None
-    return Unsure(layer(fit.model), prior, _shared(state, settings, fit).precision)
+    return Unsure(layer(fit.model), prior, np.full(len(users), _precision(state, settings, fit)))
 
 
 def told(
@@ -78,17 +97,22 @@ def told(
 ) -> NDArray[np.float64] | None:
     """What this user's labels have told or will tell of them (`core/users/unknown.py`), a root (d, r).
 
-    asked: raw rows (m, columns) that they are asked about. None: nothing, or nothing finite was found.
+    how: unsure it is of this one; asked: raw rows (m, columns) that they are asked about. None: nothing, or nothing finite
+    was found.
     """
     rows, kept = learned(state, fit, user), state.examples
     if not len(rows) + len(asked):
         return None
     there = met(fit.model, fit.theta, fit.log_tangent, fit.frame.design(np.concatenate([kept.X[rows], asked])))
     f = there.f if own is None else there.response(own)[0]
-    w = np.concatenate([kept.weight[rows], np.ones(len(asked))])
-    return how.told(there.rows, f, w)
+    return how.told(there.rows, f, np.concatenate([kept.weight[rows], np.ones(len(asked))]))
 
 
-def _shared(state: State, settings: Settings, fit: Fit) -> Shared:
-    weight = fit.weight or float(state.examples.weight[places(state, settings, fit.end)].sum())
-    return Shared(fit.model, fit.theta, fit.log_tangent, fit.regularity * weight)
+def _data(state: State, fit: Fit, rows: NDArray[np.intp]) -> Data:
+    kept = state.examples
+    return Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+
+
+def _precision(state: State, settings: Settings, fit: Fit) -> float:
+    """α = λW."""
+    return fit.regularity * (fit.weight or float(state.examples.weight[places(state, settings, fit.end)].sum()))

@@ -1,12 +1,12 @@
-"""What a fit knows of all users at once: how they differ (personality), or everybody's parameters (gamma-normal).
+"""What a fit knows of all users at once: how they differ (personality), or θ₀ and their precisions (gamma-normal).
 
 It is learned when the labels have grown by an eighth since it last was, and with the next fit when an example was forgotten, so
 that nothing is left of it. Then it is found from the examples as if nothing had been known. Between, it goes on in the
 parameters of every new fit. As part of the fit it is committed, and comes back with it.
 
 What it takes has bounds. Of personalities the deviations of `USERS_MOST` users count, those who have most labels. With
-gamma-normal as many have parameters of their own as make `NUMBERS_MOST` of them; the labels of all others count as those of one
-user, nobody, and they have θ₀.
+gamma-normal as many are solved for as make `NUMBERS_MOST` parameters; the labels of all others count as those of one user,
+nobody, and they have the precision that anybody has.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def followed(state: State, settings: Settings, old: Fit | None) -> State:
     elif fit.frame is old.frame:
         return state
     else:
-        new = replace(fit, prior=_prior_in(fit, old), together=_together_in(fit, old), users_at=old.users_at)
+        new = replace(fit, prior=_prior_in(fit, old), everybody=_together_in(fit, old), users_at=old.users_at)
     return replace(state, fit=new, published=new if state.published is fit else state.published)
 
 
@@ -53,27 +53,27 @@ def outdated(state: State, user: str = "") -> State:
     Of who has no example any more nothing is left at once, though no fit may come for long.
     """
     fit = state.fit
-    if fit is None or (fit.prior is None and fit.together is None):
+    if fit is None or (fit.prior is None and fit.everybody is None):
         return state
-    known = fit.together
+    known = fit.everybody
     if known is not None and user and not len(examples.of_user(state.examples, user)):
         known = known.without(user)
-    new = replace(fit, together=known, users_at=0)
+    new = replace(fit, everybody=known, users_at=0)
     return replace(state, fit=new, published=new if state.published is fit else state.published)
 
 
 def left_out(state: State) -> int:
-    """How many users have labels, and for want of room no parameters of their own."""
+    """How many users have labels, and for want of room no precision of their own."""
     fit = state.fit
-    if fit is None or fit.together is None:
+    if fit is None or fit.everybody is None:
         return 0
     return max(0, len(state.examples.by_user) - NUMBERS_MOST // fit.model.size)
 
 
 def _learned(state: State, settings: Settings, fit: Fit) -> Fit:
     if settings.users.kind == "personality":
-        return replace(fit, prior=_prior(state, settings, fit), together=None, users_at=state.labels)
-    return replace(fit, prior=None, together=_together(state, settings, fit), users_at=state.labels)
+        return replace(fit, prior=_prior(state, settings, fit), everybody=None, users_at=state.labels)
+    return replace(fit, prior=None, everybody=_together(state, settings, fit), users_at=state.labels)
 
 
 def _prior(state: State, settings: Settings, fit: Fit) -> Prior | None:
@@ -117,15 +117,12 @@ def _prior_in(fit: Fit, old: Fit) -> Prior | None:
 
 
 def _together_in(fit: Fit, old: Fit) -> Together | None:
-    known = old.together
-    return known and Together(
-        known.names,
-        _carried(old, known.theta[None, :], fit, True)[0],
-        _carried(old, known.log_tangent[None, :], fit, False)[0],
-        _carried(old, known.thetas, fit, True),
-        _carried(old, known.tangents, fit, False),
-        known.weights,
-    )
+    known = old.everybody
+    if known is None:
+        return None
+    theta, nobody = _carried(old, np.stack([known.theta, known.nobody[0]]), fit, True)
+    log_tangent, nobody_tangent = _carried(old, np.stack([known.log_tangent, known.nobody[1]]), fit, False)
+    return replace(known, theta=theta, log_tangent=log_tangent, nobody=np.stack([nobody, nobody_tangent]))
 
 
 def _carried(old: Fit, vectors: NDArray[np.float64], fit: Fit, are_thetas: bool) -> NDArray[np.float64]:

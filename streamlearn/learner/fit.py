@@ -64,7 +64,7 @@ class Fit:
     end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
     iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
     optimizer it was last computed; awake: whether the tangent has begun to move. prior: how users differ, of personalities;
-    together: everybody's parameters, of gamma-normal; users_at: after how many labels it was learned.
+    everybody: θ₀ and users' precisions, of gamma-normal; users_at: after how many labels it was learned.
     """
 
     model: Model
@@ -84,7 +84,7 @@ class Fit:
     awake: bool = True
     weight: float = 0.0  # unknown, of a fit that was stored before users came
     prior: Prior | None = None
-    together: Together | None = None
+    everybody: Together | None = None
     users_at: int = 0
 
     @property

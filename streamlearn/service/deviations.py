@@ -76,11 +76,9 @@ class Deviations:
         """The user's deviation from the model served, found anew where it is stale."""
         fit, serials = state.published, state.examples.by_user.get(user)
         if fit is not self._fit:
-            self._fit, self._kept, self._known, self._held, self._numbers = fit, {}, {}, 0, 0
-        if fit is not None and self._everybody:  # a difference of two rows
-            return deviation.of_user(state, self._settings, fit, user)
+            self._fit, self._kept, self._known, self._numbers = fit, {}, {}, 0
         if fit is None or not serials:
-            return None
+            return deviation.of_user(state, self._settings, fit, user) if fit and self._everybody else None
         last = serials[-1]
         mark = (len(serials), last, state.examples.first, min(last + 1, state.refined))
         kept = self._kept.pop(user, None)
@@ -107,23 +105,23 @@ class Deviations:
         users: of the rows from `place` on, the others are nobody's. asked: features of what a user is asked about; None: it
         is not looked at what is not known of them.
         """
-        fit, names = state.published, list(dict.fromkeys(users))
+        fit, names = state.published, ["", *dict.fromkeys(filter(None, users))]
         assert fit is not None, "what users deviate from"
-        own = {name: each for name in names if (each := self.of(state, name)) is not None}
-        unsure = None if asked is None else deviation.unsure(state, self._settings, fit)
-        if not own and (unsure is None or not any(names)):
+        own = {i: each for i, name in enumerate(names) if (each := self.of(state, name)) is not None}
+        unsure = None if asked is None else deviation.unsure(state, self._settings, fit, names)
+        if not own and (unsure is None or names == [""]):
             return seen, X
-        counted = [name for name in names if name in own or (name and unsure is not None)]
-        number = {name: i for i, name in enumerate(counted, start=1)}
+        number = {name: i for i, name in enumerate(names)}
         whose = np.zeros(len(X), dtype=np.intp)
-        whose[place : place + len(users)] = [number.get(user, 0) for user in users]
-        table = np.zeros((1 + len(number), 2, deviating(fit.model)))
-        for user, each in own.items():
-            each.add_to(table[number[user]])
-        if unsure is None or asked is None:
-            return added(seen, fit, X, table, whose)
-        told = {i: self._told(state, unsure, name, asked(name)) for name, i in number.items() if name}
-        return added(seen, fit, X, table, whose, Unknown(unsure, whose, told))
+        whose[place : place + len(users)] = [number[user] for user in users]
+        table = np.zeros((len(names), 2, deviating(fit.model)))
+        for i, each in own.items():
+            each.add_to(table[i])
+        unknown = None
+        if unsure is not None and asked is not None:
+            told = [self._told(state, unsure.of([i]), name, asked(name)) for name, i in number.items() if name]
+            unknown = Unknown(unsure.of(whose), whose, [None, *told])
+        return added(seen, fit, X, table, whose, unknown)
 
     def _told(self, state: State, unsure: Unsure, user: str, asked: list[bytes]) -> Array | None:
         """What this user's labels say of them, with those that they are asked for."""
@@ -144,17 +142,19 @@ class Deviations:
 
 @final
 class Unknown(NamedTuple):
-    """What is not known of whose rows these are: numbers of users (n,), 0: nobody; what is told of each, None: nothing."""
+    """What is not known of whose rows these are: of each row's, as if nothing were told; numbers of users (n,), 0: nobody; and
+    what is told of each, None: nothing.
+    """
 
     unsure: Unsure
     whose: NDArray[np.intp]
-    told: dict[int, Array | None]
+    told: list[Array | None]
 
     def moved(self, rows: Array) -> Array:
         """J Σ_u at design rows (n, D): (n, k, d)."""
         out = self.unsure.moved(rows)
         out[self.whose == 0] = 0.0
-        for number, root in self.told.items():
+        for number, root in enumerate(self.told):
             if root is not None:
                 at = np.flatnonzero(self.whose == number)
                 J = np.einsum("ce,nd->nced", np.eye(out.shape[1]), rows[at]).reshape(out[at].shape)

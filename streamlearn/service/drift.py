@@ -195,7 +195,7 @@ class Drift:
         if fit is None or (kept.fixed is not None and state.labels < RENEWAL * kept.labels):
             return
         self._forget_fixed()
-        fixed = replace(fit, covariance=None, descent=None, prior=None, together=None)
+        fixed = replace(fit, covariance=None, descent=None, prior=None, everybody=None)
         self._kept = replace(self._kept, fixed=fixed, labels=state.labels)
 
     def _forget_fixed(self) -> None:

@@ -1,4 +1,4 @@
-"""Everybody's parameters at once: whose are served, when they are found, what noisy users count, what is left of a user."""
+"""Everybody at once: whose parameters are served, when they are found, what noisy users count, what is left of a user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from streamlearn.config import Users
 from streamlearn.core.losses import Array
-from streamlearn.core.users.together import Together
+from streamlearn.core.objective import Data
+from streamlearn.core.users import gamma_normal
+from streamlearn.core.users.groups import grouped
+from streamlearn.core.users.together import PRIOR, ROUNDS, Together
 from streamlearn.learner import deviation, everybody, exact, learner
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State
+from streamlearn.learner.state import State, objective, places
 from tests.learner import streams
 
 USERS = ("ann", "ben", "", "eve")
@@ -41,8 +44,26 @@ def learned(settings: Settings, count: int = 80) -> State:
 
 def together(state: State) -> Together:
     assert state.published is not None
-    assert state.published.together is not None
-    return state.published.together
+    assert state.published.everybody is not None
+    return state.published.everybody
+
+
+def by_hand(state: State, settings: Settings) -> gamma_normal.State:
+    """Everybody's parameters by the joint solve of nobody, Ann, Ben and Eve."""
+    fit, kept = state.published, state.examples
+    assert fit is not None
+    number = {"": 0, "ann": 1, "ben": 2, "eve": 3}
+    rows = places(state, settings, kept.end)
+    data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+    groups = grouped(data, np.array([number[kept.user[row]] for row in rows]), 4)
+    prior, here = PRIOR, gamma_normal.init(fit.model.size, 4, PRIOR)
+    for _ in range(ROUNDS):
+        here, info = gamma_normal.step(
+            here, objective(state, settings, fit.model, fit.frame), groups, fit.regularity, prior
+        )
+        assert info.ok
+        prior = gamma_normal.learned(prior, here, groups.sums(groups.data.w))
+    return here
 
 
 def theta_of(state: State, settings: Settings, user: str) -> tuple[Array, Array]:
@@ -53,16 +74,33 @@ def theta_of(state: State, settings: Settings, user: str) -> tuple[Array, Array]
     return own.added(fit.theta, fit.log_tangent)
 
 
-def test_everybody_has_their_own_parameters_nobody_too_and_who_is_new_has_those_that_all_share() -> None:
+def test_whoever_was_solved_for_has_their_part_of_the_solution_and_who_is_new_has_what_all_share() -> None:
     settings = told()
-    state = learned(settings)
-    known = together(state)
+    state = exact.refit(everybody.outdated(learned(settings)), settings)
+    known, here = together(state), by_hand(state, settings)
     assert known.names == ("", "ann", "ben", "eve")
     for place, user in enumerate(known.names):
-        assert_allclose(theta_of(state, settings, user)[0], known.thetas[place], atol=1e-12)
-        assert_allclose(theta_of(state, settings, user)[1], known.tangents[place], atol=1e-12)
-    assert_allclose(theta_of(state, settings, "zoe")[0], known.theta, atol=1e-12)
+        assert_allclose(theta_of(state, settings, user)[0], here.thetas[place], atol=1e-9)
+        assert_allclose(theta_of(state, settings, user)[1], here.tangents[place], atol=1e-9)
+    assert np.abs(here.tangents[1:]).max() > 1e-3
+    for one, other in zip(theta_of(state, settings, "zoe"), (here.theta, here.log_tangent), strict=True):
+        assert_allclose(one, other, atol=1e-12)
     assert theta_of(state, settings, "ann")[0][1] < 0.0 < theta_of(state, settings, "ben")[0][1]
+
+
+def test_a_label_teaches_its_user_at_once_one_who_is_new_too_and_nobody_else() -> None:
+    settings = told()
+    state = learned(settings)
+    for user in ("ann", "zoe"):
+        label = replace(of_users(1)[0], y=40.0, user=user)
+        after = learner.keep(state, settings, label)
+        after = replace(after, refined=after.examples.end)
+        fit = after.published
+        assert fit is state.published
+        assert fit is not None
+        x = fit.frame.design(label.x[None, :])[0]
+        assert (theta_of(after, settings, user)[0] - theta_of(state, settings, user)[0]) @ x > 0.1
+        assert_array_equal(theta_of(after, settings, "ben")[0], theta_of(state, settings, "ben")[0])
 
 
 def test_tangents_are_the_derivatives_of_refits_of_everything() -> None:
@@ -70,18 +108,16 @@ def test_tangents_are_the_derivatives_of_refits_of_everything() -> None:
     state = learned(settings)
     assert state.fit is not None
 
-    def at(step: float) -> Together:
+    def at(step: float) -> dict[str, tuple[Array, Array]]:
         moved = replace(settings, fixed_regularity=0.02 * np.exp(step))
-        return together(exact.refit(everybody.outdated(state), moved))
+        refitted = exact.refit(everybody.outdated(state), moved)
+        return {user: theta_of(refitted, moved, user) for user in (*USERS, "zoe")}
 
-    here = at(0.0)
+    here, ahead, behind = at(0.0), at(1e-3), at(-1e-3)
     # The rates of the priors are learned on the way, and held by the tangents.
-    for one, other, tangent in (
-        (at(1e-3).thetas, at(-1e-3).thetas, here.tangents),
-        (at(1e-3).theta, at(-1e-3).theta, here.log_tangent),
-    ):
-        assert_allclose(tangent, (one - other) / 2e-3, atol=0.1 * np.abs(tangent).max())
-    assert np.abs(here.tangents).max() > 1e-3
+    for user, (_, tangent) in here.items():
+        refits = (ahead[user][0] - behind[user][0]) / 2e-3
+        assert_allclose(tangent, refits, atol=0.1 * max(np.abs(each).max() for _, each in here.values()))
 
 
 @solvers
@@ -91,16 +127,23 @@ def test_it_is_found_as_labels_grow_by_an_eighth_and_means_the_same_between(solv
     assert state.fit is not None
     at = state.fit.users_at
     raw = np.random.default_rng(4).normal(size=(6, 3)) * [1.0, 3.0, 0.2]
-    fit = state.fit
-    before = fit.frame.target_shift + fit.frame.target_scale * (fit.frame.design(raw) @ together(state).thetas.T)
+
+    def said(state: State) -> Array:
+        """At these rows, by what all share and by what is nobody's."""
+        assert state.fit is not None
+        frame, known = state.fit.frame, together(state)
+        return frame.target_shift + frame.target_scale * (
+            frame.design(raw) @ np.array([known.theta, known.nobody[0]]).T
+        )
+
+    before, precisions = said(state), together(state).precisions
     labels = iter(of_users(40, seed=1))
     while state.labels < at + at // 8:
         state = learner.step(state, settings, next(labels))
         assert state.fit is not None
         assert state.fit.users_at == at
-    frame = state.fit.frame
-    after = frame.target_shift + frame.target_scale * (frame.design(raw) @ together(state).thetas.T)
-    assert_allclose(after, before, atol=1e-9)
+    assert_allclose(said(state), before, atol=1e-9)
+    assert_array_equal(together(state).precisions, precisions)
     state = learner.step(state, settings, next(labels))
     assert state.fit is not None
     assert state.fit.users_at == state.labels
@@ -133,7 +176,10 @@ def test_nothing_is_left_of_a_user_who_was_forgotten(solver: str) -> None:
     without = everybody.outdated(streams.learned(streams.start(settings), settings, rest))
     without = exact.refit(without, settings)
     assert together(state).names == together(without).names == ("", "ben", "eve")
-    assert_allclose(together(state).thetas, together(without).thetas, rtol=1e-5, atol=1e-7)
+    assert_allclose(together(state).precisions, together(without).precisions, rtol=1e-5, atol=1e-7)
+    for user in ("", "ben", "eve", "ann"):
+        mine, its = (theta_of(each, settings, user)[0] for each in (state, without))
+        assert_allclose(mine, its, rtol=1e-5, atol=1e-7)
 
 
 def test_while_learning_is_paused_what_a_forgotten_user_had_goes_and_the_others_keep_theirs() -> None:
@@ -144,7 +190,7 @@ def test_while_learning_is_paused_what_a_forgotten_user_had_goes_and_the_others_
             assert "ann" in together(state).names
             state = learner.revise(state, settings, serial, None, learns=False)
     assert together(state).names == ("", "ben", "eve")
-    assert_array_equal(together(state).thetas, before.thetas[[0, 2, 3]])
+    assert_array_equal(together(state).precisions, before.precisions[[0, 2, 3]])
     assert_allclose(theta_of(state, settings, "ann")[0], before.theta, atol=1e-12)
     assert state.published is state.fit
 
@@ -155,7 +201,10 @@ def test_beyond_the_bound_users_with_fewest_labels_count_as_nobody(monkeypatch: 
     rest = [replace(label, user="ann" if i < 40 else label.user) for i, label in enumerate(of_users(80))]
     state = streams.learned(streams.start(settings), settings, rest)
     assert together(state).names == ("", "ann", "ben")
-    assert_array_equal(theta_of(state, settings, "eve")[0], theta_of(state, settings, "zoe")[0])
+    assert (
+        together(state).precision_of("eve") == together(state).precision_of("zoe") == (together(state).precision, 0.0)
+    )
+    assert (theta_of(state, settings, "eve")[0] != theta_of(state, settings, "zoe")[0]).all(), "labels of their own"
     assert everybody.left_out(state) == 1
     monkeypatch.setattr(everybody, "NUMBERS_MOST", 12)
     assert everybody.left_out(state) == 0

@@ -37,12 +37,15 @@ from streamlearn.core.objective import Data
 @final
 @dataclass(frozen=True)
 class Shared:
-    """The model that users deviate from: linear, or a network with a last layer; theta, log_tangent (d,); precision α."""
+    """The model that users deviate from: linear, or a network with a last layer; theta, log_tangent (d,); precision α; rate:
+    dlog α/dlog λ, 1 but where α is a user's own (`together.py`).
+    """
 
     model: Model
     theta: Array
     log_tangent: Array
     precision: float
+    rate: float = 1.0
 
 
 @final

@@ -87,7 +87,7 @@ def solve(shared: Shared, data: Data, prior: Prior | None = None) -> Deviation |
     try:
         v = _optimum(problem, np.zeros(common.shape[2] + k * rows.shape[1]))
         f, delta = f0 + problem.outputs(v), _deviating(v, basis, k, prior)
-        source = shared.precision * v + problem.pulled(inherited(shared, data, f, there.moved(delta)))
+        source = shared.rate * shared.precision * v + problem.pulled(inherited(shared, data, f, there.moved(delta)))
         turned, spread = there.turned(shared, data, f), 1.0 if prior is None else prior.spread
         within = turned if basis is None else turned @ basis
         if there.rows_dot is not None:

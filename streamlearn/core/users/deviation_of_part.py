@@ -67,7 +67,9 @@ def solve(shared: Shared, data: Data) -> Deviation | None:
     if not (np.isfinite(delta).all() and np.isfinite(slope.gradient).all()):
         return None
     along = shared.log_tangent.astype(float)
-    source = -(shared.precision * delta + part.slope_moved(problem.moved(delta), along, data.X, data.y, data.w))
+    source = -(
+        shared.rate * shared.precision * delta + part.slope_moved(problem.moved(delta), along, data.X, data.y, data.w)
+    )
     tangent, info = conjugate.solve(slope.hessian, source, None, _tolerance(part), PRODUCTS_MOST)
     if info.negative:
         tangent, _ = conjugate.solve(slope.curvature, source, None, _tolerance(part), PRODUCTS_MOST)

@@ -1,4 +1,12 @@
-"""Everybody's parameters, solved for at once: what a kind comes to in which θ₀ and all θ_u are one problem (`gamma_normal.py`).
+"""What is kept where θ₀ and everybody's parameters are one problem (`gamma_normal.py`): θ₀, and each user's precision.
+
+Given these a user is no part of that problem any more. Divided by κ_u, what there is of θ_u in it is a deviation (97) by the
+squared distance, with a precision of the user's own:
+
+    δ_u minimises   Σ_{i∈u} wᵢ ½ rᵢ² + ½ p_u ‖δ‖²,   θ_u = θ₀ + δ_u,   p_u = τ_u/κ_u,   dlog p_u = dlog τ_u − dlog κ_u
+
+and so is its tangent. So θ_u is found from θ₀ and the user's labels (`deviation_l2.py`), and refined when one more has come,
+while θ₀ and the precisions stay as they were solved for. Who was no part of it has the precision that is likeliest a priori.
 
 It is solved from the beginning, and the rates of the precisions' priors are learned on the way, in a fixed number of rounds:
 so it is a function of the examples and λ, and of nothing that was known before.
@@ -10,10 +18,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
+import numpy as np
+
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Objective
 from streamlearn.core.users import gamma_normal
-from streamlearn.core.users.deviation import Deviation
 from streamlearn.core.users.groups import Groups
 
 ROUNDS = 5  # after which rates move by a hundredth
@@ -23,33 +32,35 @@ PRIOR = gamma_normal.Gamma(1.5, 0.5, 0.5)  # of standardised features and target
 @final
 @dataclass(frozen=True)
 class Together:
-    """theta θ₀, log_tangent θ̇₀ (d,); of each of the users named: thetas θ_u, tangents θ̇_u (U, d), and weights (U,), what a test
-    example of theirs counts."""
+    """theta θ₀, log_tangent θ̇₀ (d,); of the users named, the first of whom is nobody: precisions p_u, rates dlog p_u/dlog λ
+    and weights (U,), what a test example of theirs counts; nobody: θ and θ̇ of whose labels are nobody's (2, d); precision: of
+    all others.
+    """
 
     names: tuple[str, ...]
     theta: Array
     log_tangent: Array
-    thetas: Array
-    tangents: Array
+    precisions: Array
+    rates: Array
     weights: Array
+    nobody: Array
+    precision: float
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.names)}
 
-    def deviation(self, user: str, theta: Array, log_tangent: Array) -> Deviation:
-        """What is to be added to theta and log_tangent; of who is not named, θ₀ and θ̇₀ come of it."""
+    def precision_of(self, user: str) -> tuple[float, float]:
+        """p_u, and dlog p_u/dlog λ."""
         place = self._places.get(user)
-        own, own_dot = (self.theta, self.log_tangent) if place is None else (self.thetas[place], self.tangents[place])
-        return Deviation(own - theta, own_dot - log_tangent)
+        return (self.precision, 0.0) if place is None else (float(self.precisions[place]), float(self.rates[place]))
 
     def without(self, user: str) -> Together:
-        """All others as they are; this user has what all share."""
+        """All others as they are; this user has what anybody has."""
         kept = [place for place, name in enumerate(self.names) if name != user]
         names = tuple(self.names[place] for place in kept)
-        return replace(
-            self, names=names, thetas=self.thetas[kept], tangents=self.tangents[kept], weights=self.weights[kept]
-        )
+        parts = (self.precisions[kept], self.rates[kept], self.weights[kept])
+        return replace(self, names=names, precisions=parts[0], rates=parts[1], weights=parts[2])
 
     def weight(self, user: str) -> float:
         place = self._places.get(user)
@@ -57,7 +68,7 @@ class Together:
 
 
 def solve(objective: Objective, groups: Groups, names: tuple[str, ...], regularity: float) -> Together | None:
-    """None where nothing finite was found. Of an objective that `gamma_normal.solves`."""
+    """None where nothing finite was found. Of an objective that `gamma_normal.solves`; groups: of these names, nobody first."""
     prior, counts = PRIOR, groups.sums(groups.data.w)
     here = gamma_normal.init(objective.model.size, groups.count, prior)
     for _ in range(ROUNDS):
@@ -65,4 +76,13 @@ def solve(objective: Objective, groups: Groups, names: tuple[str, ...], regulari
         if not info.ok:
             return None
         prior = gamma_normal.learned(prior, here, counts)
-    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, gamma_normal.weights(here))
+    return Together(
+        names,
+        here.theta,
+        here.log_tangent,
+        here.tau / here.kappa,
+        here.tau_tangent - here.kappa_tangent,
+        gamma_normal.weights(here),
+        np.stack([here.thetas[0], here.tangents[0]]),
+        prior.label_rate / prior.rate,
+    )

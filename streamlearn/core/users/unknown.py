@@ -16,9 +16,11 @@ nobody deviates, so what a user's label says of θ₀ and what it says of them a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamlearn.core.losses import Array
 from streamlearn.core.models.linear import Linear
@@ -27,27 +29,32 @@ from streamlearn.core.users.deviation import Prior
 
 @final
 class Unsure(NamedTuple):
-    """Of whoever: the linear model that users deviate in, how they differ (None: alike in all directions), and α."""
+    """Of some users: the linear model that they deviate in, how they differ (None: alike in all directions), and α (U,)."""
 
     model: Linear
     prior: Prior | None
-    precision: float
+    precision: Array
+
+    def of(self, users: Sequence[int] | NDArray[np.intp]) -> Unsure:
+        """Of those in these places."""
+        return self._replace(precision=self.precision[users])
 
     def before(self, vectors: Array) -> Array:
-        """(M/α) V of vectors in the last axis, (…, d)."""
+        """(M/α) V of each user's vectors in the last axis, (U, …, d); of one user of any."""
+        precision = self.precision.reshape(-1, *[1] * (vectors.ndim - 1))
         if self.prior is None:
-            return vectors / self.precision
+            return np.asarray(vectors / precision)
         P, spread = self.prior.directions, self.prior.spread
-        return np.asarray(((vectors @ P) @ P.T + spread**2 * vectors) / self.precision)
+        return np.asarray(((vectors @ P) @ P.T + spread**2 * vectors) / precision)
 
     def moved(self, rows: Array) -> Array:
-        """J M/α at design rows (n, D), of users who have no examples: (n, k, d)."""
+        """J M/α at design rows (n, D), one of each user: (n, k, d), as if they had no examples."""
         k = self.model.outputs_count
         J = np.einsum("ce,nd->nced", np.eye(k), rows)
         return self.before(J.reshape(len(rows), k, self.model.size))
 
     def told(self, rows: Array, f: Array, w: Array) -> Array | None:
-        """R (d, r) of examples with design rows (n, D), the user's outputs f (n, k) and weights w (n,).
+        """Of one user, R (d, r) of examples with design rows (n, D), the user's outputs f (n, k) and weights w (n,).
 
         None where nothing finite was found.
         """

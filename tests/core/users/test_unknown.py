@@ -41,7 +41,7 @@ def known(head: str, common: bool, count: int) -> tuple[Unsure, Data, Array, Arr
     f = model.outputs(shared.theta + delta, own.X)
     if count:
         information += float(own.w.sum()) * model.hessian(shared.theta + delta, own.X, own.y, own.w)
-    return Unsure(model, prior, PRECISION), own, f, np.linalg.inv(information)
+    return Unsure(model, prior, np.array([PRECISION])), own, f, np.linalg.inv(information)
 
 
 def jacobian(k: int, X: Array) -> Array:

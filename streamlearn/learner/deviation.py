@@ -80,10 +80,8 @@ def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], p
 
 
 def unsure(state: State, settings: Settings, fit: Fit, users: Sequence[str]) -> Unsure | None:
-    """How unsure this fit is of each of these users, whatever their labels; None of kinds of which that is not said, and of
-    parameters chosen by name.
-    """
-    if settings.users.penalty != "l2" or fit.model.part is not None:
+    """How unsure this fit is of each of these users, whatever their labels; None of what that is not said of."""
+    if settings.users.penalty != "l2" or settings.users.parameters:
         return None
     if settings.users.kind == "gamma-normal" and fit.everybody is None:
         return None

@@ -2,8 +2,8 @@
 
 A deviation follows from the fit and the user's examples alone (`learner/deviation.py`), so this is a cache and no state: what
 is dropped is found again, to the last bit, and nothing of it is committed. When the shared model has moved all are stale; one
-is when a label of its user has come. The newest `most` are kept, so memory does not grow with users, and those who have no
-labels take none of it.
+is when a label of its user has come. The newest `most` are kept, fewer where they are long, so memory does not grow with
+users, and those who have no labels take none of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from streamlearn.queries.sight import Sight
 from streamlearn.service.outlook import stacked
 
 NUMBERS_MOST = 5_000_000  # of what users' labels have told, in memory
+DEVIATIONS_MOST = 20_000_000  # numbers in users' deviations, likewise: those of a network's parameters may be long
 
 
 class _Kept(NamedTuple):
@@ -33,6 +34,10 @@ class _Kept(NamedTuple):
 
     mark: tuple[int, int, int, int]
     own: Deviation | None
+
+    @property
+    def size(self) -> int:
+        return 0 if self.own is None else 2 * self.own.delta.size
 
 
 class _Told(NamedTuple):
@@ -53,6 +58,7 @@ class Deviations:
         self._everybody = settings.users.kind == "gamma-normal"  # who has no labels has a deviation too: θ₀ is another
         self._fit: Fit | None = None
         self._kept: dict[str, _Kept] = {}  # the one used last is the last
+        self._held = 0  # numbers in these
         self._known: dict[str, _Told] = {}  # likewise
         self._numbers = 0  # in these
 
@@ -61,7 +67,8 @@ class Deviations:
 
     def touched(self, user: str) -> None:
         """An example of this user is not what it was."""
-        self._kept.pop(user, None)
+        kept = self._kept.pop(user, None)
+        self._held -= kept.size if kept else 0
         known = self._known.pop(user, None)
         self._numbers -= known.size if known else 0
 
@@ -75,11 +82,13 @@ class Deviations:
         last = serials[-1]
         mark = (len(serials), last, state.examples.first, min(last + 1, state.refined))
         kept = self._kept.pop(user, None)
+        self._held -= kept.size if kept else 0
         if kept is None or kept.mark != mark:
             kept = _Kept(mark, deviation.of_user(state, self._settings, fit, user))
         self._kept[user] = kept
-        if len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
+        self._held += kept.size
+        while len(self._kept) > 1 and (len(self._kept) > self._most or self._held > DEVIATIONS_MOST):
+            self._held -= self._kept.pop(next(iter(self._kept))).size
         return kept.own
 
     def carried(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,10 +152,16 @@ def test_of_users(
 @given(
     log=st.builds(logs.of_users, seed=st.integers(0, 2**32), records=LOGS),
     cuts=st.lists(st.integers(1, 120), max_size=6),
-    penalty=st.sampled_from(["l2", "l1"]),
+    users=st.sampled_from(
+        [
+            Users("deviation"),
+            Users("deviation", "l1"),
+            Users("personality"),
+            Users("deviation", parameters=("0.bias", "2.*")),
+        ]
+    ),
     cache=st.sampled_from([1, 100]),
     strategy=st.sampled_from(["auto", "sld"]),
 )
-def test_of_users_of_a_network(log: list[Record], cuts: list[int], penalty: str, cache: int, strategy: str) -> None:
-    users = Users("deviation", penalty, cache)
-    assert_same(logs.configuration(users=users, strategy=strategy, kind="mlp"), log, cuts)
+def test_of_users_of_a_network(log: list[Record], cuts: list[int], users: Users, cache: int, strategy: str) -> None:
+    assert_same(logs.configuration(users=replace(users, cache=cache), strategy=strategy, kind="mlp"), log, cuts)

@@ -8,6 +8,7 @@ import pytest
 
 from streamlearn.config import Users
 from streamlearn.learner import deviation, learner
+from streamlearn.service import deviations
 from streamlearn.service.deviations import Deviations
 from tests.learner import streams
 
@@ -56,6 +57,22 @@ def test_only_the_ones_used_last_are_kept() -> None:
     assert again is not None
     assert first[1] is not None
     assert (again.delta == first[1].delta).all(), "to the last bit"
+
+
+def test_no_more_numbers_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deviations, "DEVIATIONS_MOST", 2 * 2 * 4)  # of two users with δ and δ̇ of four parameters
+    here = Deviations(TOLD, 10)
+    first = [here.of(STATE, user) for user in ("u1", "u2", "u3")]
+    assert len(here) == 2
+    here.touched("u2")
+    here.touched("u2")
+    assert here.of(STATE, "u3") is first[2]
+    again = here.of(STATE, "u1")
+    assert again is not first[0]
+    assert len(here) == 2
+    monkeypatch.setattr(deviations, "DEVIATIONS_MOST", 1)
+    assert here.of(STATE, "u1") is again, "the newest one always"
+    assert len(here) == 1
 
 
 def test_who_has_no_labels_takes_no_memory() -> None:

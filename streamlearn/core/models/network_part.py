@@ -7,6 +7,7 @@ hundred users as for one, and what a row gives depends on no other. Where an ope
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import final
 
@@ -32,7 +33,7 @@ class NetworkPart(Part):
     loss: Loss
     chosen: tuple[bool, ...]
 
-    @property
+    @cached_property  # as long as the part, and asked for with every block of events
     def at(self) -> NDArray[np.intp]:  # type: ignore[override]  # an attribute elsewhere: nobody sets it
         sizes = [prod(shape) for _, shape in self.body.blocks]
         return np.flatnonzero(np.repeat(np.array(self.chosen), sizes))
@@ -40,11 +41,6 @@ class NetworkPart(Part):
     @property
     def rounding(self) -> float:  # type: ignore[override]
         return float(torch.finfo(self.body.dtype).eps)
-
-    def value(self, theta: Array, X: Array, y: Array, w: Array) -> float:
-        with torch.no_grad():
-            f = self.body.array(self.body.outputs(self.body.split(theta), self.body.inputs(X)))
-        return float(w @ self.loss.value(f, y))
 
     def slope(self, theta: Array, X: Array, y: Array, w: Array) -> Slope:
         parts, inputs = self.body.split(theta), self.body.inputs(X)
@@ -63,7 +59,7 @@ class NetworkPart(Part):
             bent = self.body.tensor(w[:, None] * self.loss.curvature_product(values, moved))
             return self._joined(self.body.gradients(f, at, bent, keep=True))
 
-        return Slope(self._joined(gradient), hessian, curvature)
+        return Slope(float(w @ self.loss.value(values, y)), self._joined(gradient), hessian, curvature)
 
     def slope_moved(self, theta: Array, v: Array, X: Array, y: Array, w: Array) -> Array:
         at = self.body.leaves(theta)

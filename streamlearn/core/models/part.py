@@ -18,8 +18,9 @@ Product = Callable[[Array], Array]
 
 
 class Slope(NamedTuple):
-    """At some θ, of the sum by the part: gradient (m,); hessian and curvature, v ↦ H v and v ↦ G v (m,), G Gauss–Newton's."""
+    """At some θ: the sum's value; by the part gradient (m,), hessian and curvature, v ↦ H v and v ↦ G v (Gauss–Newton's)."""
 
+    value: float
     gradient: Array
     hessian: Product
     curvature: Product
@@ -32,12 +33,8 @@ class Part(ABC):
     rounding: float
 
     @abstractmethod
-    def value(self, theta: Array, X: Array, y: Array, w: Array) -> float:
-        """The sum."""
-
-    @abstractmethod
     def slope(self, theta: Array, X: Array, y: Array, w: Array) -> Slope:
-        """Its derivatives by the part."""
+        """The sum and its derivatives by the part."""
 
     @abstractmethod
     def slope_moved(self, theta: Array, v: Array, X: Array, y: Array, w: Array) -> Array:

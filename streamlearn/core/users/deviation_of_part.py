@@ -46,19 +46,16 @@ class _Problem(NamedTuple):
         theta[self.part.at] += delta
         return theta
 
-    def value(self, delta: Array) -> float:
-        loss = self.part.value(self.moved(delta), self.data.X, self.data.y, self.data.w)
-        return loss + 0.5 * self.precision * float(delta @ delta)
-
     def slope(self, delta: Array) -> Slope:
-        """∇U, and products with its derivatives."""
+        """U, ∇U, and products with its derivatives."""
         found = self.part.slope(self.moved(delta), self.data.X, self.data.y, self.data.w)
 
         def with_prior(product: Product) -> Product:
             return lambda v: product(v) + self.precision * v
 
+        value = found.value + 0.5 * self.precision * float(delta @ delta)
         gradient = found.gradient + self.precision * delta
-        return Slope(gradient, with_prior(found.hessian), with_prior(found.curvature))
+        return Slope(value, gradient, with_prior(found.hessian), with_prior(found.curvature))
 
 
 def solve(shared: Shared, data: Data) -> Deviation | None:
@@ -70,7 +67,9 @@ def solve(shared: Shared, data: Data) -> Deviation | None:
     if not (np.isfinite(delta).all() and np.isfinite(slope.gradient).all()):
         return None
     along = shared.log_tangent.astype(float)
-    source = -(shared.precision * delta + part.slope_moved(problem.moved(delta), along, data.X, data.y, data.w))
+    source = -(
+        shared.rate * shared.precision * delta + part.slope_moved(problem.moved(delta), along, data.X, data.y, data.w)
+    )
     tangent, info = conjugate.solve(slope.hessian, source, None, _tolerance(part), PRODUCTS_MOST)
     if info.negative:
         tangent, _ = conjugate.solve(slope.curvature, source, None, _tolerance(part), PRODUCTS_MOST)
@@ -85,27 +84,27 @@ def _tolerance(part: Part) -> float:
 def _optimum(problem: _Problem) -> tuple[Array, Slope]:
     """δ, and the slope there."""
     delta = np.zeros(len(problem.part.at))
-    value, slope, first = problem.value(delta), problem.slope(delta), 0.0
+    here, first = problem.slope(delta), 0.0
     for _ in range(STEPS_MOST):
-        size = float(np.linalg.norm(slope.gradient))
+        size = float(np.linalg.norm(here.gradient))
         first = first or size
         if not size > _tolerance(problem.part) * first:
             break
         forced = min(FORCED, float(np.sqrt(size / first)))
-        direction, _ = conjugate.solve(slope.hessian, -slope.gradient, None, forced, PRODUCTS_MOST)
-        direction = direction if direction.any() else -slope.gradient
-        descent, length = float(slope.gradient @ direction), 1.0
+        direction, _ = conjugate.solve(here.hessian, -here.gradient, None, forced, PRODUCTS_MOST)
+        direction = direction if direction.any() else -here.gradient
+        promised, length = float(here.gradient @ direction), 1.0
+        # The second term forgives rounding: near the optimum U cannot fall by what the slope promises.
+        forgiven = 8.0 * problem.part.rounding * (1.0 + abs(here.value))
         for _ in range(HALVINGS_MOST):
             new = delta + length * direction
-            after = problem.value(new)
-            # The second term forgives rounding: near the optimum U cannot fall by what the slope promises.
-            if after <= value + 1e-4 * length * descent + 8.0 * problem.part.rounding * (1.0 + abs(value)):
+            there = problem.slope(new)
+            if there.value <= here.value + 1e-4 * length * promised + forgiven:
                 break
             length *= 0.5
         else:
             break
-        next_slope = problem.slope(new)
-        if not (np.linalg.norm(next_slope.gradient) < size or after < value):
+        if not (np.linalg.norm(there.gradient) < size or there.value < here.value):
             break  # rounding allows no better
-        delta, value, slope = new, after, next_slope
-    return delta, slope
+        delta, here = new, there
+    return delta, here

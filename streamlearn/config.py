@@ -235,7 +235,7 @@ class Users:
     that personalities have in common.
     """
 
-    kind: str = "none"  # none | deviation | personality | gamma-normal
+    kind: str = "none"  # none | deviation | personality | gamma-normal | hierarchy
     penalty: str = "l2"  # l2 | l1
     cache: int = 10_000
     queries_per_day: int = 0

@@ -36,7 +36,7 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
     """The deviation of this user from the fit; None: none, for want of examples, or since nothing finite was found."""
     if not settings.of_users:
         return None
-    if settings.users.kind == "gamma-normal":
+    if settings.together:
         return fit.together and fit.together.deviation(user, fit.theta, fit.log_tangent)
     rows = learned(state, fit, user)
     prior = fit.prior if settings.users.kind == "personality" else None
@@ -45,7 +45,7 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
 
 def weight_of(settings: Settings, fit: Fit, user: str) -> float:
     """What a test example of this user counts."""
-    return fit.together.weight(user) if settings.users.kind == "gamma-normal" and fit.together else 1.0
+    return fit.together.weight(user) if settings.together and fit.together else 1.0
 
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:

@@ -64,7 +64,8 @@ class Fit:
     end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
     iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
     optimizer it was last computed; awake: whether the tangent has begun to move. prior: how users differ, of personalities;
-    together: everybody's parameters, of gamma-normal; users_at: after how many labels it was learned.
+    together: everybody's parameters, of kinds that solve for them at once; users_at: after how many labels it was learned, for
+    users of which kind.
     """
 
     model: Model
@@ -86,6 +87,7 @@ class Fit:
     prior: Prior | None = None
     together: Together | None = None
     users_at: int = 0
+    users_kind: str = ""
 
     @property
     def residual(self) -> float:

@@ -195,7 +195,9 @@ class Drift:
         if fit is None or (kept.fixed is not None and state.labels < RENEWAL * kept.labels):
             return
         self._forget_fixed()
-        fixed = replace(fit, covariance=None, descent=None, prior=None, together=None)
+        shared = fit.together or fit  # by hierarchy a fit of its own does not move with λ
+        fixed = replace(fit, theta=shared.theta, log_tangent=shared.log_tangent)
+        fixed = replace(fixed, covariance=None, descent=None, prior=None, together=None)
         self._kept = replace(self._kept, fixed=fixed, labels=state.labels)
 
     def _forget_fixed(self) -> None:

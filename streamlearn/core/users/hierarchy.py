@@ -3,7 +3,7 @@
 A user's outputs are X(θ + δ_u), θ shared and δ_u their own. With a pseudo-regularity μ_u for each user, W labels in all and
 m parameters a user,
 
-    L = E(θ, δ) + λ Σ_u μ_u² + (1/W) Σ_u [ ½ e^{μ_u} ‖δ_u‖² − ½ m μ_u ] + (anchor/2W) ‖θ‖²          (99)
+    L = E(θ, δ) + λ Σ_u μ_u² + (1/W) Σ_u [ ½ e^{μ_u} ‖δ_u‖² − ½ m μ_u ] + (1/2W) Σ_j anchor_j θ_j²          (99)
 
 That is the program (106)–(108): μ_u ~ N(0, 1/(2λW)), δ_u ~ N(0, e^{−μ_u}), the labels given δ_u. The precision is written
 e^{μ_u} so that it stays positive; of its prior's normalizer −½ m μ_u is what depends on it. Only Σ μ_u² is R (102): λ says how
@@ -79,8 +79,9 @@ def init(size: int, users: int) -> State:
     return State(theta, own, mu, theta, own, mu)
 
 
-def step(state: State, model: Linear, groups: Groups, regularity: float, anchor: float) -> tuple[State, Info]:
-    """Go to the minimum of L on these labels that is downhill of the state; anchor: the precision of θ's own prior."""
+def step(state: State, model: Linear, groups: Groups, regularity: float, anchor: float | Array) -> tuple[State, Info]:
+    """Go to the minimum of L on these labels that is downhill of the state; anchor: the precision of θ's own prior, of each
+    parameter or of all."""
     failed = Info(0, float("nan"), 0, False)
     if not groups.usable:
         return state, failed
@@ -104,7 +105,7 @@ class Problem(Coupled):
     model: Linear
     groups: Groups
     regularity: float
-    anchor: float
+    anchor: float | Array
 
     @property
     def lowest(self) -> Array:  # type: ignore[override]  # an attribute elsewhere: nobody sets it

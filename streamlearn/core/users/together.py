@@ -1,18 +1,24 @@
-"""Everybody's parameters, solved for at once: what a kind comes to in which θ₀ and all θ_u are one problem (`gamma_normal.py`).
+"""Everybody's parameters, solved for at once: what kinds come to in which θ₀ and all θ_u are one problem.
 
-It is solved from the beginning, and the rates of the precisions' priors are learned on the way, in a fixed number of rounds:
-so it is a function of the examples and λ, and of nothing that was known before.
+    gamma-normal    the rates of the precisions' priors are learned on the way, in a fixed number of rounds (`gamma_normal.py`)
+    hierarchy       λ is of the users' regularities alone, θ₀ has the prior of free parameters (`hierarchy.py`)
+
+Each is solved from the beginning: so it is a function of the examples and λ, and of nothing that was known before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
+import numpy as np
+
 from streamlearn.core.losses import Array
+from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Objective
-from streamlearn.core.users import gamma_normal
+from streamlearn.core.users import gamma_normal, hierarchy
 from streamlearn.core.users.deviation import Deviation
 from streamlearn.core.users.groups import Groups
 
@@ -24,7 +30,7 @@ PRIOR = gamma_normal.Gamma(1.5, 0.5, 0.5)  # of standardised features and target
 @dataclass(frozen=True)
 class Together:
     """theta θ₀, log_tangent θ̇₀ (d,); of each of the users named: thetas θ_u, tangents θ̇_u (U, d), and weights (U,), what a test
-    example of theirs counts."""
+    example of theirs counts; complexity: R of it all."""
 
     names: tuple[str, ...]
     theta: Array
@@ -32,6 +38,7 @@ class Together:
     thetas: Array
     tangents: Array
     weights: Array
+    complexity: float = 0.0
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -56,8 +63,8 @@ class Together:
         return 1.0 if place is None else float(self.weights[place])
 
 
-def solve(objective: Objective, groups: Groups, names: tuple[str, ...], regularity: float) -> Together | None:
-    """None where nothing finite was found. Of an objective that `gamma_normal.solves`."""
+def by_gamma_normal(objective: Objective, groups: Groups, names: tuple[str, ...], regularity: float) -> Together | None:
+    """Of an objective that `gamma_normal.solves`."""
     prior, counts = PRIOR, groups.sums(groups.data.w)
     here = gamma_normal.init(objective.model.size, groups.count, prior)
     for _ in range(ROUNDS):
@@ -65,4 +72,21 @@ def solve(objective: Objective, groups: Groups, names: tuple[str, ...], regulari
         if not info.ok:
             return None
         prior = gamma_normal.learned(prior, here, counts)
-    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, gamma_normal.weights(here))
+    weights, complexity = gamma_normal.weights(here), objective.complexity(here.theta)
+    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, weights, complexity)
+
+
+def by_hierarchy(objective: Objective, groups: Groups, names: tuple[str, ...], regularity: float) -> Together | None:
+    """Of an objective without penalised parameters. Labels have no precisions: all users' test examples count alike."""
+    assert isinstance(objective.model, Linear), "everybody has a linear model"
+    here = hierarchy.init(objective.model.size, groups.count)
+    here, info = hierarchy.step(here, objective.model, groups, regularity, objective.prior(1.0))
+    if not info.ok:
+        return None
+    having = groups.sums(groups.data.w) > 0.0  # the μ of one without labels is no more than what its prior makes of it
+    complexity = float(here.mu[having] @ here.mu[having])
+    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, np.ones(groups.count), complexity)
+
+
+Solver = Callable[[Objective, Groups, tuple[str, ...], float], Together | None]  # None: nothing finite was found
+SOLVERS: dict[str, Solver] = {"gamma-normal": by_gamma_normal, "hierarchy": by_hierarchy}

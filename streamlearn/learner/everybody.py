@@ -24,10 +24,10 @@ from streamlearn.core.users import personality, together
 from streamlearn.core.users.deviation import Prior
 from streamlearn.core.users.groups import grouped
 from streamlearn.core.users.together import Together
-from streamlearn.learner import deviation, examples
+from streamlearn.learner import deviation, examples, penalty
 from streamlearn.learner.fit import Fit, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, objective, places
+from streamlearn.learner.state import State, places
 
 USERS_MOST, EXAMPLES_MOST = 200, 100  # that directions are learned from, and of each
 NUMBERS_MOST, SQUARES_MOST = 10_000, 400_000
@@ -93,7 +93,8 @@ def _together(state: State, settings: Settings, fit: Fit) -> Together | None:
     number = {name: place for place, name in enumerate(names)}
     whose = np.array([number.get(kept.user[row], 0) for row in rows], dtype=np.intp)
     data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
-    whole = objective(state, settings, fit.model, fit.frame)
+    plain = replace(settings.penalty, elsewhere=0.0)  # of a penalty that is elsewhere the solver has its own
+    whole = penalty.objective(plain, state.columns, state.problem, fit.model, fit.frame)
     solve = together.SOLVERS[settings.users.kind]
     return solve(whole, grouped(data, whose, len(names)), names, fit.regularity)
 

@@ -15,8 +15,8 @@ from streamlearn.learner.penalty import Origin, Penalty
 # α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
 # weights multiply, zero is a saddle: pulled there while labels are few, a network takes long to leave it.
 PRECISION, PRECISION_NETWORK = 10.0, 1.0
-# Under hierarchy λ is of users' regularities, and θ₀ has a prior of its own, of standardised features.
-ELSEWHERE = {"hierarchy": 1.0}
+# Under hierarchy λ is of the users' regularities. The fit that strategies have H⁻¹ of has a prior that λ would start with.
+ELSEWHERE = {"hierarchy": PRECISION}
 NOBODY = Users()
 
 

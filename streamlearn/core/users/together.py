@@ -1,9 +1,10 @@
 """Everybody's parameters, solved for at once: what kinds come to in which θ₀ and all θ_u are one problem.
 
-    gamma-normal    the rates of the precisions' priors are learned on the way, in a fixed number of rounds (`gamma_normal.py`)
-    hierarchy       λ is of the users' regularities alone, θ₀ has the prior of free parameters (`hierarchy.py`)
+    gamma-normal    λ is of θ₀; the rates of the precisions' priors are learned on the way (`gamma_normal.py`)
+    hierarchy       λ is of the users' regularities; the precision of θ₀'s prior is learned on the way (`hierarchy.py`)
 
-Each is solved from the beginning: so it is a function of the examples and λ, and of nothing that was known before.
+Each is solved from the beginning, and what is learned on the way in a fixed number of rounds: so it is a function of the
+examples and λ, and of nothing that was known before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from streamlearn.core.users import gamma_normal, hierarchy
 from streamlearn.core.users.deviation import Deviation
 from streamlearn.core.users.groups import Groups
 
-ROUNDS = 5  # after which rates move by a hundredth
+ROUNDS = 5  # after which rates and the precision move by a hundredth
 PRIOR = gamma_normal.Gamma(1.5, 0.5, 0.5)  # of standardised features and targets
 
 
@@ -77,15 +78,21 @@ def by_gamma_normal(objective: Objective, groups: Groups, names: tuple[str, ...]
 
 
 def by_hierarchy(objective: Objective, groups: Groups, names: tuple[str, ...], regularity: float) -> Together | None:
-    """Of an objective without penalised parameters. Labels have no precisions: all users' test examples count alike."""
+    """Of a linear objective: R is not its own, but its free parameters have the prior that they have there.
+
+    Labels have no precisions here: all users' test examples count alike.
+    """
     assert isinstance(objective.model, Linear), "everybody has a linear model"
-    here = hierarchy.init(objective.model.size, groups.count)
-    here, info = hierarchy.step(here, objective.model, groups, regularity, objective.prior(1.0))
-    if not info.ok:
-        return None
+    here, precision = hierarchy.init(objective.model.size, groups.count), hierarchy.PRECISION
+    for _ in range(ROUNDS):
+        anchor = objective.prior(1.0) + precision * objective.penalised
+        here, info = hierarchy.step(here, objective.model, groups, regularity, anchor)
+        if not info.ok:
+            return None
+        precision = hierarchy.learned(precision, here, info, objective.penalised)
     having = groups.sums(groups.data.w) > 0.0  # the μ of one without labels is no more than what its prior makes of it
-    complexity = float(here.mu[having] @ here.mu[having])
-    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, np.ones(groups.count), complexity)
+    complexity, weights = float(here.mu[having] @ here.mu[having]), np.ones(groups.count)
+    return Together(names, here.theta, here.log_tangent, here.thetas, here.tangents, weights, complexity)
 
 
 Solver = Callable[[Objective, Groups, tuple[str, ...], float], Together | None]  # None: nothing finite was found

@@ -228,9 +228,10 @@ def test_a_query_says_whose_event_it_is() -> None:
     assert [("e0", "ann"), ("e1", None)] == [(each["id"], each.get("user")) for each in published(trial, QUERIES)]
 
 
-def test_an_explanation_is_of_the_users_model() -> None:
+@pytest.mark.parametrize("kind", ["deviation", "hierarchy"])
+def test_an_explanation_is_of_the_users_model(kind: str) -> None:
     event = [(EVENTS, {"id": user, "x": [0.9, 0.1, 0.0], "user": user}) for user in ("ann", "ben", "zoe")]
-    trial = run(told(strategy="sld", budget=1e-9), answered(120, ["ann", "ben", "ben", "ben"]), event)
+    trial = run(told(Users(kind), strategy="sld", budget=1e-9), answered(120, ["ann", "ben", "ben", "ben"]), event)
     scored = {each["id"]: each for each in published(trial, PREDICTIONS)}
     for user in ("ann", "ben", "zoe"):
         found = explain(trial.pipeline, user)

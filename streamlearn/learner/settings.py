@@ -8,8 +8,9 @@ from typing import final
 
 from streamlearn.config import Configuration, Users
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
+from streamlearn.core.models.model import Model
 from streamlearn.core.regularizers import Function
-from streamlearn.core.users import together
+from streamlearn.core.users import hierarchy, together
 from streamlearn.learner.penalty import Origin, Penalty
 
 # α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
@@ -65,6 +66,11 @@ class Settings:
     def together(self) -> bool:
         """Whether θ₀ and all θ_u are one problem."""
         return self.users.kind in together.SOLVERS
+
+    def bounds_of(self, model: Model) -> tuple[float, float]:
+        """Where α stays."""
+        least = hierarchy.least(model.size) if self.users.kind == "hierarchy" else 0.0
+        return max(self.bounds[0], least), max(self.bounds[1], least)
 
     @property
     def holdout(self) -> bool:

@@ -151,6 +151,18 @@ def test_the_regularity_is_tuned_by_the_users_own_tangents(solver: str) -> None:
     assert state.tuner.log_precision != after.tuner.log_precision
 
 
+def test_the_regularity_stays_where_users_still_move_with_it() -> None:
+    here = told()
+    state = learned(here, "logistic")
+    assert state.fit is not None
+    least = hierarchy.least(state.fit.model.size)
+    low = replace(state, tuner=replace(state.tuner, log_precision=np.log(0.01)))
+    after = learner.keep(low, here, of_users("logistic", 1, seed=3)[0], tunes=True)
+    assert after.tuner.log_precision == np.log(least)
+    at = known(anew(after, here))
+    assert np.abs(at.tangents).max() > 1e-3
+
+
 def test_without_anybodys_parameters_the_regularity_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     here = told()
     monkeypatch.setattr(everybody, "SQUARES_MOST", 0)  # nobody but nobody has room

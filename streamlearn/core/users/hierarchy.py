@@ -45,6 +45,7 @@ from streamlearn.core.users.groups import Groups
 
 BOUND = 7.0  # of |μ|: precisions from 1e-3 to 1e3
 SHAPE, RATE = 2.0, 1.0  # a and b, of standardised features and targets
+REACH = 3.0  # of μ, above: a precision of 20
 PRECISION = (SHAPE - 1.0) / RATE  # the likeliest before there are labels
 
 
@@ -108,6 +109,11 @@ def step(state: State, model: Linear, groups: Groups, regularity: float, anchor:
     new = State(theta, own[:, :-1], own[:, -1], log_tangent, own_tangent[:, :-1], own_tangent[:, -1])
     variances = np.diag(np.linalg.inv(found.factor.schur)) / groups.weight
     return new, Info(first.steps + found.steps, found.value, int(found.resting.sum()), True, variances)
+
+
+def least(size: int) -> float:
+    """The α = λW from which on no μ is above `REACH`, m = `size`: where L is least, 4αμ = m − e^μ ‖δ‖²."""
+    return size / (4.0 * REACH)
 
 
 def learned(precision: float, state: State, info: Info, where: Array) -> float:

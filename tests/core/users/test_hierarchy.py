@@ -152,3 +152,12 @@ def test_the_learned_precision_of_the_shared_prior_is_the_likeliest() -> None:
 
     found = minimize_scalar(unlikely, bounds=(-5.0, 5.0), method="bounded", options={"xatol": 1e-8})
     assert precision == pytest.approx(np.exp(found.x), rel=1e-4)
+
+
+@heads
+def test_with_the_least_precision_or_more_no_user_is_held_beyond_reach(head: str) -> None:
+    model, groups = some(head)
+    for times, highest in ((1.0, hierarchy.REACH), (0.5, 2.0 * hierarchy.REACH)):
+        alpha = times * hierarchy.least(model.size)
+        state, _ = hierarchy.step(hierarchy.init(model.size, USERS), model, groups, alpha / groups.weight, ANCHOR)
+        assert state.mu.max() == pytest.approx(highest), "of the user without labels"

@@ -34,7 +34,7 @@ from streamlearn.core import newton
 from streamlearn.core.losses import Array, Logistic, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data, Objective
-from streamlearn.core.users import deviation_l2, personality, together
+from streamlearn.core.users import deviation_l2, hierarchy, personality, together
 from streamlearn.core.users.deviation import Prior, Shared
 from streamlearn.core.users.groups import Groups, grouped
 
@@ -172,6 +172,7 @@ def of_personality(model: Linear, groups: Groups, alpha: float, directions: int,
 
 def at_once(model: Linear, groups: Groups, alpha: float, kind: str) -> Array:
     names = tuple(map(str, range(groups.count)))
+    alpha = max(alpha, hierarchy.least(model.size)) if kind == "hierarchy" else alpha  # as in the daemon
     found = together.SOLVERS[kind](Objective(model, ANCHOR), groups, names, alpha / groups.weight)
     assert found is not None
     return found.thetas

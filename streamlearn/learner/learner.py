@@ -244,4 +244,4 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     weight = label.weight * deviation.weight_of(settings, fit, label.user)
     gradient = float(gradients[0]) * weight / natural_scale(state, fit)
     gradient = outer_gradient(state, settings, fit, gradient, float(state.progress.count))
-    return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))
+    return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds_of(fit.model), change_most))

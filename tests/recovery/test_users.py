@@ -105,6 +105,24 @@ def test_a_forgotten_user_has_never_been(tmp_path: Path) -> None:
     assert own(desk.run(), "ann") is not None, "who comes again begins anew"
 
 
+@pytest.mark.parametrize("kind", ["gamma-normal", "hierarchy"])
+def test_of_kinds_that_keep_everybody_in_the_fit_no_byte_of_a_forgotten_user_is_left(kind: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, f"users.kind={kind}", "model.loss=squared")
+    for i in range(60):
+        user = ("aurelia", "ben", "eve")[i % 3]
+        append(desk.data / "events.jsonl", {"id": f"e{i}", "x": x(i), "user": user})
+        append(desk.data / "labels.jsonl", {"id": f"e{i}", "y": round(x(i)["a"] * (1 + i % 3), 3) + 1e-4})
+    before = desk.run()
+    assert any(b"aurelia" in path.read_bytes() for path in desk.data.glob("streamlearn.db*"))
+    control(desk.told, "forget-user", 0, "aurelia")
+    after = desk.run()
+    fits = before.state.published, after.state.published
+    names = [each.everybody.names for each in fits if each is not None and each.everybody is not None]
+    assert names == [("", "aurelia", "ben", "eve"), ("", "ben", "eve")]
+    left = [path.name for path in desk.data.glob("streamlearn.db*") if b"aurelia" in path.read_bytes()]
+    assert left == ["streamlearn.db.control"], "the command itself, which a rebuild obeys"
+
+
 def test_while_learning_is_paused_a_forgotten_user_goes_and_the_model_stays_until_it_is_resumed(tmp_path: Path) -> None:
     desk = Desk(tmp_path, *EXACT, *OF_USERS)
     stream(desk, 0, 90)
@@ -241,11 +259,11 @@ def test_after_going_back_to_a_fit_of_another_kind_of_users_the_next_label_has_t
     control(desk.told, "rollback", of_gamma_normal)
     back = desk.run().state.published
     assert back is not None
-    assert (back.prior is None, back.together is None) == (True, False)
+    assert (back.prior is None, back.everybody is None) == (True, False)
     values(desk, 90, 1)
     after = desk.run().state.published
     assert after is not None
-    assert (after.prior is None, after.together is None) == (False, True)
+    assert (after.prior is None, after.everybody is None) == (False, True)
 
 
 def test_without_a_quota_nothing_is_kept_of_whom_was_asked_when(tmp_path: Path) -> None:

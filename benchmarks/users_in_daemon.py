@@ -50,6 +50,7 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gamma-normal, by chance": (RANDOM, (GAMMA_NORMAL,)),  # of values
     "one model, by its scores": (STREAMLEARN, ()),
     "deviation L2, by its scores": (STREAMLEARN, (DEVIATION,)),
+    "personality, by its scores": (STREAMLEARN, (PERSONALITY,)),
     "deviation L2, fed": (FED, (DEVIATION,)),
     f"deviation L2, at most {MOST} a user": (STREAMLEARN, QUOTA),
 }
@@ -57,13 +58,16 @@ ALONE = "each user alone, by chance"
 DIFFERENCES = (
     ("deviation L2, by chance", "one model, by chance"),
     ("deviation L1, by chance", "one model, by chance"),
+    ("personality, by chance", "one model, by chance"),
     ("personality, by chance", "deviation L2, by chance"),
     ("hierarchy, by chance", "deviation L2, by chance"),
     ("gamma-normal, by chance", "deviation L2, by chance"),
     ("gamma-normal, by chance", "hierarchy, by chance"),
     ("one model, by its scores", "one model, by chance"),
     ("deviation L2, by its scores", "deviation L2, by chance"),
+    ("personality, by its scores", "personality, by chance"),
     ("deviation L2, by its scores", "one model, by its scores"),
+    ("personality, by its scores", "one model, by its scores"),
     ("deviation L2, by its scores", "deviation L2, fed"),
 )
 

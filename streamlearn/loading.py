@@ -13,6 +13,7 @@ from streamlearn.core.models.model import Model, in_words
 from streamlearn.edges import model_files, networks, secrets
 from streamlearn.edges.sqlite.store import SqliteStore
 from streamlearn.errors import CannotLoad, ConfigurationError
+from streamlearn.learner.settings import NOBODY
 from streamlearn.service import own_model, restore
 from streamlearn.service.model_snapshot import ModelSnapshot
 from streamlearn.service.own_model import Own
@@ -53,7 +54,7 @@ def own(path: Path, user: str) -> tuple[Own, bool]:
         raise ConfigurationError(
             f'export --user: the store {path} is of users.kind "none", one model for all; leave --user out, or set users.kind'
         )
-    model, computing = _built(shared, "cpu")
+    model, computing = _built(shared, "cpu", users)
     try:
         with computing():
             found = own_model.of_user(shared, restore.with_examples(saved), users, model, user)
@@ -77,7 +78,9 @@ def scorer(snapshot: ModelSnapshot, device: str = "cpu") -> Scorer:
         raise CannotLoad(f"version {snapshot.version} of {snapshot.name} is not for scorers: {error}") from error
 
 
-def _built(snapshot: ModelSnapshot, device: str) -> tuple[Model, Callable[[], AbstractContextManager[object]]]:
+def _built(
+    snapshot: ModelSnapshot, device: str, users: config.Users = NOBODY
+) -> tuple[Model, Callable[[], AbstractContextManager[object]]]:
     """The model with what it computes with, and what is entered around that. torch is imported for networks only."""
     model, recipe = snapshot.model, snapshot.recipe
     if model.kind == "linear":
@@ -98,6 +101,7 @@ def _built(snapshot: ModelSnapshot, device: str) -> tuple[Model, Callable[[], Ab
         training=config.Training(curvature=recipe.curvature, damping=recipe.damping),
         regularity=config.Regularity(parameters=recipe.parameters),
         queries=config.Queries(seed=recipe.seed),
+        users=users,
     )
     computing = partial(networks.threads, recipe.threads)
     with computing():

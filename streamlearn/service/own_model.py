@@ -44,7 +44,11 @@ def of_user(shared: ModelSnapshot, state: State, users: Users, model: Model, use
         return Own(shared, 0)
     theta, tangent = _moved(fit, own)
     rows = examples.of_user(state.examples, user)
-    if model.last_layer is not None and not _same(fit, own, theta, fit.frame.design(state.examples.X[rows])):
+    if (
+        model.last_layer is not None
+        and model.part is None
+        and not _same(fit, own, theta, fit.frame.design(state.examples.X[rows]))
+    ):
         raise ValueError("uses its last layer's parameters elsewhere too, where a user's are the shared ones")
     labels = len(deviation.learned(state, fit, user))
     return Own(replace(shared, theta=theta, log_tangent=tangent, user=user if labels else ""), labels)
@@ -54,8 +58,8 @@ def _moved(fit: Fit, own: Deviation) -> tuple[Array, Array]:
     """θ_u and θ̇_u, as precise as θ₀."""
     both, added = np.stack([fit.theta, fit.log_tangent]), np.zeros((2, deviating(fit.model)))
     own.add_to(added)
-    last = fit.model.last_layer
-    both[:, slice(None) if last is None else last.at] += added
+    within = fit.model.part or fit.model.last_layer
+    both[:, slice(None) if within is None else within.at] += added
     return both[0], both[1]
 
 

@@ -3,8 +3,9 @@
 The peers are one model for all ("shared only") and one for each user alone ("own only"). Users are dealt their numbers of
 labels at random; their test examples are others. λ is chosen alike for all kinds: of a grid of α = λW the one whose models,
 trained without a random fifth of all labels, have the least mean loss on it; then all labels are trained on with this α.
-What a kind has besides is fixed: one, three or eight directions of personalities (or three alone); of Gamma–normal the shape
-1.5, its rates learned in five rounds; a precision of 0.01 of the parameters that λ does not reach.
+What a kind has besides is fixed, or learned from the labels as the daemon does (`core/users/together.py`): one, three or eight
+directions of personalities (or three alone); of Gamma–normal the shape 1.5, its rates learned; of hierarchy the precision of
+what is shared learned; a precision of 0.01 of the other parameters that λ does not reach.
 Columns and targets are standardised.
 
     personalities   200 users who differ along two directions of 13, and a little by themselves; tests are without noise
@@ -33,14 +34,14 @@ from streamlearn.core import newton
 from streamlearn.core.losses import Array, Logistic, Squared
 from streamlearn.core.models.linear import Linear
 from streamlearn.core.objective import Data, Objective
-from streamlearn.core.users import deviation_l2, gamma_normal, hierarchy, personality
+from streamlearn.core.users import deviation_l2, hierarchy, personality, together
 from streamlearn.core.users.deviation import Prior, Shared
 from streamlearn.core.users.groups import Groups, grouped
 
 SEEDS, USERS, COLUMNS = range(10), 200, 12
 LABELS, CHICK_LABELS, TESTS = (0, 1, 2, 5, 10, 20, 50), (0, 1, 2, 4, 8), 50
 ALPHAS = np.geomspace(1e-2, 1e3, 11)
-ANCHOR, ROUNDS, PRIOR = 0.01, 5, gamma_normal.Gamma(1.5, 0.5, 0.5)
+ANCHOR = 0.01
 
 
 class Stream(NamedTuple):
@@ -169,21 +170,12 @@ def of_personality(model: Linear, groups: Groups, alpha: float, directions: int,
     return around(model, groups, alpha, origin, prior_of(model, groups, alpha, origin, directions, spread))
 
 
-def of_hierarchy(model: Linear, groups: Groups, alpha: float) -> Array:
-    start = hierarchy.init(model.size, groups.count)
-    found, info = hierarchy.step(start, model, groups, alpha / groups.weight, ANCHOR)
-    assert info.ok
+def at_once(model: Linear, groups: Groups, alpha: float, kind: str) -> Array:
+    names = tuple(map(str, range(groups.count)))
+    alpha = max(alpha, hierarchy.least(model.size)) if kind == "hierarchy" else alpha  # as in the daemon
+    found = together.SOLVERS[kind](Objective(model, ANCHOR), groups, names, alpha / groups.weight)
+    assert found is not None
     return found.thetas
-
-
-def of_gamma_normal(model: Linear, groups: Groups, alpha: float) -> Array:
-    prior, counts = PRIOR, groups.sums(groups.data.w)
-    here = gamma_normal.init(model.size, groups.count, prior)
-    for _ in range(ROUNDS):
-        here, info = gamma_normal.step(here, Objective(model, ANCHOR), groups, alpha / groups.weight, prior)
-        assert info.ok
-        prior = gamma_normal.learned(prior, here, counts)
-    return here.thetas
 
 
 Kind = Callable[[Linear, Groups, float], Array]
@@ -195,8 +187,8 @@ KINDS: dict[str, Kind] = {
     "personality, 3": partial(of_personality, directions=3),
     "personality, 8": partial(of_personality, directions=8),
     "3 directions alone": partial(of_personality, directions=3, spread=False),
-    "hierarchy": of_hierarchy,
-    "gamma-normal": of_gamma_normal,
+    "hierarchy": partial(at_once, kind="hierarchy"),
+    "gamma-normal": partial(at_once, kind="gamma-normal"),
 }
 SETS: dict[str, Callable[[np.random.Generator], Stream]] = {
     "personalities": personalities,

@@ -28,6 +28,7 @@ from streamlearn.settings import read
 
 FEATURES, HAVING_LABELS, LABELS_EACH, LABEL_EVERY, ROUNDS = 20, 1000, 5, 500, 3
 EVENTS_COUNT = 200_000
+BY_VARIANCE = "queries.strategy=v-optimality"  # which looks at what is not known of a user
 
 
 def records(users: int) -> tuple[list[Record], list[Record]]:
@@ -88,6 +89,9 @@ def main() -> None:
         "l2": ("users.kind=deviation",),
         "l1": ("users.kind=deviation", "users.penalty=l1"),
         "personality": ("users.kind=personality",),
+        "none, v-optimality": (BY_VARIANCE,),
+        "l2, v-optimality": ("users.kind=deviation", BY_VARIANCE),
+        "personality, v-optimality": ("users.kind=personality", BY_VARIANCE),
     }
     if len(sys.argv) == 3:
         print(json.dumps(once(int(sys.argv[1]), read(None, {}, kinds[sys.argv[2]]))))
@@ -99,13 +103,15 @@ def main() -> None:
                 command = [sys.executable, __file__, str(users), kind]
                 told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 found[kind].append(json.loads(told))
-        none = statistics.median(each["events"] for each in found["none"])
         for kind, runs in found.items():
+            _, *strategy = kind.split(", ")
+            without = ", ".join(["none", *strategy])
+            none = statistics.median(each["events"] for each in found[without])
             events, labels, more = (
                 statistics.median(each[name] for each in runs) for name in ("events", "labels", "bytes")
             )
-            text = f"{users:9,} users, {kind:11}: {events:8,.0f} events/s, {events / none:.2f} × none; {labels:6,.0f} labels/s"
-            print(f"{text}; {more / 2**20:.1f} MiB more", flush=True)
+            text = f"{users:9,} users, {kind:25}: {events:8,.0f} events/s, {events / none:.2f} × {without}"
+            print(f"{text}; {labels:6,.0f} labels/s; {more / 2**20:.1f} MiB more", flush=True)
 
 
 if __name__ == "__main__":

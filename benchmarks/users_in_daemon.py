@@ -10,7 +10,7 @@ all kinds get the same labels (that is checked); asked by scores each has its ow
 What was played is kept in FILE, a line a trial, and not played again. Prints Markdown tables: loss × 1000 (of values in
 variances of the labels), mean over seeds ± standard error, differences paired by seed.
 
-    python benchmarks/users_in_daemon.py FILE [SETS] [SEEDS]
+    python benchmarks/users_in_daemon.py FILE [SETS] [SEEDS] [ROWS]     (only rows in whose names that is)
 """
 
 from __future__ import annotations
@@ -38,14 +38,19 @@ from streamlearn.service.metrics import Measurements
 
 BUDGET, DELAY, MOST = 0.1, 20, 3
 DEVIATION = "users.kind=deviation"
+PERSONALITY, HIERARCHY, GAMMA_NORMAL = (f"users.kind={kind}" for kind in ("personality", "hierarchy", "gamma-normal"))
 L1, QUOTA = (DEVIATION, "users.penalty=l1"), (DEVIATION, f"users.queries_per_day={MOST}")
-FED = "fed"
+FED, OF_VALUES = "fed", ("personalities", "chicks")
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "one model, by chance": (RANDOM, ()),
     "deviation L2, by chance": (RANDOM, (DEVIATION,)),
     "deviation L1, by chance": (RANDOM, L1),
+    "personality, by chance": (RANDOM, (PERSONALITY,)),
+    "hierarchy, by chance": (RANDOM, (HIERARCHY,)),
+    "gamma-normal, by chance": (RANDOM, (GAMMA_NORMAL,)),  # of values
     "one model, by its scores": (STREAMLEARN, ()),
     "deviation L2, by its scores": (STREAMLEARN, (DEVIATION,)),
+    "personality, by its scores": (STREAMLEARN, (PERSONALITY,)),
     "deviation L2, fed": (FED, (DEVIATION,)),
     f"deviation L2, at most {MOST} a user": (STREAMLEARN, QUOTA),
 }
@@ -53,9 +58,16 @@ ALONE = "each user alone, by chance"
 DIFFERENCES = (
     ("deviation L2, by chance", "one model, by chance"),
     ("deviation L1, by chance", "one model, by chance"),
+    ("personality, by chance", "one model, by chance"),
+    ("personality, by chance", "deviation L2, by chance"),
+    ("hierarchy, by chance", "deviation L2, by chance"),
+    ("gamma-normal, by chance", "deviation L2, by chance"),
+    ("gamma-normal, by chance", "hierarchy, by chance"),
     ("one model, by its scores", "one model, by chance"),
     ("deviation L2, by its scores", "deviation L2, by chance"),
+    ("personality, by its scores", "personality, by chance"),
     ("deviation L2, by its scores", "one model, by its scores"),
+    ("personality, by its scores", "one model, by its scores"),
     ("deviation L2, by its scores", "deviation L2, fed"),
 )
 
@@ -101,12 +113,13 @@ def fed(dataset: Dataset, plan: Plan, folder: Path, shared: Outcome) -> Outcome:
     return Outcome(plan, state.labels, (point,), shared.asked, users=judge.of_each(state, counts))
 
 
-def plans(names: Sequence[str], seeds: int) -> list[Plan]:
+def plans(names: Sequence[str], seeds: int, rows: str) -> list[Plan]:
     return [
         Plan(arm, seed, BUDGET, DELAY, 0, name, settings)
         for seed in range(seeds)
         for name in names
-        for arm, settings in ROWS.values()
+        for row, (arm, settings) in ROWS.items()
+        if rows in row and (GAMMA_NORMAL not in settings or name in OF_VALUES)
     ]
 
 
@@ -114,7 +127,8 @@ def main() -> None:
     path, names = Path(sys.argv[1]), sys.argv[2].split(",") if len(sys.argv) > 2 else list(grouped.GROUPED)
     lines = path.read_bytes().splitlines() if path.exists() else []
     played = {outcome.plan: outcome for outcome in (msgspec.json.decode(line, type=Outcome) for line in lines)}
-    left = [plan for plan in plans(names, int(sys.argv[3]) if len(sys.argv) > 3 else 10) if plan not in played]
+    seeds, rows = int(sys.argv[3]) if len(sys.argv) > 3 else 10, sys.argv[4] if len(sys.argv) > 4 else ""
+    left = [plan for plan in plans(names, seeds, rows) if plan not in played]
     with path.open("ab") as file:
 
         def finished(plan: Plan, outcome: Outcome | Exception) -> None:
@@ -143,7 +157,7 @@ def table(name: str, played: dict[Plan, Outcome]) -> None:
         if row == "deviation L2, by chance" and of:
             users = [each.users for each in of.values()]
             line(ALONE, users, list(of.values()), lambda user: user.alone.loss if user.alone else np.nan)
-    chance = [by_row[row] for row in list(ROWS)[:3]]
+    chance = [of for row, of in by_row.items() if row.endswith("by chance")]
     assert all(of[seed].asked == chance[0][seed].asked for of in chance for seed in of if seed in chance[0])
     print(f"\n| {name}, paired | seeds | loss × 1000 | score × 100 |\n|{' --- |' * 4}")
     for ours, theirs in DIFFERENCES:

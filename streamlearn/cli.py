@@ -86,7 +86,7 @@ def _call(options: argparse.Namespace) -> int:
     if options.command == "export":
         from streamlearn.commands.export import export
 
-        return export(options.store, options.to)
+        return export(options.store, options.to, options.user)
     if options.command == "figures":
         from streamlearn.commands.figures import figures
 
@@ -188,6 +188,7 @@ def parser() -> _Parser:
     export = commands.add_parser("export", help="a store's model as a file, for streamlearn.load in Python")
     export.add_argument("store", metavar="STORE", type=Path, help="the store's file")
     export.add_argument("to", metavar="FILE", type=Path, help="the model's file; replaced if it is there")
+    export.add_argument("--user", metavar="NAME", help="this user's own; without it, the one that all share")
     _add_demo(commands.add_parser("demo", parents=[as_json], help="the whole daemon on a real data set, and a picture"))
     _add_figures(commands.add_parser("figures", parents=[as_json], help="the paper's figures, drawn and as numbers"))
     _add_evaluate(

@@ -236,7 +236,7 @@ class Users:
     the last layer.
     """
 
-    kind: str = "none"  # none | deviation | personality | gamma-normal
+    kind: str = "none"  # none | deviation | personality | gamma-normal | hierarchy
     penalty: str = "l2"  # l2 | l1
     cache: int = 10_000
     queries_per_day: int = 0

@@ -162,8 +162,8 @@ def _check_users(configuration: Configuration) -> None:
             f"users.parameters = {show('users.parameters', users.parameters)} are deviated in by their square alone, and "
             f'{other}; remove users.parameters, or set users.kind = "deviation" and users.penalty = "l2"'
         )
-    if users.kind == "gamma-normal":
-        _check_gamma_normal(configuration)
+    if users.kind in ("gamma-normal", "hierarchy"):
+        _check_together(configuration)
     if users.kind not in ("deviation", "personality") and configuration.model.kind != "linear":
         raise refuse(
             f'{kind} needs a linear model and model.kind is "{configuration.model.kind}"; remove one of the two'
@@ -179,18 +179,23 @@ def _check_users(configuration: Configuration) -> None:
         )
 
 
-def _check_gamma_normal(configuration: Configuration) -> None:
-    """It is of normal labels, its priors are of standardised ones, and its λ of ½‖θ₀‖²."""
-    kind, told = 'users.kind = "gamma-normal"', configuration.regularity
-    if configuration.model.loss != "squared":
+def _check_together(configuration: Configuration) -> None:
+    """Kinds that solve for everybody at once have a regularizer of their own, and priors of what is standardised."""
+    of_normal, told = configuration.users.kind == "gamma-normal", configuration.regularity
+    kind, complexity = f'users.kind = "{configuration.users.kind}"', "½‖θ₀‖²" if of_normal else "Σ μ_u²"
+    if of_normal and configuration.model.loss != "squared":
         raise refuse(f'{kind} is of values and model.loss is "{configuration.model.loss}"; set model.loss = "squared"')
     if not configuration.features.standardise:
         raise refuse(f"{kind} needs standardised features; set features.standardise = true")
     if told.regularizer != "l2" or told.increasing or told.origin:
         raise refuse(
-            f'{kind} has the regularizer ½‖θ₀‖²; set regularity.regularizer = "l2", and remove regularity.increasing and '
+            f'{kind} has the regularizer {complexity}; set regularity.regularizer = "l2", and remove regularity.increasing and '
             "regularity.origin"
         )
+    if not of_normal and told.compensated:
+        raise refuse(f"{kind} has priors that are normalised by themselves; remove regularity.compensated")
+    if not of_normal and told.intercept_precision == 0.0:
+        raise refuse(f"{kind} needs a prior of intercepts; set, for example, regularity.intercept_precision = 0.01")
 
 
 def _check_regularizer(configuration: Configuration) -> None:

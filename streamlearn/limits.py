@@ -180,7 +180,7 @@ LIMITS: dict[str, Limit] = {
     "drift.response": _words("none", "audit", "forget"),
     "drift.audit_share": Limit("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "drift.for_events": _whole(1),
-    "users.kind": _words("none", "deviation", "personality", "gamma-normal", later="hierarchy"),
+    "users.kind": _words("none", "deviation", "personality", "gamma-normal", "hierarchy"),
     "users.penalty": _words("l2", "l1"),
     "users.cache": _whole(1),
     "users.queries_per_day": _whole(0),

@@ -11,8 +11,11 @@ from pathlib import Path
 from streamlearn import config
 from streamlearn.core.models.model import Model, in_words
 from streamlearn.edges import model_files, networks, secrets
-from streamlearn.errors import CannotLoad
+from streamlearn.edges.sqlite.store import SqliteStore
+from streamlearn.errors import CannotLoad, ConfigurationError
+from streamlearn.service import own_model, restore
 from streamlearn.service.model_snapshot import ModelSnapshot
+from streamlearn.service.own_model import Own
 from streamlearn.service.predictor import Predictor
 from streamlearn.service.scorer import Scorer
 
@@ -31,6 +34,35 @@ def load(
         kafka = config.Kafka(client=client, settings=secrets.resolved(secrets.flat(settings or {}), os.environ))
         return predictor(kafka_models.read(source, name, kafka), device)
     return predictor(model_files.read(Path(source), name), device)
+
+
+def own(path: Path, user: str) -> tuple[Own, bool]:
+    """The model of this user in a store, and whether the store knows of anybody of that name."""
+    store = SqliteStore(path, read_only=True)
+    try:
+        saved, remembered = store.load(), store.of_user(user)
+    finally:
+        store.close()
+    shared, held = model_files.served(path, saved), restore.stored(saved)
+    users = held.users if held else None
+    if users is None:
+        raise ConfigurationError(
+            f"the store {path} is of an earlier version, without what users are: let a daemon of this one commit once"
+        )
+    if users.kind == "none":
+        raise ConfigurationError(
+            f'export --user: the store {path} is of users.kind "none", one model for all; leave --user out, or set users.kind'
+        )
+    model, computing = _built(shared, "cpu")
+    try:
+        with computing():
+            found = own_model.of_user(shared, restore.with_examples(saved), users, model, user)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"export --user: {model.kind} {error}, so no file can be theirs: ask a daemon for predictions (topics.predictions)"
+        ) from error
+    rows = (saved.examples, saved.pending, saved.asked)
+    return found, bool(not user or remembered or any(user == each.user for kept in rows for each in kept))
 
 
 def predictor(snapshot: ModelSnapshot, device: str = "cpu") -> Predictor:

@@ -46,6 +46,8 @@ def lines(told: Explained) -> list[str]:
         "remembered": "not asked about",
     }
     shown = [f"event        {told.id}: {stands[told.stands]}"]
+    if told.user:
+        shown.append(f"user         {told.user}, {told.labels_of_user} labels: what follows is by their model")
     if told.prediction is None:
         return [*shown, "model        none yet: until there is one, events are asked about as the budget allows"]
     likely = ", ".join(

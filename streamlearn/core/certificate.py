@@ -73,6 +73,8 @@ def stepped(
     """Of a tangent that came by steps which add up to `travel`, the last one `step` of the critical size."""
     residual, curvature, norm = _measured(objective, theta, log_tangent, data, regularity)
     growth = norm / norm_before if norm_before > 0.0 else 1.0
+    if not objective.penalised.any():  # nothing moves with λ, and so nothing lags
+        return Certificate(residual, 0.0, step, growth, curvature, norm)
     # R under L2 has curvature 1; under another the curvature along θ̇ is the best that is known.
     weakest = regularity if objective.ridge else max(curvature, 0.0)
     return Certificate(residual, lag(weakest * travel), step, growth, curvature, norm)

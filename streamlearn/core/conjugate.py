@@ -142,8 +142,11 @@ def _ratio(square: float, size: float) -> float:
     return float(np.sqrt(square)) / size if size > 0.0 else 0.0
 
 
-def _scale(at: Point, objective: Objective, regularity: float) -> float:
-    """‖λC‖, which the gradient has to be small against for the tangent to be right."""
+def _scale(at: Point, objective: Objective, data: Data, regularity: float) -> float:
+    """‖λC‖, which the gradient has to be small against for the tangent to be right; where R sees nothing, what the fixed prior
+    pulls with."""
+    if not objective.penalised.any():
+        return float(np.linalg.norm(objective.prior(float(data.w.sum())) * at.theta))
     return regularity * float(np.linalg.norm(objective.complexity_gradient(at.theta)))
 
 
@@ -154,7 +157,7 @@ def _descended(
     at = point(theta, objective, data, regularity)
     direction, steps = -at.gradient, 0
     steps_most = min(ROUGH_STEPS_MOST, steps_most)
-    while steps < steps_most and np.linalg.norm(at.gradient) > _scale(at, objective, regularity):
+    while steps < steps_most and np.linalg.norm(at.gradient) > _scale(at, objective, data, regularity):
         curvature = float(direction @ objective.hvp(at.theta, direction, data, regularity))
         slope = float(at.gradient @ direction)
         size = -slope / curvature if curvature > 0.0 else 1.0
@@ -173,7 +176,7 @@ def _polished(
     """Truncated Newton steps until ‖∇L‖ ≤ tolerance ‖λC‖, or is at rounding; their number, and that of products."""
     steps = products = 0
     while steps < POLISHINGS_MOST and (left := products_most - products - STEP_COST * steps) > 0.0:
-        size, wanted = float(np.linalg.norm(at.gradient)), tolerance * _scale(at, objective, regularity)
+        size, wanted = float(np.linalg.norm(at.gradient)), tolerance * _scale(at, objective, data, regularity)
         if not size > wanted:
             break
         # The nearer, the further each step is solved, so that convergence is superlinear; but not beyond what is wanted.

@@ -1,8 +1,9 @@
 """The training objective L = E(θ) + λ R(θ) of a model (5), and its derivatives.
 
 R sees all parameters but the free ones (76), C = ∇R: those of a linear model's `free` columns, which are the intercepts
-by default; a network says itself which of its parts R is to see. A tiny fixed prior of precision `anchor` on the free
-ones, (anchor/2W) b², keeps L bounded for a class that was never seen; it does not depend on λ, so it is not part of R.
+by default; a network says itself which of its parts R is to see. A fixed prior of precision `anchor` on the free ones,
+(anchor/2W) b², tiny by default, keeps L bounded for a class that was never seen; it does not depend on λ, so it is not part
+of R.
 Without it a softmax's free columns can be shifted together at no cost and H is singular along those directions, where
 ∇L = C = 0: `hessian` closes them by adding the projection on them, which changes neither θ nor θ̇.
 
@@ -57,10 +58,12 @@ _RIDGE = L2()
 @final
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """L = E + λR + (anchor/2W)‖free parameters‖², for total weight W. free: design columns that R does not see."""
+    """L = E + λR + (anchor/2W)‖free parameters‖², for total weight W. free: design columns that R does not see; anchor: one for
+    all of them, or one for each, in order.
+    """
 
     model: Model
-    anchor: float
+    anchor: float | Array
     regularizer: Regularizer = _RIDGE
     free: tuple[int, ...] = (0,)
 
@@ -74,6 +77,11 @@ class Objective:
     @cached_property
     def _free_at(self) -> NDArray[np.intp]:
         return self.model.free_at(self.free)
+
+    @cached_property
+    def _anchors(self) -> float | Array:
+        """Of each free parameter, or one for all."""
+        return np.tile(self.anchor, self.model.outputs_count) if isinstance(self.anchor, np.ndarray) else self.anchor
 
     @property
     def ridge(self) -> bool:
@@ -113,13 +121,15 @@ class Objective:
 
     def prior(self, total_weight: float) -> Array:
         """The diagonal of the free parameters' own prior, shape (d,)."""
-        return np.asarray(self.anchor / total_weight * (1.0 - self.penalised))
+        out = np.zeros(self.model.size)
+        out[self._free_at] = self._anchors / total_weight
+        return out
 
     def value_gradient(self, theta: Array, data: Data, regularity: float) -> tuple[float, Array]:
         """L and ∇L (d,)."""
         loss, gradient = self.model.gradient(theta, data.X, data.y, data.w)
-        free, precision = self._free_at, self.anchor / float(data.w.sum())
-        value = loss + regularity * self.complexity(theta) + 0.5 * precision * float(theta[free] @ theta[free])
+        free, precision = self._free_at, self._anchors / float(data.w.sum())
+        value = loss + regularity * self.complexity(theta) + 0.5 * float(theta[free] @ (precision * theta[free]))
         gradient += regularity * self.complexity_gradient(theta)
         gradient[free] += precision * theta[free]
         return value, gradient
@@ -139,7 +149,7 @@ class Objective:
         self, loss: float, gradient: Array, hvp: Array, theta: Array, v: Array, regularity: float, total_weight: float
     ) -> Products:
         """What R and the free parameters' prior add to the products of the loss, in place."""
-        free, precision = self._free_at, self.anchor / total_weight
+        free, precision = self._free_at, self._anchors / total_weight
         source = self.complexity_gradient(theta)
         source *= regularity
         gradient += source
@@ -177,7 +187,8 @@ class Objective:
         """Columns whose outputs can be shifted together while L does not bend: no prior, or no parameter on a kink."""
         if self.model.kind != "linear":
             return []
-        free = list(self.free) if self.anchor == 0.0 else []
+        anchors = np.broadcast_to(self.anchor, len(self.free))
+        free = [column for column, anchor in zip(self.free, anchors, strict=True) if anchor == 0.0]
         if self.regularizer.smooth:
             return free
         shape = (self.model.outputs_count, self.model.columns)

@@ -180,5 +180,5 @@ def critical_rate(
     divisor: D (d,) of preconditioned steps.
     """
     of_loss = objective.model.steepness(theta, data.X, data.y, data.w, batch_size, divisor)
-    of_prior = max(regularity, objective.anchor / float(data.w.sum()))
+    of_prior = max(regularity, float(np.max(objective.anchor)) / float(data.w.sum()))
     return 2.0 / (of_loss + (of_prior if divisor is None else of_prior / float(divisor.min())))

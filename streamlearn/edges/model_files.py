@@ -13,6 +13,7 @@ from streamlearn.errors import CannotLoad, ConfigurationError
 from streamlearn.service import model_messages, model_snapshot, restore
 from streamlearn.service.model_messages import Heard
 from streamlearn.service.model_snapshot import ModelSnapshot
+from streamlearn.service.stored import Saved
 
 SQLITE = b"SQLite format 3\0"
 
@@ -36,9 +37,13 @@ def from_store(path: Path) -> ModelSnapshot:
     """What the store's last commit serves; it is only read, also beside a daemon."""
     store = SqliteStore(path, read_only=True)
     try:
-        saved = store.load()
+        return served(path, store.load())
     finally:
         store.close()
+
+
+def served(path: Path, saved: Saved) -> ModelSnapshot:
+    """The model of a store whose contents these are."""
     held = restore.stored(saved)
     fit = held.learner.published if held else None
     if held is None or fit is None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamlearn.evaluation.quality import Quality
-from streamlearn.learner import exact, solver
+from streamlearn.learner import everybody, exact, solver
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
 
@@ -39,7 +39,7 @@ def of(state: State, settings: Settings, quality: Callable[[State], Quality | No
     lowest, highest = map(math.log, settings.bounds)
     for log_precision in np.arange(highest, lowest - 0.5 * STEP, -STEP):
         at = replace(state, tuner=replace(state.tuner, log_precision=float(log_precision)))
-        state = exact.refit(at, settings, rounds=0)  # warm-started at the λ before
+        state = exact.refit(everybody.outdated(at), settings, rounds=0)  # warm-started at the λ before
         there = quality(state)
         if there is not None and state.published is not None and there.loss < best.loss:
             best = Hindsight(state.published.regularity, *there)

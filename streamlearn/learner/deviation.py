@@ -41,7 +41,7 @@ def of_user(state: State, settings: Settings, fit: Fit, user: str) -> Deviation 
     if not settings.of_users:
         return None
     rows = learned(state, fit, user)
-    if settings.users.kind == "gamma-normal":
+    if settings.together:
         return fit.everybody and _near(state, fit, fit.everybody, user, rows)
     prior = fit.prior if settings.users.kind == "personality" else None
     return solved(state, settings, fit, rows, prior) if len(rows) else None
@@ -62,7 +62,7 @@ def _near(state: State, fit: Fit, known: Together, user: str, rows: NDArray[np.i
 
 def weight_of(settings: Settings, fit: Fit, user: str) -> float:
     """What a test example of this user counts."""
-    return fit.everybody.weight(user) if settings.users.kind == "gamma-normal" and fit.everybody else 1.0
+    return fit.everybody.weight(user) if settings.together and fit.everybody else 1.0
 
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
@@ -83,7 +83,7 @@ def unsure(state: State, settings: Settings, fit: Fit, users: Sequence[str]) -> 
     """How unsure this fit is of each of these users, whatever their labels; None of what that is not said of."""
     if settings.users.penalty != "l2" or settings.users.parameters:
         return None
-    if settings.users.kind == "gamma-normal" and fit.everybody is None:
+    if settings.together and fit.everybody is None:
         return None
     if fit.everybody is not None:
         own = [fit.everybody.precision_of(user)[0] for user in users]

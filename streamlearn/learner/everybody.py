@@ -1,12 +1,12 @@
-"""What a fit knows of all users at once: how they differ (personality), or θ₀ and their precisions (gamma-normal).
+"""What a fit knows of all users at once: how they differ (personality), or θ₀ and their precisions (gamma-normal, hierarchy).
 
 It is learned when the labels have grown by an eighth since it last was, and with the next fit when an example was forgotten, so
 that nothing is left of it. Then it is found from the examples as if nothing had been known. Between, it goes on in the
 parameters of every new fit. As part of the fit it is committed, and comes back with it.
 
-What it takes has bounds. Of personalities the deviations of `USERS_MOST` users count, those who have most labels. With
-gamma-normal as many are solved for as make `NUMBERS_MOST` parameters; the labels of all others count as those of one user,
-nobody, and they have the precision that anybody has.
+What it takes has bounds. Of personalities the deviations of `USERS_MOST` users count, those who have most labels. Where
+everybody is solved for, it is as many as have `NUMBERS_MOST` parameters, or `SQUARES_MOST` numbers in their Hessians, which is
+2 s of a slow core; the labels of all others count as those of one user, nobody, and they have the precision that anybody has.
 """
 
 from __future__ import annotations
@@ -18,28 +18,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlearn.core.models.linear import Linear
+from streamlearn.core.models.model import Model
 from streamlearn.core.objective import Data
 from streamlearn.core.users import personality, together
 from streamlearn.core.users.deviation import Prior
 from streamlearn.core.users.groups import grouped
 from streamlearn.core.users.together import Together
-from streamlearn.learner import deviation, examples
+from streamlearn.learner import deviation, examples, penalty
 from streamlearn.learner.fit import Fit, adapted
 from streamlearn.learner.settings import Settings
-from streamlearn.learner.state import State, objective, places
+from streamlearn.learner.state import State, places
 
 USERS_MOST, EXAMPLES_MOST = 200, 100  # that directions are learned from, and of each
-NUMBERS_MOST = 10_000
+NUMBERS_MOST, SQUARES_MOST = 10_000, 400_000
 GROWTH = 8
 
 
 def followed(state: State, settings: Settings, old: Fit | None) -> State:
     """The state whose fit follows `old`, with what it knows of all users."""
     fit = state.fit
-    if settings.users.kind not in ("personality", "gamma-normal") or fit is None or fit is old:
+    kind = settings.users.kind
+    if not (kind == "personality" or settings.together) or fit is None or fit is old:
         return state
     if old is None or state.labels >= old.users_at + old.users_at // GROWTH + 1:
-        new = _learned(state, settings, fit)
+        prior = _prior(state, settings, fit) if kind == "personality" else None
+        known = _together(state, settings, fit) if settings.together else None
+        new = replace(fit, prior=prior, everybody=known, users_at=state.labels)
     elif fit.frame is old.frame:
         return state
     else:
@@ -62,18 +66,22 @@ def outdated(state: State, user: str = "") -> State:
     return replace(state, fit=new, published=new if state.published is fit else state.published)
 
 
+def told_anew(state: State) -> State:
+    """Users are another kind than before: the next fit learns what it knows of all of them, and is due."""
+    if state.fit is None:
+        return state
+    fit, published = (
+        each and replace(each, prior=None, everybody=None, users_at=0) for each in (state.fit, state.published)
+    )
+    return replace(state, fit=fit, published=published, unfitted=max(1, state.unfitted))
+
+
 def left_out(state: State) -> int:
     """How many users have labels, and for want of room no precision of their own."""
     fit = state.fit
     if fit is None or fit.everybody is None:
         return 0
-    return max(0, len(state.examples.by_user) - NUMBERS_MOST // fit.model.size)
-
-
-def _learned(state: State, settings: Settings, fit: Fit) -> Fit:
-    if settings.users.kind == "personality":
-        return replace(fit, prior=_prior(state, settings, fit), everybody=None, users_at=state.labels)
-    return replace(fit, prior=None, everybody=_together(state, settings, fit), users_at=state.labels)
+    return max(0, len(state.examples.by_user) - _room(fit.model))
 
 
 def _prior(state: State, settings: Settings, fit: Fit) -> Prior | None:
@@ -90,12 +98,19 @@ def _prior(state: State, settings: Settings, fit: Fit) -> Prior | None:
 def _together(state: State, settings: Settings, fit: Fit) -> Together | None:
     assert isinstance(fit.model, Linear), "everybody has a linear model"
     kept, rows = state.examples, places(state, settings, state.examples.end)
-    names = ("", *_who(state, rows)[: NUMBERS_MOST // fit.model.size])
+    names = ("", *_who(state, rows)[: _room(fit.model)])
     number = {name: place for place, name in enumerate(names)}
     whose = np.array([number.get(kept.user[row], 0) for row in rows], dtype=np.intp)
     data = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
-    whole = objective(state, settings, fit.model, fit.frame)
-    return together.solve(whole, grouped(data, whose, len(names)), names, fit.regularity)
+    plain = replace(settings.penalty, elsewhere=0.0)  # of a penalty that is elsewhere the solver has its own
+    whole = penalty.objective(plain, state.columns, state.problem, fit.model, fit.frame)
+    solve = together.SOLVERS[settings.users.kind]
+    return solve(whole, grouped(data, whose, len(names)), names, fit.regularity)
+
+
+def _room(model: Model) -> int:
+    """For how many users."""
+    return min(NUMBERS_MOST // model.size, SQUARES_MOST // model.size**2)
 
 
 def _who(state: State, rows: NDArray[np.intp]) -> list[str]:

@@ -64,7 +64,7 @@ class Fit:
     end: the serial behind the last example it was fitted on; solver: newton | cg | sgdf, which found it. descent: the SGDF
     iterates, None with the others; rate, rated_at, optimizer: SGDF's step size, after how many labels and for which
     optimizer it was last computed; awake: whether the tangent has begun to move. prior: how users differ, of personalities;
-    everybody: θ₀ and users' precisions, of gamma-normal; users_at: after how many labels it was learned.
+    everybody: θ₀ and users' precisions, of kinds that solve for them at once; users_at: after how many labels it was learned.
     """
 
     model: Model

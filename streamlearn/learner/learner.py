@@ -134,12 +134,22 @@ def revise(state: State, settings: Settings, serial: int, label: Labeled | None,
         target = problem.target(state.problem, label.y) if state.problem.loss else 0.0
         kept = examples.replaced(state.examples, serial, label.x, label.y, target, label.weight, label.user)
     state = replace(state, examples=kept, unfitted=state.unfitted + 1)
-    state = everybody.outdated(state, user) if label is None else state
+    state = everybody.outdated(state, user) if label is None or label.user != user else state
     if not learns:
         return state
     if settings.network and state.fit is not None and trains(state, settings):
         return stochastic.learn(state, settings, serial)
     return settle(state, settings, rounds=0)
+
+
+def forget_user(state: State, settings: Settings, user: str, learns: bool = True) -> State:
+    """A user's examples are forgotten; where it `learns`, the model is refitted without them, by a round of SGDF's steps."""
+    rows = examples.of_user(state.examples, user)
+    if len(rows):
+        kept = examples.without(state.examples, rows)
+        state = replace(state, examples=kept, unfitted=state.unfitted + len(rows))
+    state = everybody.outdated(state, user)  # what it knows of users may go back to examples that are kept no longer
+    return settle(state, settings, rounds=0) if learns else state
 
 
 def drop_before(state: State, settings: Settings, serial: int, learns: bool = True) -> State:
@@ -234,4 +244,4 @@ def _validate(state: State, settings: Settings, label: Labeled, tunes: bool) -> 
     weight = label.weight * deviation.weight_of(settings, fit, label.user)
     gradient = float(gradients[0]) * weight / natural_scale(state, fit)
     gradient = outer_gradient(state, settings, fit, gradient, float(state.progress.count))
-    return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds, change_most))
+    return replace(state, tuner=tuner.on_label(state.tuner, gradient, settings.bounds_of(fit.model), change_most))

@@ -39,7 +39,8 @@ class Origin:
 class Penalty:
     """kind: l2 | l1 | custom; function: of `custom`; increase: g's name or ""; free: features that R does not see.
 
-    intercept_precision: of the fixed prior on intercepts and free features.
+    intercept_precision: of the fixed prior on intercepts and free features. elsewhere: R is of something else than a linear
+    model's parameters; those that it would see have a fixed prior of this precision; 0: it sees them.
     """
 
     kind: str = "l2"
@@ -48,6 +49,7 @@ class Penalty:
     free: tuple[str, ...] = ()
     origin: Origin | None = None
     intercept_precision: float = 0.01
+    elsewhere: float = 0.0
 
 
 def origin_of(fit: Fit, known: columns.State, what: problem.State) -> Origin:
@@ -78,6 +80,10 @@ def objective(penalty: Penalty, known: columns.State, what: problem.State, model
     free: tuple[int, ...] = (0,)
     if penalty.free:
         free = (0, *(j + 1 for j, (name, _) in enumerate(known.columns[:width]) if name in penalty.free))
+    if penalty.elsewhere > 0.0:
+        anchors = np.full(model.columns, penalty.elsewhere)
+        anchors[list(free)] = penalty.intercept_precision
+        return Objective(model, anchors, _regularizer(penalty, None), tuple(range(model.columns)))
     origin = None
     if penalty.origin is not None:
         if penalty.origin.network is not None:

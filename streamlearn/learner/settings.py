@@ -8,12 +8,16 @@ from typing import final
 
 from streamlearn.config import Configuration, Users
 from streamlearn.core.models.architecture import Architecture, LinearArchitecture
+from streamlearn.core.models.model import Model
 from streamlearn.core.regularizers import Function
+from streamlearn.core.users import hierarchy, together
 from streamlearn.learner.penalty import Origin, Penalty
 
 # α at the start, where the configuration leaves it open. Too high is cheap for a linear model, too low a disaster. Where
 # weights multiply, zero is a saddle: pulled there while labels are few, a network takes long to leave it.
 PRECISION, PRECISION_NETWORK = 10.0, 1.0
+# Under hierarchy λ is of the users' regularities. The fit that strategies have H⁻¹ of has a prior that λ would start with.
+ELSEWHERE = {"hierarchy": PRECISION}
 NOBODY = Users()
 
 
@@ -59,6 +63,16 @@ class Settings:
         return self.users.kind != "none"
 
     @property
+    def together(self) -> bool:
+        """Whether θ₀ and all θ_u are one problem."""
+        return self.users.kind in together.SOLVERS
+
+    def bounds_of(self, model: Model) -> tuple[float, float]:
+        """Where α stays."""
+        least = hierarchy.least(model.size) if self.users.kind == "hierarchy" else 0.0
+        return max(self.bounds[0], least), max(self.bounds[1], least)
+
+    @property
     def holdout(self) -> bool:
         """Whether the fit that tunes λ leaves examples out: always the same ones, or fold by fold."""
         return self.validation in ("holdout", "rotating")
@@ -74,7 +88,8 @@ def penalty_of(configuration: Configuration, function: Function | None = None, o
     """What the configuration says of the regularizer; a user's function and the origin have to be loaded for it."""
     told = configuration.regularity
     kind = told.regularizer if told.regularizer in ("l2", "l1") else "custom"
-    return Penalty(kind, function, told.increasing, told.free, origin, told.intercept_precision)
+    elsewhere = ELSEWHERE.get(configuration.users.kind, 0.0)
+    return Penalty(kind, function, told.increasing, told.free, origin, told.intercept_precision, elsewhere)
 
 
 def from_configuration(

@@ -2,7 +2,9 @@
 
 Classification: uncertainty, with pending queries counted. Informed uncertainty was ahead of it on the data sets that it was
 chosen by, and not on those that were to confirm it. Regression, where uncertainty does not exist: V-optimality. Leverage asks
-about whatever is far out, and in a stream that moves that is the newest event, always (docs/asking.md).
+about whatever is far out, and in a stream that moves that is the newest event, always (docs/asking.md). Where it is known how
+users differ and what is not known of each, classes are asked for by `decisive`: uncertainty does not know what to ask one who
+is new (docs/users.md).
 
 A strategy says what it cannot do without. An inverse Hessian there is of every model that is not too large for one, and of a
 network beyond that for its last layer (`learner/inverse.py`). Where there is none (a wide linear model, a network whose last
@@ -53,11 +55,13 @@ _ALL: tuple[Strategy, ...] = (
 STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 
 
-def choose(name: str, loss: str, exact: bool) -> Strategy:
-    """The strategy for a configured name, the problem's loss ("" while open) and whether H⁻¹ is at hand."""
+def choose(name: str, loss: str, exact: bool, of_personalities: bool = False) -> Strategy:
+    """The strategy for a configured name, the problem's loss ("" while open), whether H⁻¹ is at hand, and whether it is known
+    how users differ.
+    """
     values = loss in OF_VALUES
     if name == "auto":
-        name = "v-optimality" if values else "uncertainty"
+        name = "v-optimality" if values else "decisive" if of_personalities and loss and exact else "uncertainty"
     strategy = STRATEGIES[name]
     if (strategy.needs_inverse and loss and not exact) or (strategy.needs_classes and values):
         return _SLD

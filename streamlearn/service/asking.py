@@ -92,6 +92,7 @@ class Asking:
         deviations: Deviations | None = None,
     ) -> None:
         self._name, self._budget = name, budget
+        self._of_personalities = settings.users.kind == "personality" and not settings.network
         self.selector, self.shadows = selector.init(of_candidates), Shadows(shadows, budget)
         self.outlook = Outlook(settings, count_pending, rest_below)
         self.deviations = deviations  # of users; None: where nobody asks whose an event is
@@ -133,7 +134,7 @@ class Asking:
         """The one that acts, then those in its shadow."""
         loss, exact = state.problem.loss, state.published is None or inverse.at_hand(state.published)
         return [
-            choose.choose(self._name, loss, exact),
+            choose.choose(self._name, loss, exact, self._of_personalities),
             *self.shadows.strategies(loss, exact),
         ]
 

@@ -274,10 +274,9 @@ class Daemon:
         """Once a start."""
         left = everybody.left_out(self.pipeline.state)
         if left and not self._left_out:
-            text = (
-                "users.kind gamma-normal has no room for %d users, those with fewest labels: they have what all share"
-            )
-            log.warning(text, left, extra={"action": "users", "users": left})
+            kind = self.pipeline.standing.rules.learner.users.kind
+            text = "users.kind %s has no room for %d users, those with fewest labels: they have what all share"
+            log.warning(text, kind, left, extra={"action": "users", "users": left})
         self._left_out = self._left_out or left > 0
 
     def _say_drift(self) -> None:

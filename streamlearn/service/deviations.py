@@ -55,7 +55,7 @@ class _Told(NamedTuple):
 class Deviations:
     def __init__(self, settings: Settings, most: int) -> None:
         self._settings, self._most = settings, most
-        self._everybody = settings.users.kind == "gamma-normal"  # who has no labels has a deviation too: θ₀ is another
+        self._everybody = settings.together  # who has no labels has a deviation too: θ₀ is another
         self._fit: Fit | None = None
         self._kept: dict[str, _Kept] = {}  # the one used last is the last
         self._held = 0  # numbers in these

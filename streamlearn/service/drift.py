@@ -195,7 +195,9 @@ class Drift:
         if fit is None or (kept.fixed is not None and state.labels < RENEWAL * kept.labels):
             return
         self._forget_fixed()
-        fixed = replace(fit, covariance=None, descent=None, prior=None, everybody=None)
+        shared = fit.everybody or fit  # by hierarchy a fit of its own does not move with λ
+        fixed = replace(fit, theta=shared.theta, log_tangent=shared.log_tangent)
+        fixed = replace(fixed, covariance=None, descent=None, prior=None, everybody=None)
         self._kept = replace(self._kept, fixed=fixed, labels=state.labels)
 
     def _forget_fixed(self) -> None:

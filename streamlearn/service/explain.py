@@ -19,7 +19,7 @@ from streamlearn.core import conjugate
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.errors import ConfigurationError
-from streamlearn.learner import columns, problem
+from streamlearn.learner import columns, examples, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.state import State, objective, places
 from streamlearn.queries.decision import directions, likeliest
@@ -39,6 +39,7 @@ class Explained:
     """One event. stands: `asked`, `labeled` or `remembered`; share_below: of the last scores that are below its own.
 
     moved_by: (feature, score without it); nearest: (id, label, influence on the output) — both the strongest first.
+    user: whose it is, by whose model all of this is; "": nobody's; labels_of_user: how many they have.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Explained:
     share_below: float | None
     moved_by: list[tuple[str, float]]
     nearest: list[tuple[str, problem.Label, float]]
+    user: str = ""
+    labels_of_user: int = 0
 
 
 def explain(pipeline: Pipeline, id: str) -> Explained:
@@ -77,6 +80,8 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         share_below=None,
         moved_by=[],
         nearest=[],
+        user=user if asking.deviations else "",
+        labels_of_user=len(examples.of_user(state.examples, user)) if asking.deviations else 0,
     )
     seen = asking.outlook.look(state, pipeline.ledger, strategies, without=id)
     if fit is None or seen is None:
@@ -100,7 +105,7 @@ def explain(pipeline: Pipeline, id: str) -> Explained:
         score_alone=finite(alone),
         share_below=float((last < scores[0]).mean()) if len(last) and np.isfinite(scores[0]) else None,
         moved_by=moved[:FEATURES] if np.isfinite(scores).all() else [],
-        nearest=_nearest(pipeline, fit, seen.whole, X)[:NEAREST],
+        nearest=_nearest(pipeline, fit, seen.whole, X, f)[:NEAREST],
     )
 
 
@@ -154,23 +159,24 @@ def _without_each_feature(state: State, x: Array) -> tuple[Array, list[str]]:
     return rows, list(there)
 
 
-def _nearest(pipeline: Pipeline, fit: Fit, view: View, X: Array) -> list[tuple[str, problem.Label, float]]:
-    """Labeled examples by what they have done to the output at the design row X (1, D), the strongest first."""
+def _nearest(pipeline: Pipeline, fit: Fit, view: View, X: Array, f: Array) -> list[tuple[str, problem.Label, float]]:
+    """Labeled examples by what they have done to the output at the design row X (1, D), where it is f (1, k), the strongest
+    first: by way of the model that all share."""
     state, settings, model = pipeline.state, pipeline.standing.rules.learner, fit.model
     kept, ids = state.examples, {serial: id for id, serial in pipeline.ledger.labeled.items()}
     rows = places(state, settings, fit.end)
     rows = rows[fit.knows(kept.target[rows])]  # one may be of another class by now
-    examples = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
-    towards = _towards(model.outputs(fit.theta, X), model.loss.of_classes)
+    labeled = Data(fit.frame.design(kept.X[rows]), fit.frame.targets(kept.target[rows]), kept.weight[rows])
+    towards = _towards(f, model.loss.of_classes)
     b = model.pulled(fit.theta, towards[:, :, None], X)[:, 0]
     if view.base_covariance is not None:
         v = view.base_covariance @ b
     else:
         whole = objective(state, settings, model, fit.frame)
-        v, _ = conjugate.solve(whole.linearised(fit.theta, examples, fit.regularity), b, tolerance=ENOUGH)
-        v = v / float(examples.w.sum())
-    f, moved = model.response(fit.theta, v, examples.X)
-    influence = -examples.w * (model.loss.gradient(f, examples.y) * moved).sum(axis=1) * fit.frame.target_scale
+        v, _ = conjugate.solve(whole.linearised(fit.theta, labeled, fit.regularity), b, tolerance=ENOUGH)
+        v = v / float(labeled.w.sum())
+    theirs, moved = model.response(fit.theta, v, labeled.X)
+    influence = -labeled.w * (model.loss.gradient(theirs, labeled.y) * moved).sum(axis=1) * fit.frame.target_scale
     order = np.argsort(-np.abs(influence), kind="stable")
     return [(ids[kept.first + int(rows[i])], kept.y[rows[i]], float(influence[i])) for i in order]
 

@@ -77,7 +77,8 @@ def back(state: State, settings: Settings, kept: Kept) -> State:
         fit = replace(
             fit, model=settings.architecture.model(fit.model.loss, fit.model.outputs_count, fit.model.columns)
         )
-        fit = replace(fit, end=state.examples.end)
+        # Users may have been of another kind then: the next fit learns anew what it knows of all of them.
+        fit = replace(fit, end=state.examples.end, users_at=0)
         return exact.with_covariance(fit, state, settings, which) if fit.solver == "newton" else fit
 
     fit = placed(kept.fit, "train")

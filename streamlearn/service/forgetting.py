@@ -28,11 +28,11 @@ def forget_user(standing: Standing, user: str, of_store: Sequence[str]) -> str:
     serials = {int(row) + kept.first for row in examples.of_user(kept, user)}
     labeled = [id for id, serial in ledger.labeled.items() if serial in serials]
     for id in labeled:
-        serial = ledger.forget(id)
-        assert serial is not None, "it is labeled"
-        standing.state = learner.revise(standing.state, settings, serial, None, learns=False)
-    if labeled and not standing.learning_paused:
-        standing.state = learner.settle(standing.state, settings, rounds=0)
+        ledger.forget(id)
+    if kept.first > 0:  # nobody knows whose examples were that are kept no longer
+        ledger.changes.fits_removed += [entry.number for entry in standing.fits]
+        standing.fits = []
+    standing.state = learner.forget_user(standing.state, settings, user, learns=not standing.learning_paused)
     ledger.drop_examples(standing.state.examples.first)
     ledger.quotas.forget(user)
     ledger.changes.erases = True

@@ -104,7 +104,9 @@ class Labels:
             return np.array(kept.X[serial - kept.first]), kept.user[serial - kept.first]
         event = self._event(label.id, recalled)
         if event is not None:
-            return np.asarray(columns.widen(standing.state.columns, row(event.x))[0]), event.user
+            return np.asarray(columns.widen(standing.state.columns, row(event.x))[0]), event.user or standing.whose(
+                label
+            )
         if standing.rules.wait == 0:
             standing.reject(record, "no event with this id is known", "unknown id")
             return None

@@ -41,7 +41,7 @@ class ModelSnapshot:
 
     theta, log_tangent (d,) are under `frame`, of events as `columns` encodes them. trusted: whether the tangent was;
     exact: whether the daemon has H⁻¹; strategy, threshold: what asked, and from which score; scoring: what scorers go by, if
-    that was asked for.
+    that was asked for. user: whose θ_u and θ̇_u they are; "": they are those that all share.
     """
 
     name: str
@@ -62,6 +62,7 @@ class ModelSnapshot:
     threshold: float
     recipe: Recipe
     scoring: Scoring | None = None
+    user: str = ""
 
 
 @final

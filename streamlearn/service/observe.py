@@ -102,7 +102,9 @@ class Observer:
             theta, tangent = float(np.linalg.norm(fit.theta)), float(np.linalg.norm(fit.log_tangent))
         told.set("streamlearn_parameters", fit.model.size)
         told.set("streamlearn_regularity", fit.regularity)
-        told.set("streamlearn_complexity", objective(state, settings, fit.model, fit.frame).complexity(fit.theta))
+        of_all = fit.everybody
+        complexity = objective(state, settings, fit.model, fit.frame).complexity(fit.theta)
+        told.set("streamlearn_complexity", of_all.complexity if of_all else complexity)
         told.set("streamlearn_tangent_residual", fit.residual)
         for check in ("residual", "lag", "step", "growth", "curvature"):
             told.set("streamlearn_tangent_certificate", getattr(judged, check), check=check)

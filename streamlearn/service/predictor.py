@@ -65,6 +65,11 @@ class Predictor:
         return self._snapshot.time
 
     @property
+    def user(self) -> str:
+        """Whose own model it is; "": the one that all share."""
+        return self._snapshot.user
+
+    @property
     def kind(self) -> str:
         return self._model.kind
 

@@ -28,8 +28,9 @@ class Quotas:
         self._now, self._all_anew = -math.inf, False
 
     def restore(self, asked: Sequence[AskedOf]) -> None:
-        """Go on where another process was."""
+        """Go on where another process was. Without a quota the next commit drops what was kept for one."""
         self._order, self._times = deque(), {}
+        self._all_anew = not self._most and len(asked) > 0
         for each in asked if self._most else ():
             self._keep(each)
 

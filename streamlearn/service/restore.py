@@ -9,9 +9,10 @@ from typing import final
 import msgspec
 import numpy as np
 
+from streamlearn.config import Users
 from streamlearn.core.models.model import Model, in_words
 from streamlearn.errors import REBUILD, CannotStart, ConfigurationError
-from streamlearn.learner import columns, exact, examples, problem
+from streamlearn.learner import columns, everybody, exact, examples, problem
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State
@@ -33,7 +34,7 @@ class Snapshot:
 
     log, validation, folds: as told; they say where positions are, and which examples were held out, to whoever reads the
     store without the configuration. obeyed: the number of the last command; share: of events that are read from here on.
-    name, recipe: for `streamlearn export`.
+    name, recipe, users: for `streamlearn export`; users: None of a store of before it was said.
     """
 
     learner: State
@@ -59,6 +60,7 @@ class Snapshot:
     transformer: transforming.Kept | None = None
     census: census.Kept = census.NOTHING
     drift: drift.Kept = drift.NOTHING
+    users: Users | None = None
 
 
 def take(pipeline: Pipeline) -> bytes:
@@ -70,7 +72,9 @@ def digest(pipeline: Pipeline) -> str:
     ledger, kept = pipeline.ledger, pipeline.state.examples
     n = len(kept)
     there = np.flatnonzero(kept.weight[:n] > 0.0)  # of a forgotten example nothing is left but its place
-    told = replace(_snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD)
+    told = replace(
+        _snapshot(pipeline, 0.0), rejected=0, log=(), obeyed=0, share=1.0, name="", recipe=UNTOLD, users=None
+    )
     # A pickle of the same state may be other bytes in another process; what a transformer has done is in the rows.
     last = told.drift.last and replace(told.drift.last, time=0.0)
     told = replace(told, announced=NOTHING, transformer=None, drift=replace(told.drift, last=last))
@@ -100,12 +104,17 @@ def put_back(pipeline: Pipeline, saved: Saved, for_reading: bool = False) -> Non
     pipeline.ledger.restore(saved, state.events, pipeline.recall)
     settings, learner_state = pipeline.standing.rules.learner, state.learner
     learner_state = replace(learner_state, examples=_examples(learner_state, state.first, saved.examples))
+    if not for_reading and state.users is not None and _other(state.users, settings.users):
+        learner_state = everybody.told_anew(learner_state)
     fit, published = learner_state.fit, learner_state.published
     if not for_reading:
         fit, published = (None if each is None else _built(each, settings) for each in (fit, published))
-    if fit is not None and published is not None and fit.solver == "newton" and not for_reading:
-        fit = exact.with_covariance(fit, learner_state, settings, "train")
-        published = exact.with_covariance(published, learner_state, settings, "all") if settings.holdout else fit
+    if fit is not None and published is not None and not for_reading:
+        if fit.solver == "newton":
+            fit = exact.with_covariance(fit, learner_state, settings, "train")
+        if fit.solver == "newton" and settings.holdout:
+            published = exact.with_covariance(published, learner_state, settings, "all")
+        published = published if settings.holdout else fit
     pipeline.standing.state = replace(learner_state, fit=fit, published=published)
     pipeline.standing.asking.restore(state.selector, state.acting, state.counted_at_once)
     standing = pipeline.standing
@@ -129,12 +138,23 @@ def learned(saved: Saved) -> State | None:
     return _unpacked(saved).learner if saved.number else None
 
 
+def with_examples(saved: Saved) -> State:
+    """The same with its examples, of a store that has commits."""
+    held = _unpacked(saved)
+    return replace(held.learner, examples=_examples(held.learner, held.first, saved.examples))
+
+
 def _unpacked(saved: Saved) -> Snapshot:
     try:
         state: Snapshot = snapshot.unpack(Snapshot, saved.snapshot)
     except ValueError as error:
         raise CannotStart(f"the store's snapshot cannot be read ({error}); {REBUILD}") from error
     return state
+
+
+def _other(before: Users, now: Users) -> bool:
+    """Whether what a fit knows of all users is something else now."""
+    return (before.kind, before.directions) != (now.kind, now.directions)
 
 
 def _built(fit: Fit, settings: Settings) -> Fit:
@@ -220,6 +240,7 @@ def _snapshot(pipeline: Pipeline, clock: float) -> Snapshot:
         pipeline.standing.transforming.kept() if pipeline.standing.transforming else None,
         pipeline.standing.census.kept(),
         pipeline.standing.drift.kept(),
+        pipeline.standing.rules.users,
     )
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from streamlearn.core.objective import Data
+from streamlearn.core import certificate, conjugate, newton
+from streamlearn.core.objective import Data, Objective
 from tests.core.problems import HEADS, central, parameters, precision_of, small, solved
 
 heads = pytest.mark.parametrize("head", HEADS)
@@ -89,3 +90,41 @@ def test_data_are_usable_only_when_all_finite_and_of_some_weight(bad: float) -> 
     assert not Data(X, y, broken).usable
     assert not Data(X, y, np.zeros(3)).usable
     assert not Data(X[:0], y[:0], w[:0]).usable
+
+
+@heads
+def test_where_r_sees_nothing_every_column_has_a_prior_of_its_own_and_nothing_moves_with_the_regularity(
+    head: str,
+) -> None:
+    plain, data = small(head)
+    weight, anchors = float(data.w.sum()), np.array([0.01, 3.0, 3.0, 0.5, 3.0])
+    objective = Objective(plain.model, anchors, free=(0, 1, 2, 3, 4))
+    theta = parameters(objective)
+    numeric = central(lambda t: objective.value_gradient(t, data, 0.3)[0], theta)
+    assert_allclose(objective.value_gradient(theta, data, 0.3)[1], numeric, rtol=1e-7, atol=1e-9)
+    numeric = central(lambda t: objective.value_gradient(t, data, 0.3)[1], theta)
+    assert_allclose(objective.hessian(theta, data, 0.3), numeric, rtol=1e-6, atol=1e-9)
+    assert_allclose(objective.hvp(theta, numeric[0], data, 0.3), numeric @ numeric[0], rtol=1e-6, atol=1e-9)
+    assert_allclose(objective.model.matrix(objective.prior(weight)), [anchors / weight] * plain.model.outputs_count)
+    one, other = (solved(objective, data, lam) for lam in (0.1, 10.0))
+    assert_allclose(one.theta, other.theta, rtol=1e-12)
+    assert not one.log_tangent.any()
+    found, info = conjugate.step(conjugate.init(plain.model.size), objective, data, 0.1)
+    assert info.ok
+    assert_allclose(found.theta, one.theta, rtol=1e-5, atol=1e-6)
+    assert not found.log_tangent.any()
+    assert certificate.solved(objective, one.theta, one.log_tangent, data, 0.1).trusted
+    assert certificate.stepped(objective, one.theta, one.log_tangent, data, 0.1, 0.0, 0.5, 0.0).trusted
+
+
+def test_a_softmax_column_without_a_prior_is_closed_though_others_have_one() -> None:
+    plain, data = small("softmax")
+    objective = Objective(plain.model, np.array([0.0, 3.0, 3.0, 3.0, 3.0]), free=(0, 1, 2, 3, 4))
+    state, info = newton.step(newton.init(plain.model.size), objective, data, 0.1)
+    assert info.ok
+    tiny = Objective(plain.model, np.array([1e-7, 3.0, 3.0, 3.0, 3.0]), free=(0, 1, 2, 3, 4))
+    assert_allclose(
+        objective.model.outputs(state.theta, data.X) - state.theta[0],
+        tiny.model.outputs(theta := solved(tiny, data, 0.1).theta, data.X) - theta[0],
+        atol=1e-6,
+    )

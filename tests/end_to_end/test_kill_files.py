@@ -63,13 +63,19 @@ def test_a_daemon_that_was_killed_starts_with_what_it_had_committed(tmp_path: Pa
 
 NETWORK = ("model.kind=mlp", "model.hidden=4", "training.steps_per_label=1", "queries.expire_s=1e9")
 OF_USERS = ("users.kind=deviation", "users.queries_per_day=2", "labels.wait=100000", "queries.expire_s=1e9")
+AT_ONCE = ("users.kind=hierarchy", *OF_USERS[1:])
 LABELS_COUNT = 60
 
 
 @pytest.mark.parametrize(
     ("keys", "count"),
-    [(NETWORK, 6000), (OF_USERS, 30_000), pytest.param((*NETWORK, *OF_USERS), 6000, marks=pytest.mark.soak)],
-    ids=["network", "users", "users of a network"],
+    [
+        (NETWORK, 6000),
+        (OF_USERS, 30_000),
+        pytest.param(AT_ONCE, 30_000, marks=pytest.mark.soak),
+        pytest.param((*NETWORK, *OF_USERS), 6000, marks=pytest.mark.soak),
+    ],
+    ids=["network", "users", "users at once", "users of a network"],
 )
 def test_a_daemon_that_is_killed_ends_as_if_it_never_had_been(
     keys: tuple[str, ...], count: int, tmp_path: Path

@@ -128,7 +128,9 @@ def test_of_what_scorers_pass_on(log: list[Record], cuts: list[int], remember: i
 @given(
     log=st.builds(logs.of_users, seed=st.integers(0, 2**32), records=LOGS),
     cuts=st.lists(st.integers(1, 120), max_size=12),
-    kind=st.sampled_from([("deviation", "l2"), ("deviation", "l1"), ("personality", "l2"), ("gamma-normal", "l2")]),
+    kind=st.sampled_from(
+        [("deviation", "l2"), ("deviation", "l1"), ("personality", "l2"), ("gamma-normal", "l2"), ("hierarchy", "l2")]
+    ),
     cache=st.sampled_from([1, 2, 100]),
     queries_per_day=st.sampled_from([0, 1, 2]),
     strategy=st.sampled_from(["auto", "sld", "v-optimality", "informed"]),

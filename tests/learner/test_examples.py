@@ -96,3 +96,20 @@ def test_more_columns_and_other_targets_leave_the_older_state_alone() -> None:
 def test_serials_may_start_anywhere() -> None:
     state = added(examples.init(WIDTH, 5), 2)
     assert (5, 7, 2) == (state.first, state.end, len(state))
+
+
+def test_many_that_are_forgotten_at_once_are_as_forgotten_as_one_by_one() -> None:
+    state = examples.init(WIDTH)
+    for i in range(90):
+        state = examples.append(state, np.full(WIDTH, float(i)), i, float(i), 1.0, i % 4, ["ann", "ben", ""][i % 3])
+    state = examples.newest(state, 80)
+    before, rows = contents(state), examples.of_user(state, "ann")
+    one_by_one = state
+    for row in rows:
+        one_by_one = examples.replaced(one_by_one, state.first + row, np.zeros(WIDTH), 0, 0.0, 0.0)
+    at_once = examples.without(state, rows)
+    assert before == contents(state)
+    assert contents(one_by_one) == contents(at_once)
+    assert one_by_one.user[:80] == at_once.user[:80]
+    assert one_by_one.by_user == at_once.by_user
+    assert "ann" not in at_once.by_user

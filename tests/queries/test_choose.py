@@ -26,6 +26,22 @@ def test_auto_goes_by_the_problem(loss: str, exact: bool, expected: str) -> None
     assert expected == choose("auto", loss, exact).name
 
 
+@pytest.mark.parametrize(
+    ("loss", "exact", "expected"),
+    [
+        ("logistic", True, "decisive"),
+        ("logistic", False, "uncertainty"),
+        ("softmax", True, "decisive"),
+        ("squared", True, "v-optimality"),
+        ("", True, "uncertainty"),
+    ],
+)
+def test_where_it_is_known_how_users_differ_classes_are_asked_for_by_what_is_not_known_of_them(
+    loss: str, exact: bool, expected: str
+) -> None:
+    assert expected == choose("auto", loss, exact, of_personalities=True).name
+
+
 OF_CLASSES = {
     "uncertainty",
     "margin",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamlearn import cli
+from streamlearn import cli, settings
 from streamlearn.commands.control import control, parsed
 from streamlearn.edges.formats.json import JsonCodec
 from streamlearn.edges.sqlite.store import SqliteStore
@@ -37,6 +37,26 @@ def stream(desk: Desk, first: int, count: int, users: Sequence[str] = USERS) -> 
                 label = {"id": f"e{i}", "y": truth(i) == (user != "ann")}
                 append(desk.data / "labels.jsonl", label)
             append(desk.data / "labels.jsonl", {"id": f"late {i}", "y": True, "user": user})
+
+
+def values(desk: Desk, first: int, count: int) -> None:
+    """Labels that are values, with their features."""
+    for i in range(first, first + count):
+        y = x(i)["a"] * (-1.0 if USERS[i % 3] == "ann" else 1.0) + 0.1
+        append(desk.data / "labels.jsonl", {"id": f"e{i}", "x": x(i), "y": y, "user": USERS[i % 3]})
+
+
+def asked_rows(desk: Desk) -> int:
+    with closing(sqlite3.connect(desk.store)) as database:
+        return int(database.execute("SELECT count(*) FROM asked").fetchone()[0])
+
+
+def snapshot_of(desk: Desk) -> bytes:
+    store = SqliteStore(desk.store, read_only=True)
+    try:
+        return store.load().snapshot
+    finally:
+        store.close()
 
 
 def named(desk: Desk) -> set[str]:
@@ -83,6 +103,24 @@ def test_a_forgotten_user_has_never_been(tmp_path: Path) -> None:
     stream(desk, 90, 30)
     assert set(USERS) == named(desk) | {"ann"}
     assert own(desk.run(), "ann") is not None, "who comes again begins anew"
+
+
+@pytest.mark.parametrize("kind", ["gamma-normal", "hierarchy"])
+def test_of_kinds_that_keep_everybody_in_the_fit_no_byte_of_a_forgotten_user_is_left(kind: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, f"users.kind={kind}", "model.loss=squared")
+    for i in range(60):
+        user = ("aurelia", "ben", "eve")[i % 3]
+        append(desk.data / "events.jsonl", {"id": f"e{i}", "x": x(i), "user": user})
+        append(desk.data / "labels.jsonl", {"id": f"e{i}", "y": round(x(i)["a"] * (1 + i % 3), 3) + 1e-4})
+    before = desk.run()
+    assert any(b"aurelia" in path.read_bytes() for path in desk.data.glob("streamlearn.db*"))
+    control(desk.told, "forget-user", 0, "aurelia")
+    after = desk.run()
+    fits = before.state.published, after.state.published
+    names = [each.everybody.names for each in fits if each is not None and each.everybody is not None]
+    assert names == [("", "aurelia", "ben", "eve"), ("", "ben", "eve")]
+    left = [path.name for path in desk.data.glob("streamlearn.db*") if b"aurelia" in path.read_bytes()]
+    assert left == ["streamlearn.db.control"], "the command itself, which a rebuild obeys"
 
 
 def test_while_learning_is_paused_a_forgotten_user_goes_and_the_model_stays_until_it_is_resumed(tmp_path: Path) -> None:
@@ -196,3 +234,93 @@ def test_no_byte_of_a_forgotten_user_or_example_is_left_in_the_stores_files_whil
     assert b"ann" not in left
     assert b"features of ben" in left
     store.close()
+
+
+def test_users_of_another_kind_are_learned_of_anew_before_the_next_label(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    values(desk, 0, 90)
+    for kind in ("deviation", "gamma-normal", "personality", "gamma-normal", "deviation"):
+        desk.told = settings.read(None, {}, (f"log.path={desk.data}", "model.loss=squared", f"users.kind={kind}"))
+        state = desk.run().state
+        fit = state.published
+        assert fit is not None
+        assert fit.users_at == (0 if kind == "deviation" else 90)
+        assert (fit.prior is not None, fit.everybody is not None) == (kind == "personality", kind == "gamma-normal")
+
+
+def test_after_going_back_to_a_fit_of_another_kind_of_users_the_next_label_has_them_learned_of_anew(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal")
+    values(desk, 0, 90)
+    of_gamma_normal = desk.run().standing.fits[-1].number
+    desk.told = settings.read(None, {}, (f"log.path={desk.data}", "model.loss=squared", "users.kind=personality"))
+    desk.run()
+    control(desk.told, "rollback", of_gamma_normal)
+    back = desk.run().state.published
+    assert back is not None
+    assert (back.prior is None, back.everybody is None) == (True, False)
+    values(desk, 90, 1)
+    after = desk.run().state.published
+    assert after is not None
+    assert (after.prior is None, after.everybody is None) == (False, True)
+
+
+def test_without_a_quota_nothing_is_kept_of_whom_was_asked_when(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, *OF_USERS)
+    stream(desk, 0, 90)
+    desk.run()
+    assert asked_rows(desk) > 0
+    desk.told = settings.read(None, {}, (f"log.path={desk.data}", "users.kind=deviation"))
+    stream(desk, 90, 1)
+    desk.run()
+    assert asked_rows(desk) == 0
+
+
+def test_a_user_who_is_forgotten_while_learning_is_paused_goes_from_the_model_served_after_a_restart_too(
+    tmp_path: Path,
+) -> None:
+    told = ("model.loss=squared", "users.kind=gamma-normal", "training.solver=cg")
+    desk = Desk(tmp_path, *told)
+    values(desk, 0, 60)
+    desk.run()
+    control(desk.told, "pause-learning", 0)
+    control(desk.told, "forget-user", 0, "ann")
+    desk.run()
+    assert b'"ben"' in snapshot_of(desk)
+    assert b'"ann"' not in snapshot_of(desk)
+
+
+def test_whose_only_label_was_another_users_has_no_parameters_any_more(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal")
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "zoe"})
+    values(desk, 0, 40)
+    desk.run()
+    assert b'"zoe"' in snapshot_of(desk)
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "ben"})
+    desk.run()
+    assert b'"zoe"' not in snapshot_of(desk)
+
+
+def test_who_is_forgotten_after_their_examples_were_dropped_is_in_no_fit_either(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "model.loss=squared", "users.kind=gamma-normal", "training.keep=20")
+    append(desk.data / "labels.jsonl", {"id": "first", "x": x(500), "y": 0.3, "user": "zoe"})
+    for first in range(0, 40, 5):
+        values(desk, first, 5)
+        state = desk.run().state
+    assert "zoe" not in state.examples.user
+    assert fits_naming(desk, "zoe") > 0
+    control(desk.told, "forget-user", 0, "zoe")
+    desk.run()
+    assert fits_naming(desk, "zoe") == 0
+    assert fits_naming(desk, "ben") > 0
+
+
+def fits_naming(desk: Desk, user: str) -> int:
+    """How many there are to go back to, and the one that is served, that know of the user."""
+    store = SqliteStore(desk.store, read_only=True)
+    try:
+        saved = store.load()
+    finally:
+        store.close()
+    return sum(f'"{user}"'.encode() in each for each in (saved.snapshot, *(entry.value for entry in saved.fits)))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from streamlearn import assemble, cli
-from streamlearn.config import Configuration, Drift, Queries
+from streamlearn.config import Configuration, Drift, Queries, Users
 from streamlearn.edges.memory import ManualClock
 from streamlearn.learner import learner
 from streamlearn.service import restore
@@ -32,14 +32,15 @@ EVENTS_COUNT, CHANGE = 2200, 1400
 
 
 @cache
-def stream(flips: bool = False, spreads: bool = False) -> tuple[Record, ...]:
+def stream(flips: bool = False, spreads: bool = False, users: int = 1) -> tuple[Record, ...]:
     """Every fourth event has its label, which nobody asked for. From `CHANGE` on labels are flipped, or events spread."""
     rng, records = np.random.default_rng(3), list[Record]()
     for i in range(EVENTS_COUNT):
         late = i >= CHANGE
         x = rng.normal(size=3) * (3.0 if late and spreads else 1.0)
         y = bool((x.sum() + 0.5 * rng.normal() > 0.0) != (late and flips))
-        told: list[tuple[str, dict[str, Any]]] = [(EVENTS, {"id": f"e{i}", "x": x.tolist(), "time": float(i)})]
+        event = {"id": f"e{i}", "user": i % users, "x": x.tolist(), "time": float(i)}
+        told: list[tuple[str, dict[str, Any]]] = [(EVENTS, event)]
         if i % 4 == 0:
             told.append((LABELS, {"id": f"e{i}", "y": y, "time": float(i)}))
         records += [Record(role, 0, i, i + 1, None, json.dumps(value).encode()) for role, value in told]
@@ -110,8 +111,9 @@ def test_a_flip_of_labels_is_noticed_by_their_loss_alone_and_placed() -> None:
     assert abs(last.since - CHANGE / 4) < 15
 
 
-def test_a_spread_of_events_is_noticed_by_their_scores_and_placed() -> None:
-    trial = played(told(), stream(spreads=True))
+@pytest.mark.parametrize("kind", ["none", "hierarchy"])
+def test_a_spread_of_events_is_noticed_by_their_scores_and_placed(kind: str) -> None:
+    trial = played(replace(told(), users=Users(kind)), stream(spreads=True, users=5))
     assert alarms(trial)[SCORE] >= 1
     last = trial.pipeline.standing.drift.last
     assert last is not None

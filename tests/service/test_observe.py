@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamlearn import assemble
-from streamlearn.config import Configuration, Queries
+from streamlearn.config import Configuration, Queries, Users
 from streamlearn.edges.memory import ManualClock, MemoryLog, MemorySink, MemorySource, MemoryStore
 from streamlearn.learner.fit import Fit
 from streamlearn.service.daemon import Ports
@@ -27,11 +27,11 @@ TOLD = replace(Configuration(), queries=Queries(budget=0.2, strategy="uncertaint
 class World:
     """A daemon that has learned 60 labels and scored 300 events."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Configuration = TOLD) -> None:
         self.log, self.clock = MemoryLog(), ManualClock(1e9)
         self.health, self.measured = Health(), Measurements()
         ports = Ports(MemorySource(self.log, waits=False), MemorySink(self.log), MemoryStore(), self.clock)
-        self.daemon = assemble.daemon_on(ports, TOLD, self.health, self.measured, lambda _: False, 0.0)
+        self.daemon = assemble.daemon_on(ports, told, self.health, self.measured, lambda _: False, 0.0)
         rng, self.rng = np.random.default_rng(1), np.random.default_rng(2)
         for i in range(60):
             x = rng.normal(size=3)
@@ -64,6 +64,15 @@ class World:
 @pytest.fixture(scope="module")
 def world() -> World:
     return World()
+
+
+def test_of_a_fit_that_does_not_move_with_the_regularity_complexity_is_everybodys_and_no_alarm_is_false() -> None:
+    world = World(replace(TOLD, users=Users("hierarchy")))
+    assert world.fit.everybody is not None
+    assert world.gauge("complexity") == world.fit.everybody.complexity > 0.0
+    assert 0.0 == world.gauge("tangent_residual") == world.gauge("tangent_norm")
+    assert 1.0 == world.gauge("tangent_trusted")
+    assert world.health.readiness() == {}
 
 
 def test_the_model(world: World) -> None:

@@ -92,6 +92,8 @@ def published(trial: Trial, role: str) -> list[dict[str, Any]]:
         ("deviation", "l1", False),
         ("deviation", "l1", True),
         ("gamma-normal", "l2", True),
+        ("hierarchy", "l2", False),
+        ("hierarchy", "l2", True),
     ],
 )
 def test_every_event_is_judged_by_its_own_users_model(kind: str, penalty: str, of_values: bool) -> None:
@@ -130,7 +132,7 @@ def test_who_is_unlike_the_others_is_predicted_better_by_a_model_of_their_own() 
     assert right["none"] < 0.5 < 0.75 < right["deviation"]
 
 
-@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal"])
+@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal", "hierarchy"])
 def test_of_values_too_who_is_unlike_the_others_is_predicted_better(kind: str) -> None:
     lines, fresh = answered(160, ["ann", "ben", "eve", "kim"], of_values=True), range(1000, 1100)
     asked = [(EVENTS, {"id": f"n{i}", "x": x(i), "user": "ann"}) for i in fresh]
@@ -174,10 +176,11 @@ STRATEGIES = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["deviation", "hierarchy"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy_scores_users_events(strategy: str) -> None:
+def test_every_strategy_scores_users_events(strategy: str, kind: str) -> None:
     asked = [(EVENTS, {"id": f"n{i}", "x": x(1), "user": ["ann", "ben", "zoe"][i % 3]}) for i in range(3)]
-    trial = run(told(strategy=strategy, budget=0.01), answered(90, ["ann", "ben", "eve"]), asked)
+    trial = run(told(Users(kind), strategy=strategy, budget=0.01), answered(90, ["ann", "ben", "eve"]), asked)
     scores = [each["score"] for each in published(trial, PREDICTIONS)[-3:]]
     assert all(score is not None for score in scores)
     assert len(set(scores)) == 3, "the same event of three users"
@@ -218,6 +221,24 @@ def test_a_label_is_its_events_users_wherever_that_event_is_kept() -> None:
     assert found == {example.id: example.user for example in saved.examples}
 
 
+def test_a_label_of_nobodys_event_may_say_whose_it_is() -> None:
+    events = [(EVENTS, {"id": id, "x": x(i)}) for i, id in enumerate(("now", "waited"))]
+    events.append((EVENTS, {"id": "eve's", "x": x(3), "user": "eve"}))
+    label = {"y": "yes", "user": "ann"}
+    trial = run(
+        told(budget=1e-9),
+        [
+            (LABELS, {"id": "waited"} | label),
+            *events,
+            (LABELS, {"id": "now"} | label),
+            (LABELS, {"id": "eve's"} | label),
+        ],
+    )
+    kept = trial.pipeline.state.examples
+    found = {id: kept.user[serial - kept.first] for id, serial in trial.pipeline.ledger.labeled.items()}
+    assert found == {"now": "ann", "waited": "ann", "eve's": "eve"}
+
+
 def test_a_query_says_whose_event_it_is() -> None:
     trial = run(
         told(budget=1.0), [(EVENTS, {"id": f"e{i}", "x": x(i), "user": user}) for i, user in enumerate(["ann", ""])]
@@ -225,18 +246,22 @@ def test_a_query_says_whose_event_it_is() -> None:
     assert [("e0", "ann"), ("e1", None)] == [(each["id"], each.get("user")) for each in published(trial, QUERIES)]
 
 
-def test_an_explanation_is_of_the_users_model() -> None:
+@pytest.mark.parametrize("kind", ["deviation", "hierarchy"])
+def test_an_explanation_is_of_the_users_model(kind: str) -> None:
     event = [(EVENTS, {"id": user, "x": [0.9, 0.1, 0.0], "user": user}) for user in ("ann", "ben", "zoe")]
-    trial = run(told(strategy="sld", budget=1e-9), answered(120, ["ann", "ben", "ben", "ben"]), event)
+    trial = run(told(Users(kind), strategy="sld", budget=1e-9), answered(120, ["ann", "ben", "ben", "ben"]), event)
     scored = {each["id"]: each for each in published(trial, PREDICTIONS)}
-    for user in ("ann", "ben", "zoe"):
-        found = explain(trial.pipeline, user)
-        assert found.prediction == scored[user]["prediction"]
-        assert found.score == pytest.approx(scored[user]["score"], rel=1e-9)
+    found = {user: explain(trial.pipeline, user) for user in ("ann", "ben", "zoe")}
+    for user, labels in (("ann", 30), ("ben", 90), ("zoe", 0)):
+        assert (found[user].user, found[user].labels_of_user) == (user, labels)
+        assert found[user].prediction == scored[user]["prediction"]
+        assert found[user].score == pytest.approx(scored[user]["score"], rel=1e-9)
     assert scored["ann"]["prediction"] != scored["ben"]["prediction"]
+    of_ann, of_ben = ([(id, value) for id, _, value in found[user].nearest] for user in ("ann", "ben"))
+    assert of_ann == [(id, -value) for id, value in of_ben], "what speaks for his likeliest class speaks against hers"
 
 
-@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal"])
+@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal", "hierarchy"])
 @pytest.mark.parametrize("cut", [31, 100])
 def test_a_restart_goes_on_to_the_last_bit(kind: str, cut: int) -> None:
     of_values = kind == "gamma-normal"
@@ -296,13 +321,14 @@ def test_a_quota_outlives_a_restart_and_a_clock_that_was_ahead() -> None:
     assert (0, 1) == (come("d", 1e9 + 0.9 * DAY_S), come("e", 1e9 + 1.1 * DAY_S))
 
 
+@pytest.mark.parametrize("kind", ["gamma-normal", "hierarchy"])
 def test_that_not_all_users_have_room_is_said_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(everybody, "NUMBERS_MOST", 8)  # two users of four parameters
     log, store = MemoryLog(), MemoryStore()
     ports = Ports(MemorySource(log, waits=False), MemorySink(log), store, ManualClock(1e9))
-    configuration = told(Users("gamma-normal"), loss="squared")
+    configuration = told(Users(kind), loss="squared")
     daemon = assemble.daemon_on(ports, configuration, Health(), Measurements(), lambda s: True, poll_timeout_s=0.0)
     daemon.start()
     said = []
@@ -312,5 +338,5 @@ def test_that_not_all_users_have_room_is_said_once(
         daemon.turn()
         said.append([each.getMessage() for each in caplog.records if getattr(each, "action", "") == "users"])
         caplog.clear()
-    text = "users.kind gamma-normal has no room for 2 users, those with fewest labels: they have what all share"
+    text = f"users.kind {kind} has no room for 2 users, those with fewest labels: they have what all share"
     assert said == [[], [text], []]

@@ -3,7 +3,7 @@
 A user's outputs are X(θ + δ_u), θ shared and δ_u their own. With a pseudo-regularity μ_u for each user, W labels in all and
 m parameters a user,
 
-    L = E(θ, δ) + λ Σ_u μ_u² + (1/W) Σ_u [ ½ e^{μ_u} ‖δ_u‖² − ½ m μ_u ] + (anchor/2W) ‖θ‖²          (99)
+    L = E(θ, δ) + λ Σ_u μ_u² + (1/W) Σ_u [ ½ e^{μ_u} ‖δ_u‖² − ½ m μ_u ] + (1/2W) Σ_j anchor_j θ_j²          (99)
 
 That is the program (106)–(108): μ_u ~ N(0, 1/(2λW)), δ_u ~ N(0, e^{−μ_u}), the labels given δ_u. The precision is written
 e^{μ_u} so that it stays positive; of its prior's normalizer −½ m μ_u is what depends on it. Only Σ μ_u² is R (102): λ says how
@@ -20,6 +20,13 @@ as (103)–(105) say. (98) does not apply: here θ is not trained in a run of it
 **The collapsed mode.** δ_u = 0 with a large μ_u is a minimum too where λ is small, whatever the labels say: L falls with
 μ_u without end but for λμ_u². So θ and δ are first solved with μ as it came (0 from `init`), then all together, and μ stays
 within ±BOUND.
+
+**The anchor.** λ does not reach θ, so nothing tunes its prior from outside. Its precision p ~ Gamma(a, b) is what the labels
+make likeliest, θ and the users' parameters integrated out to second order: with γ how many of its parameters they determine,
+
+    p = (½γ + a − 1) / (½‖θ‖² + b),      γ = Σ_j (1 − p Var θ_j),      Var θ the shared block of (W H)⁻¹
+
+found in rounds, each with the p before (`learned`). As the rates of Gamma–normal it is no part of L: λ moves without it.
 """
 
 from __future__ import annotations
@@ -37,6 +44,9 @@ from streamlearn.core.users.coupled import Coupled
 from streamlearn.core.users.groups import Groups
 
 BOUND = 7.0  # of |μ|: precisions from 1e-3 to 1e3
+SHAPE, RATE = 2.0, 1.0  # a and b, of standardised features and targets
+REACH = 3.0  # of μ, above: a precision of 20
+PRECISION = (SHAPE - 1.0) / RATE  # the likeliest before there are labels
 
 
 @final
@@ -65,12 +75,15 @@ class State:
 @final
 @dataclass(frozen=True)
 class Info:
-    """steps taken; value: L; resting: how many μ stand on their bound; ok: False where nothing was found: no state changed."""
+    """steps taken; value: L; resting: how many μ stand on their bound; ok: False where nothing was found: no state changed;
+    variances (d,): of θ, the diagonal of its block of (W H)⁻¹.
+    """
 
     steps: int
     value: float
     resting: int
     ok: bool
+    variances: Array
 
 
 def init(size: int, users: int) -> State:
@@ -79,9 +92,10 @@ def init(size: int, users: int) -> State:
     return State(theta, own, mu, theta, own, mu)
 
 
-def step(state: State, model: Linear, groups: Groups, regularity: float, anchor: float) -> tuple[State, Info]:
-    """Go to the minimum of L on these labels that is downhill of the state; anchor: the precision of θ's own prior."""
-    failed = Info(0, float("nan"), 0, False)
+def step(state: State, model: Linear, groups: Groups, regularity: float, anchor: float | Array) -> tuple[State, Info]:
+    """Go to the minimum of L on these labels that is downhill of the state; anchor: the precision of θ's own prior, of each
+    parameter or of all."""
+    failed = Info(0, float("nan"), 0, False, np.empty(0))
     if not groups.usable:
         return state, failed
     problem = Problem(model, groups, regularity, anchor)
@@ -93,7 +107,19 @@ def step(state: State, model: Linear, groups: Groups, regularity: float, anchor:
     tangent = coupled.tangent(found, Point(np.zeros(model.size), -problem.source(found.at)))
     (theta, own), (log_tangent, own_tangent) = found.at, tangent
     new = State(theta, own[:, :-1], own[:, -1], log_tangent, own_tangent[:, :-1], own_tangent[:, -1])
-    return new, Info(first.steps + found.steps, found.value, int(found.resting.sum()), True)
+    variances = np.diag(np.linalg.inv(found.factor.schur)) / groups.weight
+    return new, Info(first.steps + found.steps, found.value, int(found.resting.sum()), True, variances)
+
+
+def least(size: int) -> float:
+    """The α = λW from which on no μ is above `REACH`, m = `size`: where L is least, 4αμ = m − e^μ ‖δ‖²."""
+    return size / (4.0 * REACH)
+
+
+def learned(precision: float, state: State, info: Info, where: Array) -> float:
+    """The next precision of the prior of θ where `where` (d,) is 1, of the minimum that was found with this one."""
+    determined = float(where @ (1.0 - precision * info.variances))
+    return (0.5 * determined + SHAPE - 1.0) / (0.5 * float(where @ state.theta**2) + RATE)
 
 
 @final
@@ -104,7 +130,7 @@ class Problem(Coupled):
     model: Linear
     groups: Groups
     regularity: float
-    anchor: float
+    anchor: float | Array
 
     @property
     def lowest(self) -> Array:  # type: ignore[override]  # an attribute elsewhere: nobody sets it

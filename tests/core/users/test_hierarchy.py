@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
@@ -130,3 +130,34 @@ def test_the_inverse_of_a_users_block_is_the_covariance_of_their_parameters() ->
     inverse = np.linalg.inv(as_dense(matrix))
     at = [*range(d), *range(d + d + 1, d + 2 * (d + 1))]
     assert relative(block, inverse[np.ix_(at, at)]) < 1e-8
+
+
+def test_the_learned_precision_of_the_shared_prior_is_the_likeliest() -> None:
+    """Of the squared loss with every μ held at 0 by a large λ all is normal, and the likelihood of y is at hand."""
+    model, groups = some("squared", noise=1.0)
+    free, where, precision = np.array([0.01, 0.0, 0.0]), np.array([0.0, 1.0, 1.0]), hierarchy.PRECISION
+    state = hierarchy.init(model.size, USERS)
+    for _ in range(30):
+        state, info = hierarchy.step(state, model, groups, 1e6, free + precision * where)
+        before, precision = precision, hierarchy.learned(precision, state, info, where)
+    assert precision == pytest.approx(before)
+    X, y, same = groups.data.X, groups.data.y, groups.user[:, None] == groups.user
+    noise = np.diag(1.0 / groups.data.w) + same * (X @ X.T)
+
+    def unlikely(log_precision: float) -> float:
+        p = float(np.exp(log_precision))
+        covariance = noise + X @ np.diag(1.0 / (free + p * where)) @ X.T
+        fitted = 0.5 * (np.linalg.slogdet(covariance)[1] + y @ np.linalg.solve(covariance, y))
+        return float(fitted - (hierarchy.SHAPE - 1.0) * log_precision + hierarchy.RATE * p)
+
+    found = minimize_scalar(unlikely, bounds=(-5.0, 5.0), method="bounded", options={"xatol": 1e-8})
+    assert precision == pytest.approx(np.exp(found.x), rel=1e-4)
+
+
+@heads
+def test_with_the_least_precision_or_more_no_user_is_held_beyond_reach(head: str) -> None:
+    model, groups = some(head)
+    for times, highest in ((1.0, hierarchy.REACH), (0.5, 2.0 * hierarchy.REACH)):
+        alpha = times * hierarchy.least(model.size)
+        state, _ = hierarchy.step(hierarchy.init(model.size, USERS), model, groups, alpha / groups.weight, ANCHOR)
+        assert state.mu.max() == pytest.approx(highest), "of the user without labels"

@@ -36,7 +36,7 @@ def of(state: State, settings: Settings, quality: Callable[[State], Quality | No
     if fit is None or tuned is None or not settings.learn_regularity or solver.choose(state, settings) == "sgdf":
         return None
     best = Hindsight(fit.regularity, *tuned)
-    lowest, highest = map(math.log, settings.bounds)
+    lowest, highest = map(math.log, settings.bounds_of(fit.model))
     for log_precision in np.arange(highest, lowest - 0.5 * STEP, -STEP):
         at = replace(state, tuner=replace(state.tuner, log_precision=float(log_precision)))
         state = exact.refit(everybody.outdated(at), settings, rounds=0)  # warm-started at the λ before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from streamlearn.config import Users
 from streamlearn.core.losses import Array
 from streamlearn.evaluation import datasets, hindsight, trial
 from streamlearn.evaluation.quality import Quality
@@ -52,6 +54,21 @@ def test_it_is_the_best_of_what_another_optimiser_finds(count: int) -> None:
     assert found.loss == pytest.approx(min(*losses, tuned), rel=1e-4)
     best = PRECISIONS[int(np.argmin(losses))] / weight if min(losses) < tuned else fit.regularity
     assert found.regularity == pytest.approx(best)
+
+
+@pytest.mark.parametrize("kind", ["gamma-normal", "hierarchy"])
+def test_users_who_are_solved_for_at_once_are_so_at_every_regularity(kind: str) -> None:
+    settings, seen = replace(told(), users=Users(kind)), list[bytes]()
+    given = [replace(label, user="ab"[i % 2]) for i, label in enumerate(labels("squared", 40))]
+
+    def noted(here: State) -> Quality | None:
+        assert here.published is not None
+        assert here.published.everybody is not None
+        seen.append(here.published.everybody.precisions.tobytes())
+        return judged(here)
+
+    assert hindsight.of(learned(start(settings), settings, given), settings, noted) is not None
+    assert len(set(seen)) == len(seen) > 5
 
 
 def test_there_is_none_of_a_fixed_regularity_nor_where_steps_learn() -> None:

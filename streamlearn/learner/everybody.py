@@ -43,6 +43,8 @@ def followed(state: State, settings: Settings, old: Fit | None) -> State:
     if old is None or state.labels >= old.users_at + old.users_at // GROWTH + 1:
         prior = _prior(state, settings, fit) if kind == "personality" else None
         known = _together(state, settings, fit) if settings.together else None
+        if settings.together and known is None and old is not None and old.users_at:
+            known = _together_in(fit, old)  # nothing finite was found: as it was, if nothing of it is to be forgotten
         new = replace(fit, prior=prior, everybody=known, users_at=state.labels)
     elif fit.frame is old.frame:
         return state

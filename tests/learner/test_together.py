@@ -13,7 +13,7 @@ from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
 from streamlearn.core.users import gamma_normal
 from streamlearn.core.users.groups import grouped
-from streamlearn.core.users.together import PRIOR, ROUNDS, Together
+from streamlearn.core.users.together import PRIOR, ROUNDS, SOLVERS, Together
 from streamlearn.learner import deviation, everybody, exact, learner
 from streamlearn.learner.learner import Labeled
 from streamlearn.learner.settings import Settings
@@ -163,6 +163,22 @@ def test_a_test_example_of_a_noisy_user_counts_little() -> None:
     f, f_dot = fit.model.response(theta, tangent, x)
     gradient = float((f[0, 0] - y[0]) * f_dot[0, 0])
     assert_allclose(after.tuner.gradient, gradient * label.weight * weights["eve"])
+
+
+def test_where_nothing_finite_is_found_all_stays_as_it_was_if_nothing_is_to_be_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, state = told(), learned(told())
+    before = together(state).precisions
+    monkeypatch.setitem(SOLVERS, "gamma-normal", lambda *told: None)
+    after = streams.learned(state, settings, of_users(20, seed=1))
+    assert after.fit is not None
+    assert state.fit is not None
+    assert after.fit.users_at > state.fit.users_at
+    assert_array_equal(together(after).precisions, before)
+    forgotten = learner.revise(after, settings, 0, None)
+    assert forgotten.fit is not None
+    assert forgotten.fit.everybody is None
 
 
 @pytest.mark.parametrize("solver", ["newton", "cg"])

@@ -66,18 +66,6 @@ def solve(factor: Factor, right: Point) -> Point:
     return Point(shared, np.einsum("uji,uj->ui", factor.roots, half - factor.border @ shared))
 
 
-def inverse_at(factor: Factor, user: int) -> Array:
-    """The block of H⁻¹ of what is shared and of this user, in that order, (p + q, p + q).
-
-    Of any user whose own matrix D_u is E and who is not in H yet, it is diag(S⁻¹, E⁻¹).
-    """
-    shared = np.linalg.inv(factor.schur)
-    own = factor.roots[user].T @ factor.roots[user]
-    across = -factor.roots[user].T @ factor.border[user] @ shared
-    both = np.block([[shared, across.T], [across, own - across @ factor.border[user].T @ factor.roots[user]]])
-    return np.asarray(0.5 * (both + both.T))
-
-
 def product(arrow: Arrow, v: Point) -> Point:
     """H v."""
     shared = arrow.shared @ v.shared + np.einsum("uqp,uq->p", arrow.border, v.users)

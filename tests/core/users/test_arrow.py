@@ -47,16 +47,6 @@ def test_a_solution_is_that_of_the_dense_system(users: int) -> None:
     assert_allclose(flat(arrow.product(matrix, right)), as_dense(matrix) @ flat(right), rtol=1e-12)
 
 
-def test_a_users_block_of_the_inverse_is_that_of_the_dense_inverse() -> None:
-    matrix, _ = some(5)
-    factor = arrow.factor(matrix)
-    assert factor is not None
-    inverse = np.linalg.inv(as_dense(matrix))
-    for u in range(5):
-        at = [*range(P), *range(P + u * Q, P + (u + 1) * Q)]
-        assert_allclose(arrow.inverse_at(factor, u), inverse[np.ix_(at, at)], rtol=1e-8, atol=1e-10)
-
-
 @pytest.mark.parametrize("where", ["user", "schur", "nan"])
 def test_a_matrix_that_is_not_positive_definite_is_refused(where: str) -> None:
     matrix, _ = some(5)

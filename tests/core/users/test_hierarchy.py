@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from streamlearn.core.losses import Array
 from streamlearn.core.objective import Data
-from streamlearn.core.users import arrow, hierarchy
+from streamlearn.core.users import hierarchy
 from streamlearn.core.users.arrow import Point
 from streamlearn.core.users.groups import Groups
 from streamlearn.core.users.hierarchy import Problem, State
@@ -118,18 +118,6 @@ def test_what_is_not_finite_is_reported_and_the_state_is_left_alone(bad: float) 
     after, info = hierarchy.step(before, model, groups, bad, ANCHOR)
     assert not info.ok
     assert after is before
-
-
-def test_the_inverse_of_a_users_block_is_the_covariance_of_their_parameters() -> None:
-    state, problem = solved("logistic")
-    matrix = problem.hessian(point(state), convex=False)
-    factor = arrow.factor(matrix)
-    assert factor is not None
-    d = problem.model.size
-    block = arrow.inverse_at(factor, 1)
-    inverse = np.linalg.inv(as_dense(matrix))
-    at = [*range(d), *range(d + d + 1, d + 2 * (d + 1))]
-    assert relative(block, inverse[np.ix_(at, at)]) < 1e-8
 
 
 def test_the_learned_precision_of_the_shared_prior_is_the_likeliest() -> None:

@@ -67,9 +67,9 @@ def weight_of(settings: Settings, fit: Fit, user: str) -> float:
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
     """The deviation of a user with these examples; prior: how users differ, where that is known."""
-    data, shared = (
-        _data(state, fit, rows),
+    shared, data = (
         Shared(fit.model, fit.theta, fit.log_tangent, _precision(state, settings, fit)),
+        _data(state, fit, rows),
     )
     with np.errstate(all="ignore"):  # what is not finite is no deviation
         if fit.model.part is not None:
@@ -81,9 +81,7 @@ def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], p
 
 def unsure(state: State, settings: Settings, fit: Fit, users: Sequence[str]) -> Unsure | None:
     """How unsure this fit is of each of these users, whatever their labels; None of what that is not said of."""
-    if settings.users.penalty != "l2" or settings.users.parameters:
-        return None
-    if settings.together and fit.everybody is None:
+    if settings.users.penalty != "l2" or settings.users.parameters or (settings.together and fit.everybody is None):
         return None
     if fit.everybody is not None:
         own = [fit.everybody.precision_of(user)[0] for user in users]

@@ -9,7 +9,7 @@ users, and those who have no labels take none of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, final
+from typing import Generic, NamedTuple, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,71 +25,75 @@ from streamlearn.learner.state import State
 from streamlearn.queries.sight import Sight
 from streamlearn.service.outlook import stacked
 
-NUMBERS_MOST = 5_000_000  # of what users' labels have told, in memory
-DEVIATIONS_MOST = 20_000_000  # numbers in users' deviations, likewise: those of a network's parameters may be long
+Value = TypeVar("Value")
+DEVIATIONS_MOST = 20_000_000  # numbers in memory, of users' deviations: those of a network's parameters may be long
+TOLD_MOST = 5_000_000  # and in what their labels have told
 
-
-class _Kept(NamedTuple):
-    """mark: of the examples that it is of, how many, the last, from which on, and up to which they were learned."""
-
-    mark: tuple[int, int, int, int]
-    own: Deviation | None
-
-    @property
-    def size(self) -> int:
-        return 0 if self.own is None else 2 * self.own.delta.size
-
-
-class _Told(NamedTuple):
-    """mark: that of the deviation, and what the user was asked about besides."""
-
-    mark: tuple[tuple[int, int, int, int] | None, tuple[bytes, ...]]
-    root: Array | None
-
-    @property
-    def size(self) -> int:
-        return 0 if self.root is None else self.root.size
+Mark = tuple[int, int, int, int]  # of examples: how many, the last, from which on, and up to which they were learned
 
 
 @final
-class Deviations:
-    def __init__(self, settings: Settings, most: int) -> None:
-        self._settings, self._most = settings, most
-        self._everybody = settings.together  # who has no labels has a deviation too: θ₀ is another
-        self._fit: Fit | None = None
-        self._kept: dict[str, _Kept] = {}  # the one used last is the last
-        self._held = 0  # numbers in these
-        self._known: dict[str, _Told] = {}  # likewise
+class _Newest(Generic[Value]):
+    """What was found of users, as long as its mark holds: of those looked at last, as many as there is room for."""
+
+    def __init__(self, most: int, numbers_most: int, size: Callable[[Value], int]) -> None:
+        self._most, self._numbers_most, self._size = most, numbers_most, size
+        self._kept: dict[str, tuple[object, Value]] = {}  # the one used last is the last
         self._numbers = 0  # in these
 
     def __len__(self) -> int:
         return len(self._kept)
 
+    def clear(self) -> None:
+        self._kept, self._numbers = {}, 0
+
+    def drop(self, user: str) -> tuple[object, Value] | None:
+        kept = self._kept.pop(user, None)
+        self._numbers -= self._size(kept[1]) if kept else 0
+        return kept
+
+    def of(self, user: str, mark: object, find: Callable[[], Value]) -> Value:
+        kept = self.drop(user)
+        if kept is None or kept[0] != mark:
+            kept = mark, find()
+        self._kept[user] = kept
+        self._numbers += self._size(kept[1])
+        while len(self._kept) > 1 and (len(self._kept) > self._most or self._numbers > self._numbers_most):
+            self.drop(next(iter(self._kept)))
+        return kept[1]
+
+
+@final
+class Deviations:
+    def __init__(self, settings: Settings, most: int) -> None:
+        self._settings = settings
+        self._everybody = settings.together  # who has no labels has a deviation too: θ₀ is another
+        self._fit: Fit | None = None
+        self._own = _Newest[Deviation | None](
+            most, DEVIATIONS_MOST, lambda own: 0 if own is None else 2 * own.delta.size
+        )
+        self._told = _Newest[Array | None](most, TOLD_MOST, lambda root: 0 if root is None else root.size)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
     def touched(self, user: str) -> None:
         """An example of this user is not what it was."""
-        kept = self._kept.pop(user, None)
-        self._held -= kept.size if kept else 0
-        known = self._known.pop(user, None)
-        self._numbers -= known.size if known else 0
+        self._own.drop(user)
+        self._told.drop(user)
 
     def of(self, state: State, user: str) -> Deviation | None:
         """The user's deviation from the model served, found anew where it is stale."""
-        fit, serials = state.published, state.examples.by_user.get(user)
+        fit, mark = state.published, _mark(state, user)
         if fit is not self._fit:
-            self._fit, self._kept, self._known, self._numbers = fit, {}, {}, 0
-        if fit is None or not serials:
-            return deviation.of_user(state, self._settings, fit, user) if fit and self._everybody else None
-        last = serials[-1]
-        mark = (len(serials), last, state.examples.first, min(last + 1, state.refined))
-        kept = self._kept.pop(user, None)
-        self._held -= kept.size if kept else 0
-        if kept is None or kept.mark != mark:
-            kept = _Kept(mark, deviation.of_user(state, self._settings, fit, user))
-        self._kept[user] = kept
-        self._held += kept.size
-        while len(self._kept) > 1 and (len(self._kept) > self._most or self._held > DEVIATIONS_MOST):
-            self._held -= self._kept.pop(next(iter(self._kept))).size
-        return kept.own
+            self._fit = fit
+            self._own.clear()
+            self._told.clear()
+        if fit is None or (mark is None and not self._everybody):
+            return None
+        if mark is None:
+            return deviation.of_user(state, self._settings, fit, user)
+        return self._own.of(user, mark, lambda: deviation.of_user(state, self._settings, fit, user))
 
     def carried(
         self,
@@ -119,25 +123,23 @@ class Deviations:
             each.add_to(table[i])
         unknown = None
         if unsure is not None and asked is not None:
-            told = [self._told(state, unsure.of([i]), name, asked(name)) for name, i in number.items() if name]
+            told = [self._told_of(state, fit, unsure.of([i]), name, asked(name)) for name, i in number.items() if name]
             unknown = Unknown(unsure.of(whose), whose, [None, *told])
         return added(seen, fit, X, table, whose, unknown)
 
-    def _told(self, state: State, unsure: Unsure, user: str, asked: list[bytes]) -> Array | None:
+    def _told_of(self, state: State, fit: Fit, unsure: Unsure, user: str, asked: list[bytes]) -> Array | None:
         """What this user's labels say of them, with those that they are asked for."""
-        assert self._fit is not None
-        own = self.of(state, user)
-        kept = self._kept.get(user)
-        mark = (kept.mark if kept else None, tuple(asked))
-        known = self._known.pop(user, None)
-        self._numbers -= known.size if known else 0
-        if known is None or known.mark != mark:
-            known = _Told(mark, deviation.told(state, self._fit, unsure, user, own, stacked(state, asked)))
-        self._known[user] = known
-        self._numbers += known.size
-        while self._numbers > NUMBERS_MOST or len(self._known) > self._most:
-            self._numbers -= self._known.pop(next(iter(self._known))).size
-        return known.root
+        own, mark = self.of(state, user), (_mark(state, user), tuple(asked))
+        return self._told.of(user, mark, lambda: deviation.told(state, fit, unsure, user, own, stacked(state, asked)))
+
+
+def _mark(state: State, user: str) -> Mark | None:
+    """None: this user has no labels."""
+    serials = state.examples.by_user.get(user)
+    if not serials:
+        return None
+    last = serials[-1]
+    return len(serials), last, state.examples.first, min(last + 1, state.refined)
 
 
 @final

@@ -71,8 +71,21 @@ def test_no_more_numbers_are_kept_than_there_is_room_for(monkeypatch: pytest.Mon
     assert again is not first[0]
     assert len(here) == 2
     monkeypatch.setattr(deviations, "DEVIATIONS_MOST", 1)
-    assert here.of(STATE, "u1") is again, "the newest one always"
+    here = Deviations(TOLD, 10)
+    newest = here.of(STATE, "u1")
+    assert here.of(STATE, "u1") is newest, "the newest one always"
+    here.of(STATE, "u2")
     assert len(here) == 1
+
+
+def test_what_a_model_before_had_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deviations, "DEVIATIONS_MOST", 2 * 2 * 4)
+    here, state = Deviations(TOLD, 10), STATE
+    for _ in range(3):
+        for user in ("u1", "u2"):
+            here.of(state, user)
+        assert len(here) == 2
+        state = learner.settle(replace(state, unfitted=1), TOLD)
 
 
 def test_who_has_no_labels_takes_no_memory() -> None:

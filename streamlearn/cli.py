@@ -209,7 +209,7 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
         "tastes (default), personalities, readers or chicks",
     )
     demo.add_argument(
-        "--users", action="store_true", help="many users: a deviation for each against one model that all share"
+        "--users", action="store_true", help="many users: a personality for each against one model that all share"
     )
     demo.add_argument("--label", metavar="COLUMN", help="the column of PATH.csv that is the label")
     demo.add_argument("--budget", metavar="B", type=_share, default=0.1, help="queries per event (%(default)s)")

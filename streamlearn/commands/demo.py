@@ -1,6 +1,6 @@
 """`streamlearn demo`: the whole daemon on real data with a simulated labeler, against random queries, as table and picture.
 
-With --users: on events of many users, a deviation for each against one model that all share and against each user alone.
+With --users: on events of many users, a personality for each against one model that all share and against each user alone.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def demo_of_users(dataset: str, budget: float, delay: int, seeds: int | None, ou
         return 0
     print(f"\n{table_of_users.text(comparison, data)}\n\n{table_of_users.sentence(comparison)}\n")
     print(f"Picture: {out}")
-    print('Next: streamlearn run --set users.kind=deviation   (events with a user: {"id": …, "user": "ann", "x": …})')
+    print('Next: streamlearn run --set users.kind=personality   (events with a user: {"id": …, "user": "ann", "x": …})')
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Many users: what each gets of a deviation of their own, of one model that all share, and of a model that knows them alone.
+"""Many users: what each gets of a personality of their own, of one model that all share, and of a model that knows them alone.
 
 Whose queries are by chance were given the same labels, event by event, so these three are read at the same users with the
 same labels. Where the daemon asks by its scores each kind asks about other events, and who has how many labels differs.
@@ -6,9 +6,9 @@ same labels. Where the daemon asks by its scores each kind asks about other even
 line        the daemon          asks by         labels
 SHARED      users.kind none     chance          the same
 ALONE       a peer              –               the same; see `evaluation/of_users.py`
-OWN         deviation           chance          the same
+OWN         personality         chance          the same
 SHARED_ASKS none                its scores      its own
-OWN_ASKS    deviation           its scores      its own
+OWN_ASKS    personality         its scores      its own
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from streamlearn.evaluation.trial import RANDOM, STREAMLEARN, Outcome, Plan
 SHARED, ALONE, OWN, SHARED_ASKS, OWN_ASKS = LINES = ("shared", "alone", "own", "shared_asks", "own_asks")
 ARMS: Final = {
     SHARED: (RANDOM, "none"),
-    OWN: (RANDOM, "deviation"),
+    OWN: (RANDOM, "personality"),
     SHARED_ASKS: (STREAMLEARN, "none"),
-    OWN_ASKS: (STREAMLEARN, "deviation"),
+    OWN_ASKS: (STREAMLEARN, "personality"),
 }
 BINS: Final = (0, 1, 3, 6, 11)  # labels that a user has, from so many on
 TITLES_OF_BINS: Final = ("0", "1–2", "3–5", "6–10", "> 10")

@@ -113,7 +113,7 @@ def _each(axes: Any, comparison: Comparison) -> None:
 
 
 def _regularity(axes: Any, outcomes: Sequence[Outcome]) -> None:
-    """λ against events: the geometric mean over seeds, and of deviations every seed."""
+    """λ against events: the geometric mean over seeds, and of personalities every seed."""
     for line in ARMS:
         own = [outcome.points for outcome in outcomes if line_of(outcome.plan) == line]
         for points in own if line == OWN_ASKS else ():

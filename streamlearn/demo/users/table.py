@@ -21,9 +21,9 @@ from streamlearn.evaluation.rows import Dataset
 TITLES = {
     SHARED: "one model that all share",
     ALONE: "each user alone",
-    OWN: "a deviation for each",
+    OWN: "a personality for each",
     SHARED_ASKS: "one model, asks by its scores",
-    OWN_ASKS: "deviations, ask by their scores",
+    OWN_ASKS: "personalities, ask by their scores",
 }
 BY_CHANCE = (SHARED, ALONE, OWN)
 NAME_WIDTH, COLUMN_WIDTH = 33, 15
@@ -63,9 +63,9 @@ def sentence(comparison: Comparison) -> str:
         return WORDS[verdict(comparison.difference(ours, theirs), higher_is_better=False)]
 
     return (
-        f"In test loss a deviation for each user is {said(OWN, SHARED)} one model that all share, and {said(OWN, ALONE)} each "
-        f"user alone; with queries by their scores deviations are {said(OWN_ASKS, SHARED_ASKS)} one model with its own, and "
-        f"{said(OWN_ASKS, OWN)} deviations with random queries ({count} seeds, paired, 95 %)."
+        f"In test loss a personality for each user is {said(OWN, SHARED)} one model that all share, and {said(OWN, ALONE)} "
+        f"each user alone; with queries by their scores personalities are {said(OWN_ASKS, SHARED_ASKS)} one model with its own, and "
+        f"{said(OWN_ASKS, OWN)} personalities with random queries ({count} seeds, paired, 95 %)."
     )
 
 

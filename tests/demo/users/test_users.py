@@ -44,9 +44,10 @@ def test_users_are_read_by_how_many_labels_they_have() -> None:
 
 def test_the_sentence_is_honest() -> None:
     said = sentence(compare(made(4)))
-    assert "a deviation for each user is ahead of one model that all share, and ahead of each user alone" in said
+    assert "a personality for each user is ahead of one model that all share, and ahead of each user alone" in said
     assert (
-        "no different, within the noise, from one model with its own, and behind deviations with random queries" in said
+        "no different, within the noise, from one model with its own, and behind personalities with random queries"
+        in said
     )
     assert sentence(compare(made(1))).startswith("With one seed nobody can tell")
     assert "asked by scores: labels of their own" in text(compare(made(2)), DATA)

@@ -64,8 +64,8 @@ def sentence(comparison: Comparison) -> str:
 
     return (
         f"In test loss a personality for each user is {said(OWN, SHARED)} one model that all share, and {said(OWN, ALONE)} "
-        f"each user alone; with queries by their scores personalities are {said(OWN_ASKS, SHARED_ASKS)} one model with its own, "
-        f"and {said(OWN_ASKS, OWN)} personalities with random queries ({count} seeds, paired, 95 %)."
+        f"each user alone; with queries by their scores personalities are {said(OWN_ASKS, SHARED_ASKS)} one model with its "
+        f"own, and {said(OWN_ASKS, OWN)} personalities with random queries ({count} seeds, paired, 95 %)."
     )
 
 

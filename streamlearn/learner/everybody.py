@@ -7,6 +7,7 @@ parameters of every new fit. As part of the fit it is committed, and comes back 
 What it takes has bounds. Of personalities the deviations of `USERS_MOST` users count, those who have most labels. Where
 everybody is solved for, it is as many as have `NUMBERS_MOST` parameters, or `SQUARES_MOST` numbers in their Hessians, which is
 2 s of a slow core; the labels of all others count as those of one user, nobody, and they have the precision that anybody has.
+Of a model of more than `SIZE_MOST` parameters nobody is solved for, and all have the one that all share.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from streamlearn.learner.settings import Settings
 from streamlearn.learner.state import State, places
 
 USERS_MOST, EXAMPLES_MOST = 200, 100  # that directions are learned from, and of each
-NUMBERS_MOST, SQUARES_MOST = 10_000, 400_000
+NUMBERS_MOST, SQUARES_MOST, SIZE_MOST = 10_000, 400_000, 400
 GROWTH = 8
 
 
@@ -78,10 +79,10 @@ def told_anew(state: State) -> State:
     return replace(state, fit=fit, published=published, unfitted=max(1, state.unfitted))
 
 
-def left_out(state: State) -> int:
+def left_out(state: State, settings: Settings) -> int:
     """How many users have labels, and for want of room no precision of their own."""
     fit = state.fit
-    if fit is None or fit.everybody is None:
+    if fit is None or not settings.together:
         return 0
     return max(0, len(state.examples.by_user) - _room(fit.model))
 
@@ -99,6 +100,8 @@ def _prior(state: State, settings: Settings, fit: Fit) -> Prior | None:
 
 def _together(state: State, settings: Settings, fit: Fit) -> Together | None:
     assert isinstance(fit.model, Linear), "everybody has a linear model"
+    if not _room(fit.model):
+        return None
     kept, rows = state.examples, places(state, settings, state.examples.end)
     names = ("", *_who(state, rows)[: _room(fit.model)])
     number = {name: place for place, name in enumerate(names)}
@@ -112,7 +115,7 @@ def _together(state: State, settings: Settings, fit: Fit) -> Together | None:
 
 def _room(model: Model) -> int:
     """For how many users."""
-    return min(NUMBERS_MOST // model.size, SQUARES_MOST // model.size**2)
+    return min(NUMBERS_MOST // model.size, SQUARES_MOST // model.size**2) if model.size <= SIZE_MOST else 0
 
 
 def _who(state: State, rows: NDArray[np.intp]) -> list[str]:

@@ -272,11 +272,11 @@ class Daemon:
 
     def _say_left_out(self) -> None:
         """Once a start."""
-        left = everybody.left_out(self.pipeline.state)
+        told = self.pipeline.standing.rules.learner
+        left = everybody.left_out(self.pipeline.state, told)
         if left and not self._left_out:
-            kind = self.pipeline.standing.rules.learner.users.kind
-            text = "users.kind %s has no room for %d users, those with fewest labels: they have what all share"
-            log.warning(text, kind, left, extra={"action": "users", "users": left})
+            text = "users.kind %s has no room for %d users, those with fewest labels: how near to all they are is not their own"
+            log.warning(text, told.users.kind, left, extra={"action": "users", "users": left})
         self._left_out = self._left_out or left > 0
 
     def _say_drift(self) -> None:

@@ -176,17 +176,16 @@ def test_the_regularity_stays_where_users_still_move_with_it() -> None:
 
 def test_without_anybodys_parameters_the_regularity_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     here = told()
-    monkeypatch.setattr(everybody, "SQUARES_MOST", 0)  # nobody but nobody has room
     given = [replace(label, user="ann") for label in streams.labels("logistic", 40)]
-    state = streams.learned(streams.start(here), here, given)
-    assert known(state).names == ("",)
-    assert everybody.left_out(state) == 1
     nobody = [replace(label, user="") for label in given]
     assert known(streams.learned(streams.start(here), here, nobody)).nobody[1].any()
-    monkeypatch.setitem(together.SOLVERS, "hierarchy", lambda *told: None)
+    assert everybody.left_out(streams.learned(streams.start(here), here, given), here) == 0
+    monkeypatch.setattr(everybody, "SIZE_MOST", 3)  # less than the model has
     state = streams.learned(streams.start(here), here, given)
     assert state.fit is not None
     assert state.fit.everybody is None
+    assert everybody.left_out(state, here) == 1
+    assert deviation.of_user(state, here, state.fit, "ann") is None
     assert state.tuner.log_precision == np.log(here.initial_precision)
 
 

@@ -221,6 +221,6 @@ def test_beyond_the_bound_users_with_fewest_labels_count_as_nobody(monkeypatch: 
         together(state).precision_of("eve") == together(state).precision_of("zoe") == (together(state).precision, 0.0)
     )
     assert (theta_of(state, settings, "eve")[0] != theta_of(state, settings, "zoe")[0]).all(), "labels of their own"
-    assert everybody.left_out(state) == 1
+    assert everybody.left_out(state, settings) == 1
     monkeypatch.setattr(everybody, "NUMBERS_MOST", 12)
-    assert everybody.left_out(state) == 0
+    assert everybody.left_out(state, settings) == 0

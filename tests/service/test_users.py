@@ -338,5 +338,5 @@ def test_that_not_all_users_have_room_is_said_once(
         daemon.turn()
         said.append([each.getMessage() for each in caplog.records if getattr(each, "action", "") == "users"])
         caplog.clear()
-    text = f"users.kind {kind} has no room for 2 users, those with fewest labels: they have what all share"
+    text = f"users.kind {kind} has no room for 2 users, those with fewest labels: how near to all they are is not their own"
     assert said == [[], [text], []]

@@ -128,12 +128,14 @@ def _prior_in(fit: Fit, old: Fit) -> Prior | None:
     """The same directions: of a network those of its last layer, whatever has become of what goes into that."""
     if old.prior is None:
         return None
-    before, after = old.model.last_layer, fit.model.last_layer
+    before, after, directions = old.model.last_layer, fit.model.last_layer, old.prior.directions.T
     if before is None or after is None:
-        return Prior(_carried(old, old.prior.directions.T, fit, False).T, old.prior.spread)
-    whole = np.zeros((old.prior.directions.shape[1], old.model.size))
-    whole[:, before.at] = old.prior.directions.T
-    return Prior(_carried(old, whole, fit, False)[:, after.at].T, old.prior.spread)
+        moved = _carried(old, directions, fit, False)
+    else:
+        whole = np.zeros((len(directions), old.model.size))
+        whole[:, before.at] = directions
+        moved = _carried(old, whole, fit, False)[:, after.at]
+    return Prior(np.ascontiguousarray(moved.T), old.prior.spread)  # as it is stored, see `personality.py`
 
 
 def _together_in(fit: Fit, old: Fit) -> Together | None:

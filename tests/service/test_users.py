@@ -261,10 +261,15 @@ def test_an_explanation_is_of_the_users_model(kind: str) -> None:
     assert of_ann == [(id, -value) for id, value in of_ben], "what speaks for his likeliest class speaks against hers"
 
 
-@pytest.mark.parametrize("kind", ["deviation", "personality", "gamma-normal", "hierarchy"])
+@pytest.mark.parametrize(
+    ("kind", "of_values"),
+    [
+        *((kind, of_values) for kind in ("deviation", "personality", "hierarchy") for of_values in (False, True)),
+        ("gamma-normal", True),
+    ],
+)
 @pytest.mark.parametrize("cut", [31, 100])
-def test_a_restart_goes_on_to_the_last_bit(kind: str, cut: int) -> None:
-    of_values = kind == "gamma-normal"
+def test_a_restart_goes_on_to_the_last_bit(kind: str, of_values: bool, cut: int) -> None:
     configuration = told(Users(kind, queries_per_day=5), loss="squared" if of_values else "")
     lines = answered(90, ["ann", "ben", "eve"], of_values)
     whole = run(configuration, lines[:cut], lines[cut:])

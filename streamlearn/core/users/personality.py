@@ -51,4 +51,5 @@ def prior(deviations: Array, weights: Array, most: int) -> Prior | None:
     P = axes[np.flatnonzero(kept)].T
     P = P * np.sign(P[np.abs(P).argmax(axis=0), np.arange(P.shape[1])])
     scale = d / (float(size[kept].sum()) + d * rest)
-    return Prior(np.asarray(P * np.sqrt(scale * size[kept])), float(np.sqrt(scale * rest)))
+    # In the order in which it is stored: a product may round otherwise in another.
+    return Prior(np.ascontiguousarray(P * np.sqrt(scale * size[kept])), float(np.sqrt(scale * rest)))

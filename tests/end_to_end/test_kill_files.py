@@ -16,19 +16,19 @@ from streamlearn.service.metrics import Measurements
 from streamlearn.service.pipeline import Pipeline
 from streamlearn.service.replay import finished, replay
 from tests.end_to_end.daemon_process import DaemonProcess, append, inspect, running, until
-from tests.end_to_end.kills import all_answered, restored, thirty_kills, what_is_restored
+from tests.end_to_end.kills import KILLS, SOME_KILLS, all_answered, restored, thirty_kills, what_is_restored
 from tests.end_to_end.traffic import FilesLog, Traffic
 
 STORE = "streamlearn-data/streamlearn.db"
 
 
-def kills(folder: Path, seed: int) -> None:
+def kills(folder: Path, seed: int, count: int = KILLS) -> None:
     log = FilesLog(folder / "streamlearn-data", seed)
-    thirty_kills(folder, STORE, log, lambda: DaemonProcess(folder), seed)
+    thirty_kills(folder, STORE, log, lambda: DaemonProcess(folder), seed, count)
 
 
-def test_thirty_kills_lose_no_label_and_repeat_no_query(tmp_path: Path) -> None:
-    kills(tmp_path, seed=1)
+def test_many_kills_lose_no_label_and_repeat_no_query(tmp_path: Path) -> None:
+    kills(tmp_path, 1, SOME_KILLS)
 
 
 @pytest.mark.soak

@@ -53,6 +53,7 @@ def test_many_kills_lose_no_label_and_repeat_no_query(
     thirty_kills(tmp_path, f"{prefix}.db", log, lambda: DaemonProcess(tmp_path, configuration), 1, SOME_KILLS)
 
 
+@pytest.mark.soak  # on an embedded log it is among the default tests
 def test_a_network_comes_back_bit_for_bit_as_it_was_committed(
     tmp_path: Path, kafka: str, prefix: str, log: KafkaLog
 ) -> None:

@@ -26,7 +26,7 @@ TITLES = {
     OWN_ASKS: "personalities, ask by their scores",
 }
 BY_CHANCE = (SHARED, ALONE, OWN)
-NAME_WIDTH, COLUMN_WIDTH = 33, 15
+NAME_WIDTH, COLUMN_WIDTH = 37, 15
 WORDS = {"ahead": "ahead of", "behind": "behind", "even": "no different, within the noise, from"}
 
 

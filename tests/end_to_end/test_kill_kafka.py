@@ -46,6 +46,7 @@ def create(address: str, name: str) -> None:
     make_topics(address, dict.fromkeys(topics(name).values(), 1))
 
 
+@mostly("kafka-python")
 def test_many_kills_lose_no_label_and_repeat_no_query(
     tmp_path: Path, kafka: str, prefix: str, client: str, log: KafkaLog
 ) -> None:

@@ -64,6 +64,7 @@ def labels(name: str, count: int, **more: str) -> Iterator[dict[str, Any]]:
     return ({"id": f"{name}{i}", "y": i % 7 > 3, "x": [i % 7 - 3, i % 5]} | more for i in range(count))
 
 
+@mostly("kafka-python")
 def test_memory_does_not_depend_on_how_much_waits(peak_mb: Callable[..., int]) -> None:
     little = peak_mb(events=2000, labels=300, large_events=150, large_labels=50)
     much = peak_mb(events=500, labels=300, large_events=2000, large_labels=200)

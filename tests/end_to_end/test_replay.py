@@ -81,7 +81,7 @@ def same_whatever_the_poll_size(folder: Path, settings: tuple[str, ...], kind: s
 
 
 KEEP = "training.keep=60"
-SOME = [((), "array", True), ((), "map", False), ((HOLDOUT,), "map", True), ((KEEP,), "array", False)]
+SOME = [((), "map", True), ((HOLDOUT,), "array", True), ((KEEP,), "array", False)]
 ALL = list(product([(), (HOLDOUT,), (KEEP,), (HOLDOUT, KEEP)], ["array", "map"], [False, True]))
 
 

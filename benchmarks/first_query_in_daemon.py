@@ -6,7 +6,9 @@ new user's first `FIRST` events come, and the daemon scores them (`topics.predic
 and `DRAWS` copies get answers drawn by chance. Prints a Markdown table a set: the mean loss of the new users on rows never
 seen × 1000 without an answer, with one each by chance, and what one each by the strategy takes off that, paired by seed.
 
-    python benchmarks/first_query_in_daemon.py [SETS] [SEEDS] [KEY=VALUE ...]     (users.kind = deviation, unless told)
+    python benchmarks/first_query_in_daemon.py [SETS] [SEEDS] [KEY=VALUE ...]
+
+SEEDS: how many, or 100:120, from the first to before the last. users.kind = deviation, unless told.
 """
 
 from __future__ import annotations
@@ -147,10 +149,10 @@ def shown(values: np.ndarray) -> str:
 
 def main() -> None:
     names = sys.argv[1].split(",") if len(sys.argv) > 1 else list(grouped.GROUPED)
-    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    seeds = range(*map(int, (sys.argv[2] if len(sys.argv) > 2 else "20").split(":")))
     for name in names:
         found = []
-        for seed in range(seeds):
+        for seed in seeds:
             found.append(run(datasets.load(name, None, seed), seed, sys.argv[3:]))
             print(name, seed, {k: round(v, 3) for k, v in found[-1].items()}, file=sys.stderr, flush=True)
         of = {key: np.array([each[key] for each in found]) for key in found[0]}

@@ -67,10 +67,8 @@ def weight_of(settings: Settings, fit: Fit, user: str) -> float:
 
 def solved(state: State, settings: Settings, fit: Fit, rows: NDArray[np.intp], prior: Prior | None) -> Deviation | None:
     """The deviation of a user with these examples; prior: how users differ, where that is known."""
-    shared, data = (
-        Shared(fit.model, fit.theta, fit.log_tangent, _precision(state, settings, fit)),
-        _data(state, fit, rows),
-    )
+    shared = Shared(fit.model, fit.theta, fit.log_tangent, _precision(state, settings, fit))
+    data = _data(state, fit, rows)
     with np.errstate(all="ignore"):  # what is not finite is no deviation
         if fit.model.part is not None:
             return deviation_of_part.solve(shared, data)

@@ -18,10 +18,7 @@ TINY = 1e-300
 
 def root(view: View, X: Array, w: Array | None = None) -> Array:
     """U (d, n·k) for design rows X (n, D) of weights w (n,), 1 unless told."""
-    values, vectors = np.linalg.eigh(view.model.loss.curvature(view.model.outputs(view.theta, X)))
-    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-    if w is not None:
-        roots = roots * np.sqrt(w)[:, None, None]
+    roots = view.model.loss.curvature_root(view.model.outputs(view.theta, X), w)
     return view.model.pulled(view.theta, roots, X)
 
 

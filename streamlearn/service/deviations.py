@@ -9,7 +9,7 @@ users, and those who have no labels take none of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar, final
+from typing import Generic, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamlearn.core.losses import Array
 from streamlearn.core.users import personal
 from streamlearn.core.users.deviation import Deviation, deviating
-from streamlearn.core.users.unknown import Unsure
+from streamlearn.core.users.unknown import Unknown, Unsure
 from streamlearn.learner import deviation
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import Settings
@@ -123,13 +123,17 @@ class Deviations:
             each.add_to(table[i])
         unknown = None
         if unsure is not None and asked is not None:
-            told = [self._told_of(state, fit, unsure.of([i]), name, asked(name)) for name, i in number.items() if name]
-            unknown = Unknown(unsure.of(whose), whose, [None, *told])
+            told: list[Array | None] = [None]
+            for i, name in enumerate(names[1:], start=1):
+                told.append(self._told_of(state, fit, unsure.of([i]), name, own.get(i), asked(name)))
+            unknown = Unknown(unsure.of(whose), whose, told)
         return added(seen, fit, X, table, whose, unknown)
 
-    def _told_of(self, state: State, fit: Fit, unsure: Unsure, user: str, asked: list[bytes]) -> Array | None:
+    def _told_of(
+        self, state: State, fit: Fit, unsure: Unsure, user: str, own: Deviation | None, asked: list[bytes]
+    ) -> Array | None:
         """What this user's labels say of them, with those that they are asked for."""
-        own, mark = self.of(state, user), (_mark(state, user), tuple(asked))
+        mark = _mark(state, user), tuple(asked)
         return self._told.of(user, mark, lambda: deviation.told(state, fit, unsure, user, own, stacked(state, asked)))
 
 
@@ -140,28 +144,6 @@ def _mark(state: State, user: str) -> Mark | None:
         return None
     last = serials[-1]
     return len(serials), last, state.examples.first, min(last + 1, state.refined)
-
-
-@final
-class Unknown(NamedTuple):
-    """What is not known of whose rows these are: of each row's, as if nothing were told; numbers of users (n,), 0: nobody; and
-    what is told of each, None: nothing.
-    """
-
-    unsure: Unsure
-    whose: NDArray[np.intp]
-    told: list[Array | None]
-
-    def moved(self, rows: Array) -> Array:
-        """J Σ_u at design rows (n, D): (n, k, d)."""
-        out = self.unsure.moved(rows)
-        out[self.whose == 0] = 0.0
-        for number, root in enumerate(self.told):
-            if root is not None:
-                at = np.flatnonzero(self.whose == number)
-                J = np.einsum("ce,nd->nced", np.eye(out.shape[1]), rows[at]).reshape(out[at].shape)
-                out[at] -= (J @ root) @ root.T  # row by row: the same bits whatever else there is
-        return out
 
 
 def added(

@@ -14,7 +14,7 @@ import numpy as np
 from streamlearn.config import Configuration, Users
 from streamlearn.core.losses import Array
 from streamlearn.core.models.model import Model
-from streamlearn.core.users.deviation import Deviation, deviating, met
+from streamlearn.core.users.deviation import Deviation, met, parameters
 from streamlearn.learner import deviation, examples
 from streamlearn.learner.fit import Fit
 from streamlearn.learner.settings import from_configuration
@@ -42,7 +42,7 @@ def of_user(shared: ModelSnapshot, state: State, users: Users, model: Model, use
     own = deviation.of_user(state, from_configuration(Configuration(users=users)), fit, user)
     if own is None:
         return Own(shared, 0)
-    theta, tangent = _moved(fit, own)
+    theta, tangent = parameters(model, fit.theta, fit.log_tangent, own)
     rows = examples.of_user(state.examples, user)
     if (
         model.last_layer is not None
@@ -52,15 +52,6 @@ def of_user(shared: ModelSnapshot, state: State, users: Users, model: Model, use
         raise ValueError("uses its last layer's parameters elsewhere too, where a user's are the shared ones")
     labels = len(deviation.learned(state, fit, user))
     return Own(replace(shared, theta=theta, log_tangent=tangent, user=user if labels else ""), labels)
-
-
-def _moved(fit: Fit, own: Deviation) -> tuple[Array, Array]:
-    """θ_u and θ̇_u, as precise as θ₀."""
-    both, added = np.stack([fit.theta, fit.log_tangent]), np.zeros((2, deviating(fit.model)))
-    own.add_to(added)
-    within = fit.model.part or fit.model.last_layer
-    both[:, slice(None) if within is None else within.at] += added
-    return both[0], both[1]
 
 
 def _same(fit: Fit, own: Deviation, theta: Array, X: Array) -> bool:

@@ -47,6 +47,12 @@ class Loss(ABC):
     def curvature(self, f: Array) -> Array:
         """∂²ℓ/∂f², shape (n, k, k); none of these losses has one that depends on y."""
 
+    def curvature_root(self, f: Array, w: Array | None = None) -> Array:
+        """r (n, k, k) with r rᵀ = w ∂²ℓ/∂f², weights w (n,), 1 unless told."""
+        values, vectors = np.linalg.eigh(self.curvature(f))
+        roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        return np.asarray(roots if w is None else roots * np.sqrt(w)[:, None, None])
+
     @abstractmethod
     def curvature_product(self, f: Array, v: Array) -> Array:
         """∂²ℓ/∂f² v, shape (n, k), without forming the matrix."""

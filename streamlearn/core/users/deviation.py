@@ -104,11 +104,16 @@ def response(model: Model, theta: Array, log_tangent: Array, X: Array, own: Devi
     """f and ḟ, each (n, k), of the user whose deviation this is."""
     if model.part is None:
         return met(model, theta, log_tangent, X).response(own)
-    both = np.stack([theta, log_tangent]).astype(float)
-    of_part = both[:, model.part.at]
-    own.add_to(of_part)
-    both[:, model.part.at] = of_part
-    return model.response(both[0], both[1], X)
+    return model.response(*parameters(model, theta.astype(float), log_tangent.astype(float), own), X)
+
+
+def parameters(model: Model, theta: Array, log_tangent: Array, own: Deviation) -> tuple[Array, Array]:
+    """θ_u and θ̇_u, each (d,) and as precise as θ₀."""
+    both, added = np.stack([theta, log_tangent]), np.zeros((2, deviating(model)))
+    own.add_to(added)
+    within = model.part or model.last_layer
+    both[:, slice(None) if within is None else within.at] += added
+    return both[0], both[1]
 
 
 @final

@@ -47,11 +47,10 @@ class Unsure(NamedTuple):
         P, spread = self.prior.directions, self.prior.spread
         return np.asarray(((vectors @ P) @ P.T + spread**2 * vectors) / precision)
 
-    def moved(self, rows: Array) -> Array:
-        """J M/α at design rows (n, D), one of each user: (n, k, d), as if they had no examples."""
-        k = self.model.outputs_count
-        J = np.einsum("ce,nd->nced", np.eye(k), rows)
-        return self.before(J.reshape(len(rows), k, self.model.size))
+    def jacobian(self, rows: Array) -> Array:
+        """J (n, k, d) at design rows (n, D)."""
+        J = np.einsum("ce,nd->nced", np.eye(self.model.outputs_count), rows)
+        return np.asarray(J.reshape(len(rows), self.model.outputs_count, self.model.size))
 
     def told(self, rows: Array, f: Array, w: Array) -> Array | None:
         """Of one user, R (d, r) of examples with design rows (n, D), the user's outputs f (n, k) and weights w (n,).
@@ -60,9 +59,7 @@ class Unsure(NamedTuple):
         """
         with np.errstate(all="ignore"):  # what is not finite is found below
             try:
-                values, vectors = np.linalg.eigh(self.model.loss.curvature(f))
-                halves = vectors * np.sqrt(np.maximum(values, 0.0) * w[:, None])[:, None, :]
-                U = self.model.pulled(np.empty(0), halves, rows).T
+                U = self.model.pulled(np.empty(0), self.model.loss.curvature_root(f, w), rows).T
                 if len(U) > self.model.size:
                     U = np.linalg.qr(U)[1]
                 moved = self.before(U)
@@ -70,3 +67,25 @@ class Unsure(NamedTuple):
             except np.linalg.LinAlgError:
                 return None
         return np.asarray(found) if np.isfinite(found).all() else None
+
+
+@final
+class Unknown(NamedTuple):
+    """What is not known of whose rows these are: of each row's, as if nothing were told; numbers of users (n,), 0: nobody; and
+    what is told of each, None: nothing.
+    """
+
+    unsure: Unsure
+    whose: NDArray[np.intp]
+    told: list[Array | None]
+
+    def moved(self, rows: Array) -> Array:
+        """J Σ_u at design rows (n, D): (n, k, d)."""
+        J = self.unsure.jacobian(rows)
+        out = self.unsure.before(J)
+        out[self.whose == 0] = 0.0
+        for number, root in enumerate(self.told):
+            if root is not None:
+                at = np.flatnonzero(self.whose == number)
+                out[at] -= (J[at] @ root) @ root.T  # row by row: the same bits whatever else there is
+        return out
